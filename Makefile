@@ -1,0 +1,62 @@
+# One line per job; each sets up what it needs. Needs: make, Python >= 3.10, a Rust toolchain.
+#
+#   make demo    build, install, upsample the shipped photograph with every technique
+#   make test    build, install, run every Rust and Python test
+#   make lint    formatting, clippy, ruff, mypy, stubtest, the layering test
+#   make bench   race the peers (downloads torch, onnxruntime, openvino, opencv: several GB)
+#   make docs    Rust API documentation, warnings denied
+#   make clean   remove the environment and everything built
+
+PYTHON ?= python3
+VENV ?= .venv
+PYTEST_ARGS ?= -q -n auto
+BENCH_ARGS ?=
+
+BIN := $(VENV)/bin
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench docs clean
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+# --upgrade-deps: the pip that CPython 3.10 bundles copies the source tree before it builds.
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python >= 3.10 needed")'
+	@command -v cargo >/dev/null || { echo "cargo not found: see https://rustup.rs" >&2; exit 1; }
+	$(PYTHON) -m venv --upgrade-deps $(VENV)
+
+demo: $(BIN)/python
+	@echo "building; the first time takes a few minutes"
+	$(BIN)/pip install --quiet --editable '.[cli]'
+	$(BIN)/upsample-rs compare -o compare.png
+	@echo "picture: $(CURDIR)/compare.png"
+
+test: $(BIN)/python
+	@echo "building; the first time takes a few minutes"
+	$(BIN)/pip install --quiet --editable '.[test]'
+	cargo test
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(BIN)/python
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	cargo clippy --all-targets --features python -- -D warnings
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest upsample_rs._core
+	$(BIN)/python -m pytest -q tests/test_layering.py
+
+bench: $(BIN)/python
+	$(BIN)/pip install --quiet --editable '.[bench]'
+	$(BIN)/python benches/compare.py $(BENCH_ARGS)
+
+docs:
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
+
+clean:
+	rm -rf $(VENV) target compare.png
+	rm -f python/upsample_rs/_core*.so

@@ -1,0 +1,67 @@
+"""Type aliases shared by the public modules; imported by type checkers only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol, TypeAlias, TypedDict
+
+import numpy as np
+import numpy.typing as npt
+
+
+class SupportsDLPack(Protocol):
+    """An array of another library that can lend its CPU memory through DLPack."""
+
+    def __dlpack__(self, *args: Any, **kwargs: Any) -> Any:
+        """Lend the memory."""
+
+    def __dlpack_device__(self) -> tuple[Any, int]:
+        """Say on which device the memory is."""
+
+
+class Config(TypedDict):
+    """What :func:`upsample_rs.config` returns."""
+
+    version: str
+    isa: str
+    isa_detected: str
+    threads: int
+
+
+Array: TypeAlias = npt.NDArray[Any]
+"""What every operation returns and what ``out`` takes."""
+
+ArrayLike: TypeAlias = npt.ArrayLike | SupportsDLPack
+"""What every operation reads."""
+
+IntOrTuple: TypeAlias = int | Sequence[int]
+"""One value for all spatial axes, or one per axis."""
+
+FloatOrTuple: TypeAlias = float | Sequence[float]
+"""One value for all spatial axes, or one per axis."""
+
+Padding: TypeAlias = int | Sequence[int] | Sequence[tuple[int, int]]
+"""One value, one per axis, or one ``(before, after)`` pair per axis."""
+
+ConvPadding: TypeAlias = Padding | Literal["same", "same_lower", "valid"]
+"""As :data:`Padding`, or a rule by name."""
+
+InterpolateMode: TypeAlias = Literal["nearest", "nearest-exact", "linear", "bilinear", "trilinear"]
+"""Filters of :func:`upsample_rs.interpolate`."""
+
+Rounding: TypeAlias = Literal["nearest", "half_even", "floor", "trunc"]
+"""How an integer result is rounded."""
+
+Duplicates: TypeAlias = Literal["last", "first", "sum", "max", "error"]
+"""What happens when two values are unpooled to one place."""
+
+IndexDType: TypeAlias = (
+    Literal["int64", "int32"] | type[np.int64] | type[np.int32] | np.dtype[np.int64 | np.int32]
+)
+"""Element type of pooling indices."""
+
+OutputMask: TypeAlias = Sequence[bool]
+"""Which of the x, weight and bias gradients to compute."""
+
+Gradients: TypeAlias = tuple[Array | None, Array | None, Array | None]
+"""The x, weight and bias gradients; None where not asked for."""

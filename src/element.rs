@@ -1,0 +1,450 @@
+//! Element types: dtype names, order, sums, and how each is widened for computing and narrowed for storing.
+//!
+//! Kernels see only the computed types. A [`Codec`] says how a stored element becomes one: itself ([`Plain`]), through
+//! float32 ([`Half`]), or through double with one rounding ([`Rounded`]). The half types and the integers of a linear
+//! operation so add no kernels.
+
+use half::{bf16, f16};
+use num_complex::Complex;
+use std::cell::Cell;
+use std::mem::MaybeUninit;
+
+/// How a real result becomes an integer, after which it is saturated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Rounding {
+    /// To the nearest, ties toward positive infinity, as image libraries do.
+    #[default]
+    Nearest,
+    /// To the nearest, ties to even.
+    HalfEven,
+    /// Toward negative infinity.
+    Floor,
+    /// Toward zero.
+    Trunc,
+}
+
+/// The dtypes an array may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[allow(missing_docs)] // the names say it all
+pub enum Dtype {
+    Bool,
+    I8,
+    I16,
+    I32,
+    I64,
+    U8,
+    U16,
+    U32,
+    U64,
+    F16,
+    BF16,
+    F32,
+    F64,
+    C64,
+    C128,
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// A type that arrays may hold.
+pub trait Element: sealed::Sealed + Copy + Default + PartialEq + Send + Sync + 'static {
+    /// Its dtype.
+    const DTYPE: Dtype;
+}
+
+macro_rules! elements {
+    ($($t:ty => $d:ident),* $(,)?) => {$(
+        impl sealed::Sealed for $t {}
+        impl Element for $t { const DTYPE: Dtype = Dtype::$d; }
+    )*};
+}
+elements!(bool => Bool, i8 => I8, i16 => I16, i32 => I32, i64 => I64, u8 => U8, u16 => U16, u32 => U32, u64 => U64,
+    f16 => F16, bf16 => BF16, f32 => F32, f64 => F64, Complex<f32> => C64, Complex<f64> => C128);
+
+/// Stored elements to computed ones and back.
+pub trait Codec: Copy + Send + Sync + 'static {
+    /// What memory holds.
+    type Stored: Copy + Send + Sync + 'static;
+    /// What kernels see.
+    type Computed: Copy + Default + Send + Sync + 'static;
+    /// One element in.
+    fn load(self, v: Self::Stored) -> Self::Computed;
+    /// One element out.
+    fn store(self, v: Self::Computed) -> Self::Stored;
+    /// The row itself where no conversion is needed.
+    fn borrow(row: &[Cell<Self::Stored>]) -> Option<&[Cell<Self::Computed>]> {
+        let _ = row;
+        None
+    }
+    /// The row to be written itself where no conversion is needed.
+    fn borrow_mut(row: &mut [MaybeUninit<Self::Stored>]) -> Option<&mut [MaybeUninit<Self::Computed>]> {
+        let _ = row;
+        None
+    }
+}
+
+/// Computed as stored.
+#[derive(Debug, Clone, Copy)]
+pub struct Plain<T>(std::marker::PhantomData<fn() -> T>);
+
+impl<T> Default for Plain<T> {
+    fn default() -> Self {
+        Self(std::marker::PhantomData)
+    }
+}
+
+impl<T: Copy + Default + Send + Sync + 'static> Codec for Plain<T> {
+    type Stored = T;
+    type Computed = T;
+    #[inline(always)]
+    fn load(self, v: T) -> T {
+        v
+    }
+    #[inline(always)]
+    fn store(self, v: T) -> T {
+        v
+    }
+    #[inline(always)]
+    fn borrow(row: &[Cell<T>]) -> Option<&[Cell<T>]> {
+        Some(row)
+    }
+    #[inline(always)]
+    fn borrow_mut(row: &mut [MaybeUninit<T>]) -> Option<&mut [MaybeUninit<T>]> {
+        Some(row)
+    }
+}
+
+/// A half type, computed in float32 and rounded once.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Half<T>(std::marker::PhantomData<fn() -> T>);
+
+impl Codec for Half<f16> {
+    type Stored = f16;
+    type Computed = f32;
+    /// Branch-free, so that it vectorises at every level: the exponent is rebiased by a multiplication, which also
+    /// makes subnormals right; infinities and NaNs get theirs by a mask.
+    #[inline(always)]
+    fn load(self, v: f16) -> f32 {
+        let bits = u32::from(v.to_bits());
+        let magnitude = (bits & 0x7fff) << 13;
+        let scaled = f32::from_bits(magnitude) * f32::from_bits(0x7780_0000); // 2^112
+        let special = if magnitude >= 0x0f80_0000 { 0x7f80_0000 } else { 0 };
+        f32::from_bits(scaled.to_bits() | special | ((bits & 0x8000) << 16))
+    }
+    /// To nearest, ties to even; a NaN stays a (quiet) NaN.
+    #[inline(always)]
+    fn store(self, v: f32) -> f16 {
+        let bits = v.to_bits();
+        let sign = (bits >> 16) & 0x8000;
+        let magnitude = bits & 0x7fff_ffff;
+        // Subnormal results: adding 0.5 lines the last place of the sum up with the half's own, so the addition rounds.
+        let subnormal = (f32::from_bits(magnitude) + 0.5).to_bits().wrapping_sub(0.5f32.to_bits());
+        // Normal results: rebias the exponent and add half a place less one, plus the last kept bit.
+        let odd = (magnitude >> 13) & 1;
+        let normal = magnitude.wrapping_sub(0x3800_0000).wrapping_add(0xfff + odd) >> 13;
+        let finite = if magnitude < 0x3880_0000 { subnormal } else { normal };
+        let bounded = if magnitude >= 0x4780_0000 { 0x7c00 } else { finite };
+        let result = if magnitude > 0x7f80_0000 { 0x7e00 | ((magnitude >> 13) & 0x3ff) } else { bounded };
+        f16::from_bits((sign | result) as u16)
+    }
+}
+
+impl Codec for Half<bf16> {
+    type Stored = bf16;
+    type Computed = f32;
+    #[inline(always)]
+    fn load(self, v: bf16) -> f32 {
+        f32::from_bits(u32::from(v.to_bits()) << 16)
+    }
+    /// To nearest, ties to even; a NaN stays a (quiet) NaN.
+    #[inline(always)]
+    fn store(self, v: f32) -> bf16 {
+        let bits = v.to_bits();
+        let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16;
+        bf16::from_bits(if v.is_nan() { (bits >> 16) | 0x40 } else { rounded } as u16)
+    }
+}
+
+/// An integer computed in double, rounded once, saturated.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Rounded<T> {
+    /// Rule for the fraction.
+    pub rounding: Rounding,
+    marker: std::marker::PhantomData<fn() -> T>,
+}
+
+impl<T> Rounded<T> {
+    /// Rounds by this rule.
+    #[must_use]
+    pub fn new(rounding: Rounding) -> Self {
+        Self { rounding, marker: std::marker::PhantomData }
+    }
+}
+
+/// Rounds a sum of weighted integers. The sum carries the weights' rounding error, so it is first snapped to a grid
+/// coarser than that error (2^-30 below 2^21, 2^-18 below 2^33): a sum that is a tie or an integer in exact arithmetic
+/// is then seen as one, and `floor` of a constant image is that constant.
+#[inline(always)]
+fn round_once(v: f64, rounding: Rounding) -> f64 {
+    const FINE: f64 = 1.5 * (1u64 << 22) as f64;
+    const COARSE: f64 = 1.5 * (1u64 << 34) as f64;
+    let size = v.abs();
+    let grid = if size < (1u64 << 21) as f64 { FINE } else { COARSE };
+    let snapped = if size < (1u64 << 33) as f64 { (v + grid) - grid } else { v };
+    match rounding {
+        Rounding::Nearest if size < (1u64 << 52) as f64 => (snapped + 0.5).floor(),
+        Rounding::Nearest => snapped,
+        Rounding::HalfEven => snapped.round_ties_even(),
+        Rounding::Floor => snapped.floor(),
+        Rounding::Trunc => snapped.trunc(),
+    }
+}
+
+/// Linear operations: sums of weighted elements.
+pub trait Linear: Element {
+    /// Type the sum is taken in.
+    type Sum: Real;
+    /// In and out of it.
+    type SumCodec: Codec<Stored = Self, Computed = Self::Sum>;
+    /// The codec, given the rounding rule (which floating types ignore).
+    fn sum_codec(rounding: Rounding) -> Self::SumCodec;
+}
+
+/// Ordered elements, for maxima. Half types compare as float32.
+pub trait Ordered: Element {
+    /// Type that is compared.
+    type Key: Order;
+    /// In and out of it.
+    type KeyCodec: Codec<Stored = Self, Computed = Self::Key> + Default;
+}
+
+/// Elements with a product, for convolutions.
+pub trait Multiplied: Element {
+    /// Type products are summed in.
+    type Product: Ring;
+    /// In and out of it.
+    type ProductCodec: Codec<Stored = Self, Computed = Self::Product> + Default;
+}
+
+/// Elements that can be summed where several land on one place. Integers saturate.
+pub trait Added: Element {
+    /// Type of the sum.
+    type Total: Ring;
+    /// In and out of it.
+    type TotalCodec: Codec<Stored = Self, Computed = Self::Total> + Default;
+}
+
+/// An integer summed exactly and saturated once.
+#[derive(Debug, Clone, Copy)]
+pub struct Saturated<T>(std::marker::PhantomData<fn() -> T>);
+
+impl<T> Default for Saturated<T> {
+    fn default() -> Self {
+        Self(std::marker::PhantomData)
+    }
+}
+
+impl Ring for i128 {
+    #[inline(always)]
+    fn mul(a: Self, b: Self) -> Self {
+        a.wrapping_mul(b)
+    }
+    #[inline(always)]
+    fn add(a: Self, b: Self) -> Self {
+        a.wrapping_add(b)
+    }
+    #[inline(always)]
+    fn mul_add<const FMA: bool>(a: Self, b: Self, c: Self) -> Self {
+        a.wrapping_mul(b).wrapping_add(c)
+    }
+}
+
+/// A total order but for NaN.
+pub trait Order: Copy + Default + PartialOrd + Send + Sync + 'static {
+    /// Whether this is a NaN.
+    fn is_nan(self) -> bool;
+}
+
+/// The two real types linear kernels are compiled for.
+pub trait Real: Ring + PartialOrd {
+    /// From a weight.
+    fn of(w: f64) -> Self;
+}
+
+/// Sums of products. Integers wrap.
+pub trait Ring: Copy + Default + PartialEq + Send + Sync + 'static {
+    /// `a*b`.
+    fn mul(a: Self, b: Self) -> Self;
+    /// `a + b`.
+    fn add(a: Self, b: Self) -> Self;
+    /// `a*b + c`; fused where `FMA` (elsewhere a fused product is a library call for each element).
+    fn mul_add<const FMA: bool>(a: Self, b: Self, c: Self) -> Self;
+}
+
+macro_rules! floats {
+    ($($t:ty),*) => {$(
+        impl Order for $t {
+            #[inline(always)]
+            fn is_nan(self) -> bool { self != self }
+        }
+        impl Ring for $t {
+            #[inline(always)]
+            fn mul(a: Self, b: Self) -> Self { a * b }
+            #[inline(always)]
+            fn add(a: Self, b: Self) -> Self { a + b }
+            #[inline(always)]
+            fn mul_add<const FMA: bool>(a: Self, b: Self, c: Self) -> Self {
+                if FMA { a.mul_add(b, c) } else { a * b + c }
+            }
+        }
+        impl Real for $t {
+            #[inline(always)]
+            fn of(w: f64) -> Self { w as $t }
+        }
+        impl Linear for $t {
+            type Sum = $t;
+            type SumCodec = Plain<$t>;
+            fn sum_codec(_: Rounding) -> Plain<$t> { Plain::default() }
+        }
+        impl Ordered for $t { type Key = $t; type KeyCodec = Plain<$t>; }
+        impl Multiplied for $t { type Product = $t; type ProductCodec = Plain<$t>; }
+        impl Added for $t { type Total = $t; type TotalCodec = Plain<$t>; }
+    )*};
+}
+floats!(f32, f64);
+
+macro_rules! integers {
+    ($($t:ty),*) => {$(
+        impl Order for $t {
+            #[inline(always)]
+            fn is_nan(self) -> bool { false }
+        }
+        impl Ring for $t {
+            #[inline(always)]
+            fn mul(a: Self, b: Self) -> Self { a.wrapping_mul(b) }
+            #[inline(always)]
+            fn add(a: Self, b: Self) -> Self { a.wrapping_add(b) }
+            #[inline(always)]
+            fn mul_add<const FMA: bool>(a: Self, b: Self, c: Self) -> Self { a.wrapping_mul(b).wrapping_add(c) }
+        }
+        impl Codec for Rounded<$t> {
+            type Stored = $t;
+            type Computed = f64;
+            #[inline(always)]
+            fn load(self, v: $t) -> f64 { v as f64 }
+            #[inline(always)]
+            fn store(self, v: f64) -> $t { round_once(v, self.rounding) as $t } // `as` saturates
+        }
+        impl Codec for Saturated<$t> {
+            type Stored = $t;
+            type Computed = i128;
+            #[inline(always)]
+            fn load(self, v: $t) -> i128 { i128::from(v) }
+            #[inline(always)]
+            fn store(self, v: i128) -> $t { v.clamp(i128::from(<$t>::MIN), i128::from(<$t>::MAX)) as $t }
+        }
+        impl Added for $t { type Total = i128; type TotalCodec = Saturated<$t>; }
+        impl Linear for $t {
+            type Sum = f64;
+            type SumCodec = Rounded<$t>;
+            fn sum_codec(rounding: Rounding) -> Rounded<$t> { Rounded::new(rounding) }
+        }
+        impl Ordered for $t { type Key = $t; type KeyCodec = Plain<$t>; }
+        impl Multiplied for $t { type Product = $t; type ProductCodec = Plain<$t>; }
+    )*};
+}
+integers!(i8, i16, i32, i64, u8, u16, u32, u64);
+
+macro_rules! halves {
+    ($($t:ty),*) => {$(
+        impl Linear for $t {
+            type Sum = f32;
+            type SumCodec = Half<$t>;
+            fn sum_codec(_: Rounding) -> Half<$t> { Half::default() }
+        }
+        impl Ordered for $t { type Key = f32; type KeyCodec = Half<$t>; }
+        impl Multiplied for $t { type Product = f32; type ProductCodec = Half<$t>; }
+        impl Added for $t { type Total = f32; type TotalCodec = Half<$t>; }
+    )*};
+}
+halves!(f16, bf16);
+
+impl Order for bool {
+    #[inline(always)]
+    fn is_nan(self) -> bool {
+        false
+    }
+}
+impl Ordered for bool {
+    type Key = bool;
+    type KeyCodec = Plain<bool>;
+}
+
+macro_rules! complexes {
+    ($($t:ty),*) => {$(
+        impl Ring for Complex<$t> {
+            #[inline(always)]
+            fn mul(a: Self, b: Self) -> Self { a * b }
+            #[inline(always)]
+            fn add(a: Self, b: Self) -> Self { a + b }
+            #[inline(always)]
+            fn mul_add<const FMA: bool>(a: Self, b: Self, c: Self) -> Self {
+                let fma = <$t as Ring>::mul_add::<FMA>;
+                Complex::new(
+                    fma(a.re, b.re, fma(-a.im, b.im, c.re)),
+                    fma(a.re, b.im, fma(a.im, b.re, c.im)),
+                )
+            }
+        }
+        impl Added for Complex<$t> { type Total = Complex<$t>; type TotalCodec = Plain<Complex<$t>>; }
+        impl Multiplied for Complex<$t> { type Product = Complex<$t>; type ProductCodec = Plain<Complex<$t>>; }
+    )*};
+}
+complexes!(f32, f64);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn f16_conversions_agree_with_the_half_crate() {
+        let codec = Half::<f16>::default();
+        for bits in 0..=u16::MAX {
+            let v = f16::from_bits(bits);
+            let (ours, theirs) = (codec.load(v), v.to_f32());
+            assert!(ours.to_bits() == theirs.to_bits() || (ours.is_nan() && theirs.is_nan()), "{bits:#x}");
+        }
+        for i in 0..=u32::MAX / 977 {
+            let v = f32::from_bits(i * 977);
+            let (ours, theirs) = (codec.store(v), f16::from_f32(v));
+            assert!(ours.to_bits() == theirs.to_bits() || (ours.is_nan() && theirs.is_nan()), "{v:e}");
+        }
+    }
+
+    #[test]
+    fn bf16_conversions_agree_with_the_half_crate() {
+        let codec = Half::<bf16>::default();
+        for i in 0..=u32::MAX / 977 {
+            let v = f32::from_bits(i * 977);
+            let (ours, theirs) = (codec.store(v), bf16::from_f32(v));
+            assert!(ours.to_bits() == theirs.to_bits() || (ours.is_nan() && theirs.is_nan()), "{v:e}");
+        }
+    }
+
+    #[test]
+    fn rounding_rules_and_saturation() {
+        let at = |r, v| Rounded::<i8>::new(r).store(v);
+        for (rule, expected) in [
+            (Rounding::Nearest, [3, -2, 3, -3, 127]),
+            (Rounding::HalfEven, [2, -2, 3, -3, 127]),
+            (Rounding::Floor, [2, -3, 2, -4, 127]),
+            (Rounding::Trunc, [2, -2, 2, -3, 127]),
+        ] {
+            assert_eq!([2.5, -2.5, 2.7, -3.3, 1e9].map(|v| at(rule, v)), expected, "{rule:?}");
+        }
+        assert_eq!(Rounded::<i64>::new(Rounding::Floor).store(9.999_999_999_999_998), 10);
+    }
+}

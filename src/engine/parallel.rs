@@ -1,0 +1,213 @@
+//! The only file that names rayon: our own pool, grain, fork, interruption.
+//!
+//! Work is a range of units cut into chunks that threads take from a counter; every output element is computed by
+//! exactly one unit, the same way whichever thread takes it, so results do not depend on the number of threads. The
+//! caller's thread works too. Small work never leaves it.
+//!
+//! After `fork`, a child has the pool's memory but none of its threads, so a pool is valid only in the process that
+//! made it; a child leaks the inherited one and makes its own. No lock is held anywhere, for a lock taken by another
+//! thread at the moment of the fork would stay taken in the child for ever.
+
+use std::num::NonZeroUsize;
+use std::ops::Range;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, Result};
+
+/// Work units (about one element each) a chunk should have, so that taking it costs nothing in comparison: about 50 µs.
+const GRAIN: usize = 1 << 17;
+
+/// Chunks for each thread, so that one slow thread does not keep the others waiting.
+const CHUNKS_PER_THREAD: usize = 4;
+
+/// Chunks of at most this many units even on one thread, so that an interruption is noticed in time.
+const LONGEST_CHUNK: usize = 1 << 24;
+
+static FORCED_GRAIN: AtomicUsize = AtomicUsize::new(0);
+static CHOSEN_THREADS: AtomicUsize = AtomicUsize::new(0);
+/// Process id and its default thread count, in one word so that they change together.
+static DEFAULT_THREADS: AtomicU64 = AtomicU64::new(0);
+static POOL: AtomicPtr<Pool> = AtomicPtr::new(std::ptr::null_mut());
+static INTERRUPTED: OnceLock<fn() -> bool> = OnceLock::new();
+
+struct Pool {
+    process: u32,
+    workers: usize,
+    pool: Option<rayon::ThreadPool>,
+}
+
+/// CPUs this process may use: its affinity mask, bounded by a container's quota.
+fn available() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
+fn default_threads() -> usize {
+    static FROM_ENV: OnceLock<Option<usize>> = OnceLock::new();
+    let env = FROM_ENV.get_or_init(|| {
+        let text = std::env::var("UPSAMPLE_RS_NUM_THREADS").ok()?;
+        text.trim().parse().ok().filter(|&n| n > 0)
+    });
+    env.unwrap_or_else(available)
+}
+
+/// Threads an operation may use, the caller's included. Reads the affinity mask and the quota anew.
+#[must_use]
+pub fn num_threads() -> usize {
+    match CHOSEN_THREADS.load(Ordering::Relaxed) {
+        0 => {
+            let n = default_threads().min(MAX_THREADS);
+            DEFAULT_THREADS.store((u64::from(std::process::id()) << 32) | n as u64, Ordering::Relaxed);
+            n
+        }
+        n => n,
+    }
+}
+
+/// [`num_threads`], remembering the default for as long as the process lives: asking takes tens of microseconds.
+fn num_threads_cached() -> usize {
+    let cached = DEFAULT_THREADS.load(Ordering::Relaxed);
+    match CHOSEN_THREADS.load(Ordering::Relaxed) {
+        0 if cached >> 32 == u64::from(std::process::id()) => (cached & 0xffff_ffff) as usize,
+        _ => num_threads(),
+    }
+}
+
+/// Most threads that may be asked for.
+pub const MAX_THREADS: usize = 1024;
+
+/// Sets the number of threads; 0 goes back to the default.
+///
+/// # Errors
+/// If `n` exceeds [`MAX_THREADS`].
+pub fn set_num_threads(n: usize) -> Result<()> {
+    if n > MAX_THREADS {
+        return Err(Error::value(format!("n = {n}: must be from 1 to {MAX_THREADS}")));
+    }
+    CHOSEN_THREADS.store(n, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Forces the number of units in a chunk (0: back to the default), so that tests can split tiny work.
+pub fn force_grain(units: usize) {
+    FORCED_GRAIN.store(units, Ordering::Relaxed);
+}
+
+/// Installs the question asked on the caller's thread, some ten times a second: should this operation stop?
+pub fn on_interrupt(ask: fn() -> bool) {
+    let _ = INTERRUPTED.set(ask); // a second installation is the same function
+}
+
+/// The pool of this process with at least `workers` threads, or none if threads cannot be had.
+fn pool(workers: usize) -> Option<&'static rayon::ThreadPool> {
+    let process = std::process::id();
+    loop {
+        let seen = POOL.load(Ordering::Acquire);
+        // SAFETY: `seen` is null or came from `Box::into_raw` below and is never freed.
+        if let Some(p) = unsafe { seen.as_ref() }
+            && p.process == process
+            && p.workers >= workers
+        {
+            return p.pool.as_ref();
+        }
+        // Growing at least doubles, so the pools left behind stay few. Where no thread can be had (`pool: None`), the
+        // work stays on the caller's thread.
+        let workers = workers.next_power_of_two();
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(workers)
+            .thread_name(|i| format!("upsample_rs-{i}"))
+            .build()
+            .ok();
+        let made = Box::into_raw(Box::new(Pool { process, workers, pool }));
+        if POOL.compare_exchange(seen, made, Ordering::AcqRel, Ordering::Acquire).is_err() {
+            // SAFETY: `made` came from `Box::into_raw` above and was not published.
+            drop(unsafe { Box::from_raw(made) });
+        }
+    }
+}
+
+/// State shared by the threads of one call.
+struct Run<'a, F> {
+    next: AtomicUsize,
+    stop: AtomicBool,
+    failure: OnceLock<Error>,
+    total: usize,
+    chunk: usize,
+    work: &'a F,
+}
+
+impl<F: Fn(Range<usize>) -> Result<()> + Sync> Run<'_, F> {
+    /// Takes chunks until none is left; `between` runs after each.
+    fn drain(&self, mut between: impl FnMut() -> Result<()>) {
+        while !self.stop.load(Ordering::Relaxed) {
+            let start = self.next.fetch_add(self.chunk, Ordering::Relaxed);
+            if start >= self.total {
+                return;
+            }
+            let end = start.saturating_add(self.chunk).min(self.total);
+            if let Err(e) = (self.work)(start..end).and_then(|()| between()) {
+                let _ = self.failure.set(e); // the first failure is the one told
+                self.stop.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// Asks now and then whether to stop.
+fn watch() -> impl FnMut() -> Result<()> {
+    let ask = INTERRUPTED.get();
+    let mut last: Option<Instant> = None;
+    move || {
+        let Some(ask) = ask else { return Ok(()) };
+        let now = Instant::now();
+        if now.duration_since(*last.get_or_insert(now)) < Duration::from_millis(80) {
+            return Ok(());
+        }
+        last = Some(now);
+        if ask() { Err(Error::Interrupted) } else { Ok(()) }
+    }
+}
+
+/// Runs `work` over `0..total`, in parallel where it is worth it. `cost` is the cost of one unit, in elements.
+///
+/// # Errors
+/// The first failure of `work`, or [`Error::Interrupted`]; other chunks may have run.
+pub fn for_each<F>(total: usize, cost: usize, work: F) -> Result<()>
+where
+    F: Fn(Range<usize>) -> Result<()> + Sync,
+{
+    if total == 0 {
+        return Ok(());
+    }
+    let cost = cost.max(1);
+    let grain = match FORCED_GRAIN.load(Ordering::Relaxed) {
+        0 => GRAIN,
+        n => n,
+    };
+    let all = total.saturating_mul(cost);
+    if all < 2 * grain {
+        return work(0..total);
+    }
+    let threads = num_threads_cached().min(total).min(all / grain);
+    let even = total.div_ceil(threads * if threads > 1 { CHUNKS_PER_THREAD } else { 1 });
+    let chunk = even.max(grain.div_ceil(cost)).min((LONGEST_CHUNK / cost).max(1));
+    let run = Run {
+        next: AtomicUsize::new(0),
+        stop: AtomicBool::new(false),
+        failure: OnceLock::new(),
+        total,
+        chunk,
+        work: &work,
+    };
+    match if threads > 1 { pool(threads - 1) } else { None } {
+        None => run.drain(watch()),
+        Some(pool) => pool.in_place_scope(|scope| {
+            for _ in 1..threads {
+                scope.spawn(|_| run.drain(|| Ok(())));
+            }
+            run.drain(watch());
+        }),
+    }
+    run.failure.into_inner().map_or(Ok(()), Err)
+}

@@ -1,0 +1,136 @@
+//! Which kernel tap joins which output to which input along one axis.
+//!
+//! A convolution's tap `k` joins output `o` to input `o*stride + k*dilation - pad`; a transposed convolution swaps the
+//! two. Both are runs of equally spaced pairs, so one kernel serves both, and the backward of either is the other.
+//! Split by residue (`o mod out_step`, `i mod in_step`), every run is contiguous: the phases of a transposed
+//! convolution, or the polyphase components of a strided one.
+
+use std::ops::Range;
+
+use super::taps::reserved;
+use super::window::{Pad, Windows};
+use crate::error::Result;
+
+/// The pairs one tap joins: outputs `out + out_step*j`, inputs `in_ + in_step*j`, for `j < len`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Run {
+    /// First output position.
+    pub out: usize,
+    /// First input position.
+    pub in_: usize,
+    /// Number of pairs; may be zero.
+    pub len: usize,
+}
+
+/// All taps of one axis, in kernel order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Links {
+    /// Elements along the input axis.
+    pub in_len: usize,
+    /// Elements along the output axis.
+    pub out_len: usize,
+    /// Distance between the inputs of a run.
+    pub in_step: usize,
+    /// Distance between the outputs of a run.
+    pub out_step: usize,
+    /// One run for each kernel tap.
+    pub runs: Vec<Run>,
+}
+
+/// Pairs `(short, long)` with `long = short*stride + tap*dilation - pad.before`, both in range.
+fn run(short_len: usize, long_len: usize, stride: usize, shift: i128) -> (usize, usize, usize) {
+    // shift = tap*dilation - pad.before; long = short*stride + shift must lie in 0..long_len.
+    let (stride, long) = (stride as i128, long_len as i128);
+    let lo = if shift >= 0 { 0 } else { (-shift + stride - 1) / stride };
+    let hi = if long > shift { (long - 1 - shift) / stride + 1 } else { 0 };
+    let hi = hi.min(short_len as i128);
+    if hi <= lo {
+        return (0, 0, 0);
+    }
+    let first_long = lo * stride + shift;
+    // Both are within 0..len of an axis, so they fit.
+    (usize::try_from(lo).unwrap_or(0), usize::try_from(first_long).unwrap_or(0), usize::try_from(hi - lo).unwrap_or(0))
+}
+
+impl Links {
+    /// Taps of a convolution over these windows.
+    ///
+    /// # Errors
+    /// If the table cannot be allocated.
+    pub fn conv(w: &Windows) -> Result<Self> {
+        let mut runs = reserved(w.kernel)?;
+        runs.extend((0..w.kernel).map(|k| {
+            let (out, in_, len) = run(w.out_len, w.in_len, w.stride, shift(k, w.dilation, w.pad));
+            Run { out, in_, len }
+        }));
+        Ok(Self { in_len: w.in_len, out_len: w.out_len, in_step: w.stride, out_step: 1, runs })
+    }
+
+    /// Taps of a transposed convolution from `in_len` to `out_len` elements.
+    ///
+    /// # Errors
+    /// If the table cannot be allocated.
+    pub fn transposed(
+        in_len: usize,
+        out_len: usize,
+        kernel: usize,
+        stride: usize,
+        dilation: usize,
+        pad: Pad,
+    ) -> Result<Self> {
+        let mut runs = reserved(kernel)?;
+        runs.extend((0..kernel).map(|k| {
+            let (in_, out, len) = run(in_len, out_len, stride, shift(k, dilation, pad));
+            Run { out, in_, len }
+        }));
+        Ok(Self { in_len, out_len, in_step: 1, out_step: stride, runs })
+    }
+
+    /// The same pairs read the other way: the linear map's transpose.
+    #[must_use]
+    pub fn swapped(&self) -> Self {
+        Self {
+            in_len: self.out_len,
+            out_len: self.in_len,
+            in_step: self.out_step,
+            out_step: self.in_step,
+            runs: self.runs.iter().map(|r| Run { out: r.in_, in_: r.out, len: r.len }).collect(),
+        }
+    }
+
+    /// The input that tap `k` joins to output `o`, if any.
+    #[inline]
+    #[must_use]
+    pub fn input_of(&self, k: usize, o: usize) -> Option<usize> {
+        let r = self.runs.get(k)?;
+        let ahead = o.checked_sub(r.out)?;
+        let j = ahead / self.out_step;
+        (ahead.is_multiple_of(self.out_step) && j < r.len).then(|| r.in_ + j * self.in_step)
+    }
+
+    /// Tap `k`'s pairs whose output lies in `outs`.
+    #[inline]
+    #[must_use]
+    pub fn clip(&self, k: usize, outs: &Range<usize>) -> Run {
+        let r = self.runs[k];
+        let before = outs.start.saturating_sub(r.out).div_ceil(self.out_step).min(r.len);
+        let until = outs.end.saturating_sub(r.out).div_ceil(self.out_step).min(r.len);
+        let len = until.saturating_sub(before);
+        Run { out: r.out + before * self.out_step, in_: r.in_ + before * self.in_step, len }
+    }
+
+    /// The input range that a range of outputs reads.
+    #[must_use]
+    pub fn inputs(&self, outs: &Range<usize>) -> Range<usize> {
+        let (mut lo, mut hi) = (usize::MAX, 0);
+        for r in (0..self.runs.len()).map(|k| self.clip(k, outs)).filter(|r| r.len > 0) {
+            lo = lo.min(r.in_);
+            hi = hi.max(r.in_ + (r.len - 1) * self.in_step + 1);
+        }
+        if hi == 0 { 0..0 } else { lo..hi }
+    }
+}
+
+fn shift(tap: usize, dilation: usize, pad: Pad) -> i128 {
+    tap as i128 * dilation as i128 - pad.before as i128
+}

@@ -1,0 +1,290 @@
+//! What each output position of one axis reads: weighted taps (linear maps) or at most one source (moves).
+//!
+//! A linear map's backward is the same kernel on [`Taps::transposed`].
+
+use std::ops::Range;
+
+use super::Reach;
+use super::coords::AxisMap;
+use crate::error::{Error, Result};
+
+/// A stretch of outputs whose taps repeat: those of `o + outs` are those of `o`, `ins` further along.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Period {
+    /// Outputs per repetition.
+    pub outs: usize,
+    /// Inputs per repetition.
+    pub ins: usize,
+    /// The outputs this holds for; a whole number of repetitions.
+    pub range: Range<usize>,
+}
+
+/// Longest period worth a kernel of its own.
+const MAX_PERIOD: usize = 8;
+
+/// Longest stretch in which `same(o)` (outputs `o` and `o + outs` agree) holds throughout.
+fn find_period(out_len: usize, (outs, ins): (usize, usize), same: impl Fn(usize) -> bool) -> Option<Period> {
+    if !(1..=MAX_PERIOD).contains(&outs) || !(1..=MAX_PERIOD).contains(&ins) || out_len <= 2 * outs {
+        return None;
+    }
+    let (mut best, mut from) = (0..0, 0);
+    for o in 0..out_len - outs {
+        if !same(o) {
+            from = o + 1;
+        } else if o + 1 - from > best.len() {
+            best = from..o + 1;
+        }
+    }
+    let whole = (best.len() + outs) / outs * outs;
+    (whole >= 4 * outs).then(|| Period { outs, ins, range: best.start..best.start + whole })
+}
+
+/// Vectors that refuse instead of aborting when memory runs out.
+pub(crate) fn reserved<T>(n: usize) -> Result<Vec<T>> {
+    let mut v = Vec::new();
+    v.try_reserve_exact(n).map_err(|_| Error::memory(format!("cannot allocate a table of {n} entries")))?;
+    Ok(v)
+}
+
+/// Weighted, contiguous taps: output `o` is the sum of `weights(o)[j] * input[start + j]`.
+///
+/// A weight of exactly zero at either end is left out, so the input there is never read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Taps {
+    in_len: usize,
+    starts: Vec<usize>,
+    offsets: Vec<usize>,
+    weights: Vec<f64>,
+    period_hint: (usize, usize),
+}
+
+impl Taps {
+    fn with_capacity(map_in: usize, out_len: usize, weights: usize, period_hint: (usize, usize)) -> Result<Self> {
+        let mut offsets = reserved(out_len + 1)?;
+        offsets.push(0);
+        Ok(Self { in_len: map_in, starts: reserved(out_len)?, offsets, weights: reserved(weights)?, period_hint })
+    }
+
+    /// Appends one output, trimming zero weights at the ends.
+    fn push(&mut self, start: usize, weights: &[f64]) {
+        let lead = weights.iter().take_while(|w| **w == 0.0).count();
+        let kept = &weights[lead..];
+        let kept = &kept[..kept.len() - kept.iter().rev().take_while(|w| **w == 0.0).count()];
+        self.starts.push(start + lead);
+        self.weights.extend_from_slice(kept);
+        self.offsets.push(self.weights.len());
+    }
+
+    /// Linear interpolation, edges clamped.
+    ///
+    /// # Errors
+    /// If the table cannot be allocated.
+    pub fn linear(map: &AxisMap) -> Result<Self> {
+        let mut taps = Self::with_capacity(map.in_len, map.out_len, map.out_len.saturating_mul(2), map.period())?;
+        let last = map.in_len - 1;
+        for o in 0..map.out_len {
+            let p = map.position(o);
+            match usize::try_from(p.floor) {
+                Err(_) => taps.push(0, &[1.0]),
+                Ok(i) if i >= last => taps.push(last, &[1.0]),
+                Ok(i) => taps.push(i, &[1.0 - p.frac, p.frac]),
+            }
+        }
+        Ok(taps)
+    }
+
+    /// Linear interpolation with the triangle widened by the shrink ratio; outside taps are dropped and the rest
+    /// rescaled to sum to one.
+    ///
+    /// # Errors
+    /// If the table cannot be allocated.
+    pub fn linear_antialiased(map: &AxisMap) -> Result<Self> {
+        let scale = map.ratio();
+        if scale <= 1.0 {
+            return Self::linear(map);
+        }
+        let per_output = (2.0 * scale) as usize + 2;
+        let mut taps =
+            Self::with_capacity(map.in_len, map.out_len, map.out_len.saturating_mul(per_output), map.period())?;
+        let mut weights = reserved(per_output)?;
+        for o in 0..map.out_len {
+            let p = map.position(o);
+            let centre = p.floor as f64 + p.frac; // of the output, in input elements from the first centre
+            let lo = (centre - scale).ceil().max(0.0) as usize;
+            let hi = ((centre + scale).floor() as usize).min(map.in_len - 1);
+            weights.clear();
+            // The distance is taken from the split position, so it keeps its precision far along the axis.
+            weights.extend((lo..=hi).map(|i| {
+                let distance = ((i as i64 - p.floor) as f64 - p.frac).abs();
+                (1.0 - distance / scale).max(0.0)
+            }));
+            let sum: f64 = weights.iter().sum();
+            weights.iter_mut().for_each(|w| *w /= sum);
+            taps.push(lo, &weights);
+        }
+        Ok(taps)
+    }
+
+    /// Each output copies one input: the linear map of a move.
+    ///
+    /// # Errors
+    /// If the table cannot be allocated.
+    pub fn from_picks(picks: &Picks) -> Result<Self> {
+        let n = picks.out_len();
+        let mut taps = Self::with_capacity(picks.in_len, n, n, picks.period_hint)?;
+        for o in 0..n {
+            match picks.at(o) {
+                Some(i) => taps.push(i, &[1.0]),
+                None => taps.push(0, &[]),
+            }
+        }
+        Ok(taps)
+    }
+
+    /// The transposed map. The outputs that read one input are contiguous, because starts and ends never decrease.
+    ///
+    /// # Errors
+    /// If the table cannot be allocated.
+    pub fn transposed(&self) -> Result<Self> {
+        let (outs, ins) = self.period_hint;
+        let mut back = Self::with_capacity(self.out_len(), self.in_len, self.weights.len(), (ins, outs))?;
+        let (mut first, mut row) = (0, Vec::new());
+        for i in 0..self.in_len {
+            while first < self.out_len() && self.at(first).end() <= i {
+                first += 1;
+            }
+            row.clear();
+            for o in first..self.out_len() {
+                let r = self.at(o);
+                if r.start > i {
+                    break;
+                }
+                row.push(if i < r.end() { self.weights(o)[i - r.start] } else { 0.0 });
+            }
+            back.push(first, &row);
+        }
+        Ok(back)
+    }
+
+    /// Number of outputs.
+    #[must_use]
+    pub fn out_len(&self) -> usize {
+        self.starts.len()
+    }
+
+    /// Inputs of output `o`.
+    #[inline]
+    #[must_use]
+    pub fn at(&self, o: usize) -> Reach {
+        Reach { start: self.starts[o], count: self.offsets[o + 1] - self.offsets[o], step: 1 }
+    }
+
+    /// Weights of output `o`.
+    #[inline]
+    #[must_use]
+    pub fn weights(&self, o: usize) -> &[f64] {
+        &self.weights[self.offsets[o]..self.offsets[o + 1]]
+    }
+
+    /// All weights, output after output.
+    #[must_use]
+    pub fn all_weights(&self) -> &[f64] {
+        &self.weights
+    }
+
+    /// Where output `o`'s weights begin in [`Taps::all_weights`].
+    #[inline]
+    #[must_use]
+    pub fn offset(&self, o: usize) -> usize {
+        self.offsets[o]
+    }
+
+    /// Whether every output is the input at the same place.
+    #[must_use]
+    pub fn is_identity(&self) -> bool {
+        self.out_len() == self.in_len && (0..self.in_len).all(|o| self.starts[o] == o && self.weights(o) == [1.0])
+    }
+
+    /// The input range that a range of outputs reads.
+    #[must_use]
+    pub fn inputs(&self, out: Range<usize>) -> Range<usize> {
+        let mut reaches = out.map(|o| self.at(o)).filter(|r| r.count > 0);
+        let Some(first) = reaches.next() else { return 0..0 };
+        reaches.fold(first.start..first.end(), |all, r| all.start.min(r.start)..all.end.max(r.end()))
+    }
+
+    /// Most inputs any one output reads.
+    #[must_use]
+    pub fn widest(&self) -> usize {
+        (0..self.out_len()).map(|o| self.at(o).count).max().unwrap_or(0)
+    }
+
+    /// The stretch whose taps repeat, if it is worth a kernel of its own.
+    #[must_use]
+    pub fn period(&self) -> Option<Period> {
+        let (outs, ins) = self.period_hint;
+        find_period(self.out_len(), self.period_hint, |o| {
+            self.starts[o + outs] == self.starts[o] + ins && self.weights(o + outs) == self.weights(o)
+        })
+    }
+}
+
+/// At most one source for each output: the map of a move. An output without a source is zero.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picks {
+    in_len: usize,
+    sources: Vec<usize>,
+    period_hint: (usize, usize),
+}
+
+const NOTHING: usize = usize::MAX;
+
+impl Picks {
+    /// `source(o)` for each of `out_len` outputs.
+    ///
+    /// # Errors
+    /// If the table cannot be allocated.
+    pub fn new(
+        in_len: usize,
+        out_len: usize,
+        period_hint: (usize, usize),
+        source: impl Fn(usize) -> Option<usize>,
+    ) -> Result<Self> {
+        let mut sources = reserved(out_len)?;
+        sources.extend((0..out_len).map(|o| source(o).filter(|&i| i < in_len).unwrap_or(NOTHING)));
+        Ok(Self { in_len, sources, period_hint })
+    }
+
+    /// Number of outputs.
+    #[must_use]
+    pub fn out_len(&self) -> usize {
+        self.sources.len()
+    }
+
+    /// Source of output `o`.
+    #[inline]
+    #[must_use]
+    pub fn at(&self, o: usize) -> Option<usize> {
+        let i = self.sources[o];
+        (i != NOTHING).then_some(i)
+    }
+
+    /// The input range that a range of outputs reads.
+    #[must_use]
+    pub fn inputs(&self, out: Range<usize>) -> Range<usize> {
+        let mut sources = out.filter_map(|o| self.at(o));
+        let Some(first) = sources.next() else { return 0..0 };
+        sources.fold(first..first + 1, |all, i| all.start.min(i)..all.end.max(i + 1))
+    }
+
+    /// The stretch whose sources repeat, if it is worth a kernel of its own.
+    #[must_use]
+    pub fn period(&self) -> Option<Period> {
+        let (outs, ins) = self.period_hint;
+        find_period(self.out_len(), self.period_hint, |o| match (self.at(o), self.at(o + outs)) {
+            (Some(a), Some(b)) => b == a + ins,
+            (None, None) => true,
+            _ => false,
+        })
+    }
+}

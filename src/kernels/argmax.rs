@@ -1,0 +1,238 @@
+//! Window extrema with their positions.
+//!
+//! A window's position is that of its first NaN if it has one, else of its first best element, in row-major order.
+//! Positions are held in lanes as wide as the values where the block is small enough (`i32`), and widened at the store.
+
+use std::cell::Cell;
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+use super::reduce::{Beats, Span};
+use crate::element::Order;
+use crate::engine::simd::{Job, Level};
+use crate::geometry::window::Windows;
+
+/// A position lane.
+pub trait Position: Copy + Default + Send + Sync + 'static {
+    /// From a position known to fit.
+    fn of(i: usize) -> Self;
+    /// `self + by`, known to fit.
+    fn plus(self, by: Self) -> Self;
+    /// Widened.
+    fn wide(self) -> i64;
+}
+
+macro_rules! positions {
+    ($($t:ty),*) => {$(
+        impl Position for $t {
+            #[inline(always)]
+            fn of(i: usize) -> Self { i as $t }
+            #[inline(always)]
+            fn plus(self, by: Self) -> Self { self.wrapping_add(by) }
+            #[inline(always)]
+            fn wide(self) -> i64 { i64::from(self) }
+        }
+    )*};
+}
+positions!(i32, i64);
+
+/// Whether `v` replaces `a`, NaN included.
+#[inline(always)]
+fn replaces<T: Order, B: Beats>(v: T, a: T) -> bool {
+    B::beats(v, a) | (v.is_nan() & !a.is_nan())
+}
+
+/// Window extrema across a row, and their positions along it.
+pub struct Across<'a, T, I, B> {
+    /// The windows.
+    pub windows: &'a Windows,
+    /// The row.
+    pub span: Span<'a, T>,
+    /// The best elements.
+    pub values: &'a mut [T],
+    /// Their positions along the row.
+    pub positions: &'a mut [I],
+    /// Maximum or minimum.
+    pub beats: B,
+}
+
+impl<T: Order, I: Position, B: Beats> Job for Across<'_, T, I, B> {
+    type Output = ();
+    #[inline(always)]
+    fn run<L: Level>(self, _: L) {
+        let Span { src, from, cols, inner } = self.span;
+        across::<T, I, B>(self.windows, src, from, cols, inner, self.values, self.positions);
+    }
+}
+
+#[inline(always)]
+fn across<T: Order, I: Position, B: Beats>(
+    w: &Windows,
+    src: &[Cell<T>],
+    from: usize,
+    cols: &Range<usize>,
+    inner: usize,
+    values: &mut [T],
+    positions: &mut [I],
+) {
+    let inside = w.interior();
+    let (lo, hi) = (inside.start.clamp(cols.start, cols.end), inside.end.clamp(cols.start, cols.end));
+    if inner == 1 && lo < hi {
+        let (a, b) = (lo - cols.start, hi - cols.start);
+        general::<T, I, B>(w, src, from, cols.start..lo, 1, &mut values[..a], &mut positions[..a]);
+        general::<T, I, B>(w, src, from, hi..cols.end, 1, &mut values[b..], &mut positions[b..]);
+        interior::<T, I, B>(w, src, from, lo, &mut values[a..b], &mut positions[a..b]);
+    } else {
+        general::<T, I, B>(w, src, from, cols.clone(), inner, values, positions);
+    }
+}
+
+/// Any windows, any number of channels.
+#[inline(always)]
+fn general<T: Order, I: Position, B: Beats>(
+    w: &Windows,
+    src: &[Cell<T>],
+    from: usize,
+    cols: Range<usize>,
+    inner: usize,
+    values: &mut [T],
+    positions: &mut [I],
+) {
+    let places = values.chunks_exact_mut(inner).zip(positions.chunks_exact_mut(inner));
+    for (o, (values, positions)) in cols.zip(places) {
+        let r = w.at(o);
+        for j in 0..r.count {
+            let at = r.start + j * r.step;
+            let row = &src[(at - from) * inner..][..inner];
+            for ((best, position), v) in values.iter_mut().zip(positions.iter_mut()).zip(row) {
+                let better = (j == 0) | replaces::<T, B>(v.get(), *best);
+                *best = if better { v.get() } else { *best };
+                *position = if better { I::of(at) } else { *position };
+            }
+        }
+    }
+}
+
+/// Whole windows from output `o0` on, one channel.
+#[inline(always)]
+fn interior<T: Order, I: Position, B: Beats>(
+    w: &Windows,
+    src: &[Cell<T>],
+    from: usize,
+    o0: usize,
+    values: &mut [T],
+    positions: &mut [I],
+) {
+    let start = w.at(o0).start;
+    let src = &src[start - from..];
+    match (w.kernel, w.stride, w.dilation) {
+        (2, 2, 1) => windows::<T, I, B, 2, 2>(src, start, values, positions),
+        (3, 2, 1) => windows::<T, I, B, 3, 2>(src, start, values, positions),
+        (2, 1, 1) => windows::<T, I, B, 2, 1>(src, start, values, positions),
+        (3, 1, 1) => windows::<T, I, B, 3, 1>(src, start, values, positions),
+        (3, 3, 1) => windows::<T, I, B, 3, 3>(src, start, values, positions),
+        _ => {
+            for k in 0..w.kernel {
+                let offset = k * w.dilation;
+                let taps = src[offset..].iter().step_by(w.stride);
+                for (o, ((best, position), v)) in values.iter_mut().zip(positions.iter_mut()).zip(taps).enumerate() {
+                    let better = (k == 0) | replaces::<T, B>(v.get(), *best);
+                    *best = if better { v.get() } else { *best };
+                    *position = if better { I::of(start + offset + o * w.stride) } else { *position };
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn windows<T: Order, I: Position, B: Beats, const K: usize, const S: usize>(
+    src: &[Cell<T>],
+    start: usize,
+    values: &mut [T],
+    positions: &mut [I],
+) {
+    let src = &src[..(values.len() - 1) * S + K];
+    for (o, (value, position)) in values.iter_mut().zip(positions).enumerate() {
+        let (mut best, mut at) = (src[o * S].get(), I::of(start + o * S));
+        for k in 1..K {
+            let v = src[o * S + k].get();
+            let better = replaces::<T, B>(v, best);
+            best = if better { v } else { best };
+            at = if better { I::of(start + o * S + k) } else { at };
+        }
+        *value = best;
+        *position = at;
+    }
+}
+
+/// A row that has gone across: its values, its positions along the row, and what to add to them.
+pub type Held<'a, T, I> = (&'a [T], &'a [I], I);
+
+/// Extrema down rows, the first row first. Positions are stored as `O`.
+pub struct Down<'a, R, S, T, O, B> {
+    /// Number of rows, at least 1.
+    pub n: usize,
+    /// The rows.
+    pub row: R,
+    /// The best elements.
+    pub values: &'a mut [MaybeUninit<T>],
+    /// Their positions.
+    pub positions: &'a mut [MaybeUninit<O>],
+    /// How a position is stored.
+    pub store: S,
+    /// Maximum or minimum.
+    pub beats: B,
+}
+
+impl<'r, R, S, T: Order, I: Position + 'r, O, B: Beats> Job for Down<'_, R, S, T, O, B>
+where
+    R: Fn(usize) -> Held<'r, T, I>,
+    S: Fn(I) -> O,
+{
+    type Output = ();
+    #[inline(always)]
+    fn run<L: Level>(self, _: L) {
+        down::<T, I, B, O>(self.n, self.row, self.values, self.positions, self.store);
+    }
+}
+
+#[inline(always)]
+fn down<'a, T: Order, I: Position, B: Beats, O>(
+    n: usize,
+    row: impl Fn(usize) -> Held<'a, T, I>,
+    values: &mut [MaybeUninit<T>],
+    positions: &mut [MaybeUninit<O>],
+    store: impl Fn(I) -> O,
+) {
+    let len = values.len();
+    let positions = &mut positions[..len];
+    if n == 2 {
+        let ((av, ap, a0), (bv, bp, b0)) = (row(0), row(1));
+        let (av, ap, bv, bp) = (&av[..len], &ap[..len], &bv[..len], &bp[..len]);
+        for i in 0..len {
+            let better = replaces::<T, B>(bv[i], av[i]);
+            values[i].write(if better { bv[i] } else { av[i] });
+            positions[i].write(store(if better { bp[i].plus(b0) } else { ap[i].plus(a0) }));
+        }
+        return;
+    }
+    const TILE: usize = 64;
+    for from in (0..len).step_by(TILE) {
+        let cols = from..(from + TILE).min(len);
+        let (mut best, mut at) = ([T::default(); TILE], [I::default(); TILE]);
+        for j in 0..n {
+            let (v, p, base) = row(j);
+            let (v, p) = (&v[cols.clone()], &p[cols.clone()]);
+            for i in 0..v.len() {
+                let better = (j == 0) | replaces::<T, B>(v[i], best[i]);
+                best[i] = if better { v[i] } else { best[i] };
+                at[i] = if better { p[i].plus(base) } else { at[i] };
+            }
+        }
+        for (i, c) in cols.enumerate() {
+            values[c].write(best[i]);
+            positions[c].write(store(at[i]));
+        }
+    }
+}

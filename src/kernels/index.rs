@@ -1,0 +1,63 @@
+//! Moves by index: scatter into a tile of a spatial block, gather from a block.
+//!
+//! An index is read once and the value read is the one that is checked: the caller's memory may change in between.
+
+use std::cell::Cell;
+use std::mem::MaybeUninit;
+
+use crate::engine::simd::{Job, Level};
+
+/// Smallest and largest index.
+#[derive(Debug)]
+pub struct Extent<'a>(pub &'a [Cell<i64>]);
+
+impl Job for Extent<'_> {
+    type Output = (i64, i64);
+    #[inline(always)]
+    fn run<L: Level>(self, _: L) -> (i64, i64) {
+        self.0.iter().fold((i64::MAX, i64::MIN), |(lo, hi), i| (lo.min(i.get()), hi.max(i.get())))
+    }
+}
+
+/// Applies `put` to the tile's element of each index (those outside the tile are passed over), in order, or in reverse
+/// order. The tile begins at flat index `from`; channels lie inside.
+#[inline(always)]
+pub fn scatter<T: Copy, A>(
+    indices: &[Cell<i64>],
+    values: &[Cell<T>],
+    from: usize,
+    inner: usize,
+    reverse: bool,
+    tile: &mut [A],
+    put: impl Fn(&mut A, T),
+) {
+    let len = tile.len() / inner.max(1);
+    let mut one = |position: usize, channel: usize| {
+        let at = (indices[position].get() as u64).wrapping_sub(from as u64);
+        if at < len as u64
+            && let Some(element) = tile.get_mut(at as usize * inner + channel)
+        {
+            put(element, values[position].get());
+        }
+    };
+    let n = indices.len().min(values.len());
+    match (inner, reverse) {
+        (1, false) => (0..n).for_each(|i| one(i, 0)),
+        (1, true) => (0..n).rev().for_each(|i| one(i, 0)),
+        (_, false) => (0..n).for_each(|i| one(i, i % inner)),
+        (_, true) => (0..n).rev().for_each(|i| one(i, i % inner)),
+    }
+}
+
+/// `dst[i] = source(indices[i], channel)`.
+#[inline(always)]
+pub fn gather<T: Copy>(
+    indices: &[Cell<i64>],
+    inner: usize,
+    dst: &mut [MaybeUninit<T>],
+    source: impl Fn(i64, usize) -> T,
+) {
+    for (i, (d, index)) in dst.iter_mut().zip(indices).enumerate() {
+        d.write(source(index.get(), if inner == 1 { 0 } else { i % inner }));
+    }
+}

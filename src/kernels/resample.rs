@@ -1,0 +1,224 @@
+//! Weighted sums across a row and down rows.
+
+use std::cell::Cell;
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+use super::down::fold_rows;
+use super::reduce::Span;
+use crate::element::Real;
+use crate::engine::simd::{Job, Level};
+use crate::geometry::taps::{Period, Taps};
+
+/// Weighted sums across a row.
+pub struct Across<'a, T> {
+    /// The taps.
+    pub taps: Weighted<'a, T>,
+    /// The row.
+    pub span: Span<'a, T>,
+    /// The result.
+    pub dst: &'a mut [T],
+}
+
+impl<T: Real> Job for Across<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<L: Level>(self, level: L) {
+        let Span { src, from, cols, inner } = self.span;
+        self.taps.across(level, src, from, cols, inner, self.dst);
+    }
+}
+
+/// Weighted sums down rows: `dst = sum of weights[j] * row(j)`; zero where there is no row.
+pub struct Down<'a, R, T> {
+    /// One weight for each row.
+    pub weights: &'a [T],
+    /// The rows.
+    pub row: R,
+    /// The result.
+    pub dst: &'a mut [MaybeUninit<T>],
+}
+
+impl<'r, T: Real, R: Fn(usize) -> &'r [T]> Job for Down<'_, R, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<L: Level>(self, level: L) {
+        down(level, self.weights, self.row, self.dst);
+    }
+}
+
+/// The taps of one axis with their weights in the type of the sum, and the stretch that repeats.
+#[derive(Debug)]
+pub struct Weighted<'a, T> {
+    /// First inputs and counts.
+    pub taps: &'a Taps,
+    /// Weights, output after output.
+    pub weights: &'a [T],
+    /// Where the taps repeat.
+    pub period: Option<&'a Period>,
+}
+
+/// Repetitions computed at once: enough to fill vectors, few enough to stay in registers and L1.
+const BLOCKS: usize = 32;
+
+impl<T: Real> Weighted<'_, T> {
+    /// Sum over the taps of output `o`; `src` begins at input `from`.
+    #[inline(always)]
+    fn one<L: Level>(&self, src: &[Cell<T>], from: usize, o: usize) -> T {
+        let r = self.taps.at(o);
+        if r.count == 0 {
+            return T::default();
+        }
+        let w = &self.weights[self.taps.offset(o)..][..r.count];
+        let src = &src[r.start - from..][..r.count];
+        let mut sum = T::mul(w[0], src[0].get());
+        for (w, v) in w[1..].iter().zip(&src[1..]) {
+            sum = fma::<T, L>(*w, v.get(), sum);
+        }
+        sum
+    }
+
+    /// Outputs `cols` of a row, `inner` elements each. `src` begins at input `from`.
+    #[inline(always)]
+    fn across<L: Level>(&self, _: L, src: &[Cell<T>], from: usize, cols: &Range<usize>, inner: usize, dst: &mut [T]) {
+        if inner != 1 {
+            self.across_channels::<L>(src, from, cols, inner, dst);
+            return;
+        }
+        let repeats = self.repeats(cols);
+        for o in cols.start..repeats.start {
+            dst[o - cols.start] = self.one::<L>(src, from, o);
+        }
+        if let Some(period) = self.period.filter(|_| !repeats.is_empty()) {
+            let dst = &mut dst[repeats.start - cols.start..repeats.end - cols.start];
+            self.periodic::<L>(period, src, from, repeats.start, dst);
+        }
+        for o in repeats.end..cols.end {
+            dst[o - cols.start] = self.one::<L>(src, from, o);
+        }
+    }
+
+    /// The whole blocks of repetitions within `cols`.
+    #[inline(always)]
+    fn repeats(&self, cols: &Range<usize>) -> Range<usize> {
+        let Some(p) = self.period else { return cols.end..cols.end };
+        let start = p.range.start.max(cols.start);
+        let count = p.range.end.min(cols.end).saturating_sub(start) / (p.outs * BLOCKS);
+        if count == 0 { cols.end..cols.end } else { start..start + count * p.outs * BLOCKS }
+    }
+
+    #[inline(always)]
+    fn periodic<L: Level>(&self, p: &Period, src: &[Cell<T>], from: usize, o0: usize, dst: &mut [T]) {
+        match (p.outs, p.ins) {
+            (1, 1) => self.blocks::<L, 1, 1>(src, from, o0, dst),
+            (2, 1) => self.blocks::<L, 2, 1>(src, from, o0, dst),
+            (3, 1) => self.blocks::<L, 3, 1>(src, from, o0, dst),
+            (4, 1) => self.blocks::<L, 4, 1>(src, from, o0, dst),
+            (8, 1) => self.blocks::<L, 8, 1>(src, from, o0, dst),
+            (1, 2) => self.blocks::<L, 1, 2>(src, from, o0, dst),
+            (1, 3) => self.blocks::<L, 1, 3>(src, from, o0, dst),
+            (1, 4) => self.blocks::<L, 1, 4>(src, from, o0, dst),
+            (3, 2) => self.blocks::<L, 3, 2>(src, from, o0, dst),
+            (2, 3) => self.blocks::<L, 2, 3>(src, from, o0, dst),
+            _ => {
+                for (i, d) in dst.iter_mut().enumerate() {
+                    *d = self.one::<L>(src, from, o0 + i);
+                }
+            }
+        }
+    }
+
+    /// `P` outputs for every `Q` inputs: each of the `P` phases is a short convolution with constant weights, computed for
+    /// `BLOCKS` repetitions side by side and interleaved at the end.
+    #[inline(always)]
+    fn blocks<L: Level, const P: usize, const Q: usize>(&self, src: &[Cell<T>], from: usize, o0: usize, dst: &mut [T]) {
+        let mut phase = [[T::default(); BLOCKS]; P];
+        let starts = (o0..o0 + P).map(|o| self.taps.at(o)).filter(|r| r.count > 0).map(|r| r.start);
+        let Some(base) = starts.min() else { return dst.fill(T::default()) };
+        for (b, dst) in dst.chunks_exact_mut(P * BLOCKS).enumerate() {
+            let src = &src[base - from + b * BLOCKS * Q..];
+            for (j, phase) in phase.iter_mut().enumerate() {
+                let r = self.taps.at(o0 + j);
+                let w = &self.weights[self.taps.offset(o0 + j)..][..r.count];
+                let ahead = r.start.wrapping_sub(base); // not used where there are no taps
+                match *w {
+                    [] => *phase = [T::default(); BLOCKS],
+                    [a] => {
+                        let s = &src[ahead..][..(BLOCKS - 1) * Q + 1];
+                        for i in 0..BLOCKS {
+                            phase[i] = T::mul(a, s[i * Q].get());
+                        }
+                    }
+                    [a, b] => {
+                        let s = &src[ahead..][..(BLOCKS - 1) * Q + 2];
+                        for i in 0..BLOCKS {
+                            phase[i] = fma::<T, L>(b, s[i * Q + 1].get(), T::mul(a, s[i * Q].get()));
+                        }
+                    }
+                    [first, ref rest @ ..] => {
+                        let s = &src[ahead..][..(BLOCKS - 1) * Q + 1];
+                        for i in 0..BLOCKS {
+                            phase[i] = T::mul(first, s[i * Q].get());
+                        }
+                        for (k, &w) in rest.iter().enumerate() {
+                            let s = &src[ahead + k + 1..][..(BLOCKS - 1) * Q + 1];
+                            for i in 0..BLOCKS {
+                                phase[i] = fma::<T, L>(w, s[i * Q].get(), phase[i]);
+                            }
+                        }
+                    }
+                }
+            }
+            for i in 0..BLOCKS {
+                for j in 0..P {
+                    dst[i * P + j] = phase[j][i];
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn across_channels<L: Level>(
+        &self,
+        src: &[Cell<T>],
+        from: usize,
+        cols: &Range<usize>,
+        inner: usize,
+        dst: &mut [T],
+    ) {
+        for (o, dst) in cols.clone().zip(dst.chunks_exact_mut(inner)) {
+            let r = self.taps.at(o);
+            let w = &self.weights[self.taps.offset(o)..][..r.count];
+            let row = |j: usize| &src[(r.start + j - from) * inner..][..inner];
+            match *w {
+                [] => dst.fill(T::default()),
+                [a] => dst.iter_mut().zip(row(0)).for_each(|(d, v)| *d = T::mul(a, v.get())),
+                [a, b, ref rest @ ..] => {
+                    for ((d, u), v) in dst.iter_mut().zip(row(0)).zip(row(1)) {
+                        *d = fma::<T, L>(b, v.get(), T::mul(a, u.get()));
+                    }
+                    for (k, &w) in rest.iter().enumerate() {
+                        for (d, v) in dst.iter_mut().zip(row(k + 2)) {
+                            *d = fma::<T, L>(w, v.get(), *d);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// `a*b + c` as the level does it best.
+#[inline(always)]
+fn fma<T: Real, L: Level>(a: T, b: T, c: T) -> T {
+    if L::FMA { T::mul_add::<true>(a, b, c) } else { T::mul_add::<false>(a, b, c) }
+}
+
+#[inline(always)]
+fn down<'a, T: Real + 'a, L: Level>(_: L, weights: &[T], row: impl Fn(usize) -> &'a [T], dst: &mut [MaybeUninit<T>]) {
+    match *weights {
+        [] => dst.iter_mut().for_each(|d| _ = d.write(T::default())),
+        [w] if w == T::of(1.0) => fold_rows(1, row, dst, |v| v, |_, a, _| a),
+        [w0, ..] => fold_rows(weights.len(), row, dst, |v| T::mul(w0, v), |j, a, v| fma::<T, L>(weights[j], v, a)),
+    }
+}

@@ -1,0 +1,334 @@
+//! Shapes, strides and axes become one canonical view: `[outer, D, H, W, inner]`.
+//!
+//! 1-D and 2-D insert unit axes; channels-first has `inner = 1`, channels-last `inner = channels`. It is derived from
+//! shape and strides, so a channels-first array that lies channels-last in memory takes the channels-last path.
+
+use std::marker::PhantomData;
+
+use ndarray::{ArrayViewD, ArrayViewMutD};
+
+use crate::error::{Error, Result};
+
+/// Most axes an array may have.
+pub const MAX_NDIM: usize = 32;
+
+/// An array to read: address, shape, and strides in elements. Its memory may change while it is read, because other
+/// threads may write to it; it is never seen as `&[T]`.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a, T> {
+    pub(crate) ptr: *const T,
+    /// Elements along each axis.
+    pub shape: &'a [usize],
+    pub(crate) strides: &'a [isize],
+    life: PhantomData<&'a T>,
+}
+
+/// An array to write, as [`View`].
+#[derive(Debug)]
+pub struct ViewMut<'a, T> {
+    pub(crate) ptr: *mut T,
+    /// Elements along each axis.
+    pub shape: &'a [usize],
+    pub(crate) strides: &'a [isize],
+    life: PhantomData<&'a mut T>,
+}
+
+// SAFETY: a view is a borrowed array of `T: Send + Sync`; every access through it is a plain copy of an element.
+unsafe impl<T: Send + Sync> Send for View<'_, T> {}
+// SAFETY: as above.
+unsafe impl<T: Send + Sync> Sync for View<'_, T> {}
+// SAFETY: a mutable view is the only way to its elements (see `from_raw`), like `&mut [T]`.
+unsafe impl<T: Send> Send for ViewMut<'_, T> {}
+
+impl<'a, T> View<'a, T> {
+    /// # Safety
+    /// For as long as `'a`, every index within `shape`, times `strides` (in elements), added to `ptr`, must be the
+    /// aligned address of a readable, initialised `T`; offsets must fit in `isize` bytes.
+    #[must_use]
+    pub unsafe fn from_raw(ptr: *const T, shape: &'a [usize], strides: &'a [isize]) -> Self {
+        Self { ptr, shape, strides, life: PhantomData }
+    }
+
+    /// In canonical form.
+    pub(crate) fn grid_of(&self, axes: &Axes) -> Grid<*const T> {
+        Grid::new(self.ptr, self.shape, self.strides, axes)
+    }
+}
+
+impl<T: Copy> View<'_, T> {
+    /// All elements with their indices, in C order. Slow; for messages and small arrays.
+    pub fn elements(&self) -> impl Iterator<Item = (Vec<usize>, T)> + '_ {
+        let total: usize = self.shape.iter().product();
+        (0..total).map(|flat| {
+            let (mut rest, mut offset) = (flat, 0);
+            let mut index = vec![0; self.shape.len()];
+            for (axis, (&len, &stride)) in self.shape.iter().zip(self.strides).enumerate().rev() {
+                index[axis] = rest % len;
+                offset += (rest % len) as isize * stride;
+                rest /= len;
+            }
+            // SAFETY: every index is below its length: an in-range index of the array (see `from_raw`).
+            let value = unsafe { self.ptr.offset(offset).read() };
+            (index, value)
+        })
+    }
+}
+
+impl<'a, T> ViewMut<'a, T> {
+    /// # Safety
+    /// As [`View::from_raw`], for writing; no two indices may share an address, and nobody else may use the memory.
+    /// The elements need not be initialised.
+    #[must_use]
+    pub unsafe fn from_raw(ptr: *mut T, shape: &'a [usize], strides: &'a [isize]) -> Self {
+        Self { ptr, shape, strides, life: PhantomData }
+    }
+
+    pub(crate) fn grid_of(&mut self, axes: &Axes) -> Grid<*mut T> {
+        Grid::new(self.ptr, self.shape, self.strides, axes)
+    }
+}
+
+impl<'a, T> From<&'a ArrayViewD<'_, T>> for View<'a, T> {
+    fn from(a: &'a ArrayViewD<'_, T>) -> Self {
+        Self { ptr: a.as_ptr(), shape: a.shape(), strides: a.strides(), life: PhantomData }
+    }
+}
+
+impl<'a, T> From<&'a mut ArrayViewMutD<'_, T>> for ViewMut<'a, T> {
+    fn from(a: &'a mut ArrayViewMutD<'_, T>) -> Self {
+        let ptr = a.as_mut_ptr();
+        Self { ptr, shape: a.shape(), strides: a.strides(), life: PhantomData }
+    }
+}
+
+/// Which axes of an array are spatial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Axes {
+    /// Number of axes.
+    pub ndim: usize,
+    /// Number of spatial axes, 1 to 3.
+    pub rank: usize,
+    /// Whether one channel axis follows the spatial ones.
+    pub channels_last: bool,
+}
+
+impl Axes {
+    /// # Errors
+    /// If the array has fewer axes than `rank` (plus the channel axis), or more than 32.
+    pub fn new(ndim: usize, rank: usize, channels_last: bool) -> Result<Self> {
+        let least = rank + usize::from(channels_last);
+        if ndim < least || ndim > MAX_NDIM {
+            let layout = if channels_last { " with channels_last=True" } else { "" };
+            return Err(Error::value(format!(
+                "x.ndim = {ndim}: must be from {least} to {MAX_NDIM}, for {rank} spatial axes{layout}"
+            )));
+        }
+        Ok(Self { ndim, rank, channels_last })
+    }
+
+    /// Position of the first spatial axis.
+    #[must_use]
+    pub fn first(&self) -> usize {
+        self.ndim - self.rank - usize::from(self.channels_last)
+    }
+
+    /// Spatial lengths as `[D, H, W]`, unit axes in front.
+    #[must_use]
+    pub fn spatial(&self, shape: &[usize]) -> [usize; 3] {
+        let mut s = [1; 3];
+        s[3 - self.rank..].copy_from_slice(&shape[self.first()..self.first() + self.rank]);
+        s
+    }
+
+    /// `shape` with other spatial lengths.
+    #[must_use]
+    pub fn with_spatial(&self, shape: &[usize], spatial: [usize; 3]) -> Vec<usize> {
+        let mut s = shape.to_vec();
+        s[self.first()..self.first() + self.rank].copy_from_slice(&spatial[3 - self.rank..]);
+        s
+    }
+}
+
+/// Number of elements of a shape.
+///
+/// # Errors
+/// If it, times `itemsize` bytes, does not fit in `isize` (lengths of zero aside).
+pub fn element_count(shape: &[usize], itemsize: usize) -> Result<usize> {
+    if shape.contains(&0) {
+        return Ok(0);
+    }
+    shape
+        .iter()
+        .try_fold(itemsize.max(1), |n, &d| n.checked_mul(d))
+        .filter(|&bytes| isize::try_from(bytes).is_ok())
+        .map(|bytes| bytes / itemsize.max(1))
+        .ok_or_else(|| Error::value(format!("output shape {shape:?}: larger than 2**63 bytes")))
+}
+
+/// One array in canonical form: an address, the strides of its outer axes, of D, H and W, and of the inner axis.
+#[derive(Debug, Clone)]
+pub struct Grid<P> {
+    pub(crate) ptr: P,
+    /// Lengths of D, H and W.
+    pub spatial: [usize; 3],
+    /// Elements along the inner (channel) axis, 1 where there is none.
+    pub inner: usize,
+    pub(crate) spatial_strides: [isize; 3],
+    pub(crate) inner_stride: isize,
+    outer: Vec<(usize, isize)>,
+}
+
+// SAFETY: a grid is a `View` in another form; reads through it are plain copies of elements.
+unsafe impl<T: Send + Sync> Send for Grid<*const T> {}
+// SAFETY: as above.
+unsafe impl<T: Send + Sync> Sync for Grid<*const T> {}
+// SAFETY: a grid is a `ViewMut` in another form; threads that share one store different rows (see `engine::rows`).
+unsafe impl<T: Send + Sync> Send for Grid<*mut T> {}
+// SAFETY: as above.
+unsafe impl<T: Send + Sync> Sync for Grid<*mut T> {}
+
+impl<P: Copy> Grid<P> {
+    fn new(ptr: P, shape: &[usize], strides: &[isize], axes: &Axes) -> Self {
+        // An axis of one element is never stepped along; its stride may be anything, so it becomes zero.
+        let stride = |i: usize| if shape[i] > 1 { strides[i] } else { 0 };
+        let first = axes.first();
+        let mut spatial_strides = [0; 3];
+        for j in 0..axes.rank {
+            spatial_strides[3 - axes.rank + j] = stride(first + j);
+        }
+        let (inner, inner_stride) =
+            if axes.channels_last { (shape[axes.ndim - 1], stride(axes.ndim - 1)) } else { (1, 0) };
+        Self {
+            ptr,
+            spatial: axes.spatial(shape),
+            inner,
+            spatial_strides,
+            inner_stride,
+            outer: (0..first).map(|i| (shape[i], stride(i))).collect(),
+        }
+    }
+
+    /// Number of outer blocks.
+    #[must_use]
+    pub fn blocks(&self) -> usize {
+        self.outer.iter().map(|a| a.0).product()
+    }
+
+    /// Offset, in elements, of outer block `block`.
+    #[inline]
+    pub(crate) fn block_offset(&self, block: usize) -> isize {
+        if let [(_, stride)] = self.outer[..] {
+            return block as isize * stride;
+        }
+        let mut rest = block;
+        let mut offset = 0;
+        for &(len, stride) in self.outer.iter().rev() {
+            offset += (rest % len) as isize * stride;
+            rest /= len;
+        }
+        offset
+    }
+
+    /// Whether the last outer axis (the channels of a channels-first array) is the one that lies closest in memory.
+    fn lies_channels_last(&self) -> bool {
+        matches!(self.outer.last(), Some(&(len, 1)) if len > 1 && self.inner == 1) && self.spatial_strides[2].abs() != 1
+    }
+
+    fn promote_channels(&mut self) {
+        if let Some((len, stride)) = self.outer.pop() {
+            (self.inner, self.inner_stride) = (len, stride);
+        }
+    }
+}
+
+/// Something in canonical form, whatever its element type.
+pub trait Canonical {
+    /// See [`simplify`].
+    fn outer(&mut self) -> &mut Vec<(usize, isize)>;
+    /// See [`simplify`].
+    fn move_channels_inside(&mut self);
+}
+
+impl<P: Copy> Grid<P> {
+    /// Whether D, H and W can be walked as one axis.
+    #[must_use]
+    pub fn spatial_is_flat(&self) -> bool {
+        let [d, h, w] = self.spatial;
+        let [sd, sh, sw] = self.spatial_strides;
+        let joins = |outer: usize, outer_stride: isize, len: usize, stride: isize| {
+            outer == 1 || stride.checked_mul(len as isize) == Some(outer_stride)
+        };
+        let row = if w == 1 { sh } else { sw };
+        let hw = h * w;
+        (w == 1 || joins(h, sh, w, sw)) && (hw == 1 || joins(d, sd, hw, if hw == 1 { sd } else { row }))
+    }
+
+    /// D, H and W as one axis, after [`Grid::spatial_is_flat`].
+    pub fn flatten_spatial(&mut self) {
+        let [d, h, w] = self.spatial;
+        let [sd, sh, sw] = self.spatial_strides;
+        let step = if w > 1 {
+            sw
+        } else if h > 1 {
+            sh
+        } else {
+            sd
+        };
+        self.spatial = [1, 1, d * h * w];
+        self.spatial_strides = [0, 0, step];
+    }
+
+    /// Channels as the last outer axis, whatever the layout, for operations that mix them: blocks are `n*C + c`. An
+    /// array without batch or channel axis gets unit ones.
+    pub(crate) fn channels_outside(
+        ptr: P,
+        shape: &[usize],
+        strides: &[isize],
+        rank: usize,
+        channels_last: bool,
+    ) -> Self {
+        let extra = shape.len() - rank;
+        let axes = Axes { ndim: shape.len(), rank, channels_last: channels_last && extra > 0 };
+        let mut grid = Self::new(ptr, shape, strides, &axes);
+        if axes.channels_last {
+            grid.outer.push((grid.inner, grid.inner_stride));
+            (grid.inner, grid.inner_stride) = (1, 0);
+        }
+        grid
+    }
+}
+
+impl<P: Copy> Canonical for Grid<P> {
+    fn outer(&mut self) -> &mut Vec<(usize, isize)> {
+        &mut self.outer
+    }
+    fn move_channels_inside(&mut self) {
+        self.promote_channels();
+    }
+}
+
+/// Merges the outer axes of several arrays wherever all of them allow it, after making the channel axis the inner one
+/// of all if `source` lies channels-last in memory. The arrays must have the same outer lengths.
+pub fn simplify<P: Copy>(source: &mut Grid<P>, others: &mut [&mut dyn Canonical]) {
+    if source.lies_channels_last() {
+        source.move_channels_inside();
+        others.iter_mut().for_each(|g| g.move_channels_inside());
+    }
+    let mut axis = source.outer.len();
+    while axis > 1 {
+        axis -= 1;
+        let mergeable = |outer: &[(usize, isize)]| {
+            let ((before, outer_stride), (len, stride)) = (outer[axis - 1], outer[axis]);
+            len == 1 || before == 1 || stride.checked_mul(len as isize) == Some(outer_stride)
+        };
+        if mergeable(&source.outer) && others.iter_mut().all(|g| mergeable(g.outer())) {
+            let merge = |outer: &mut Vec<(usize, isize)>| {
+                let (len, stride) = outer.remove(axis);
+                let before = &mut outer[axis - 1];
+                *before = (before.0 * len, if len == 1 { before.1 } else { stride });
+            };
+            merge(&mut source.outer);
+            others.iter_mut().for_each(|g| merge(g.outer()));
+        }
+    }
+}

@@ -1,0 +1,641 @@
+//! Convolution, transposed convolution, and the backward of both.
+//!
+//! All four linear maps (a convolution, a transposed one, and the gradient of either by its input) are one job, told
+//! apart by the [`Links`] of their axes and by which weight axis is the output's. The gradient by the weight runs over
+//! the same links with a dot product in place of the scaled addition.
+
+use std::ops::Range;
+
+use crate::element::{Codec, Multiplied, Ring};
+use crate::engine::parallel;
+use crate::engine::rows::{At, as_cells, scratch};
+use crate::engine::simd;
+use crate::error::{Error, Result};
+use crate::geometry::phase::Links;
+use crate::geometry::taps::reserved;
+use crate::geometry::window::{AxisName, Pad, Padding, Windows, transposed_len};
+use crate::kernels::conv::{Accumulate, Correlate, split, split_len, split_room, unsplit};
+use crate::layout::{Grid, MAX_NDIM, View, ViewMut, element_count};
+
+/// Which of the two convolutions, with what only it has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// Convolution (cross-correlation, as in every deep-learning library).
+    Forward,
+    /// Its transpose.
+    Transposed {
+        /// Elements added at the end of each axis; empty means none.
+        output_padding: Vec<usize>,
+        /// Output lengths, in place of `output_padding`.
+        output_size: Option<Vec<usize>>,
+    },
+}
+
+/// Parameters of a convolution, one entry for each spatial axis.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConvParams {
+    /// Convolution or transposed convolution.
+    pub kind: Kind,
+    /// Distance between windows.
+    pub stride: Vec<usize>,
+    /// Padding (for a transposed convolution: of the convolution it reverses).
+    pub padding: Vec<Padding>,
+    /// Distance between the elements of a window.
+    pub dilation: Vec<usize>,
+    /// Independent groups of channels.
+    pub groups: usize,
+    /// Whether the channel axis of `x` and the result is the last one.
+    pub channels_last: bool,
+}
+
+impl ConvParams {
+    /// A convolution or transposed convolution along `rank` axes, everything at its default.
+    #[must_use]
+    pub fn new(rank: usize, kind: Kind) -> Self {
+        Self {
+            kind,
+            stride: vec![1; rank],
+            padding: vec![Padding::Explicit(Pad::default()); rank],
+            dilation: vec![1; rank],
+            groups: 1,
+            channels_last: false,
+        }
+    }
+
+    fn rank(&self) -> usize {
+        self.stride.len()
+    }
+}
+
+/// A checked convolution.
+#[derive(Debug, Clone)]
+pub struct ConvPlan {
+    rank: usize,
+    channels_last: bool,
+    /// Whether the weight's first axis is the output's channels.
+    out_first: bool,
+    batch: usize,
+    groups: usize,
+    /// Input channels.
+    in_channels: usize,
+    /// Output channels.
+    out_channels: usize,
+    /// Kernel lengths `[D, H, W]`.
+    kernel: [usize; 3],
+    links: [Links; 3],
+    /// Shape of the input.
+    pub x_shape: Vec<usize>,
+    /// Shape of the weight.
+    pub weight_shape: Vec<usize>,
+    /// Shape of the result.
+    pub out_shape: Vec<usize>,
+}
+
+/// Channels, groups and axes of a call.
+struct Roles {
+    batch: usize,
+    in_channels: usize,
+    out_channels: usize,
+    /// First spatial axis of `x`.
+    x_first: usize,
+    /// First spatial axis of the weight.
+    weight_first: usize,
+}
+
+fn roles(x: &[usize], weight: &[usize], p: &ConvParams) -> Result<Roles> {
+    let rank = p.rank();
+    if x.len() == rank && weight.len() == rank {
+        if p.groups != 1 {
+            return Err(Error::value(format!(
+                "groups = {}: must be 1 for a bare array, which has one channel",
+                p.groups
+            )));
+        }
+        return Ok(Roles { batch: 1, in_channels: 1, out_channels: 1, x_first: 0, weight_first: 0 });
+    }
+    if x.len() != rank + 1 && x.len() != rank + 2 {
+        return Err(Error::value(format!(
+            "x.ndim = {}: must be {} (batch, channels and {rank} spatial axes), {} (channels) or, with a bare weight, {rank}",
+            x.len(),
+            rank + 2,
+            rank + 1
+        )));
+    }
+    if weight.len() != rank + 2 {
+        return Err(Error::value(format!(
+            "weight.ndim = {}: must be {}, two channel axes and {rank} spatial axes",
+            weight.len(),
+            rank + 2
+        )));
+    }
+    let batched = x.len() == rank + 2;
+    let x_first = usize::from(batched) + usize::from(!p.channels_last);
+    let in_channels = if p.channels_last { x[x.len() - 1] } else { x[usize::from(batched)] };
+    let out_channels = channels(in_channels, weight, p)?;
+    Ok(Roles { batch: if batched { x[0] } else { 1 }, in_channels, out_channels, x_first, weight_first: 2 })
+}
+
+/// Checks channels against groups and weight; returns the output's.
+fn channels(in_channels: usize, weight: &[usize], p: &ConvParams) -> Result<usize> {
+    let groups = p.groups;
+    if groups == 0 {
+        return Err(Error::value("groups = 0: must be at least 1"));
+    }
+    if in_channels == 0 {
+        return Err(Error::value("x.shape: 0 channels, must be at least 1"));
+    }
+    if !in_channels.is_multiple_of(groups) {
+        return Err(Error::value(format!("groups = {groups}: must divide the {in_channels} channels of x")));
+    }
+    for (axis, &len) in weight[..2].iter().enumerate() {
+        if len == 0 {
+            return Err(Error::value(format!("weight.shape[{axis}] = 0: must be at least 1")));
+        }
+    }
+    if p.kind == Kind::Forward {
+        if weight[1] != in_channels / groups {
+            return Err(Error::value(format!(
+                "weight.shape[1] = {}: must be {}, the channels of x / groups",
+                weight[1],
+                in_channels / groups
+            )));
+        }
+        if !weight[0].is_multiple_of(groups) {
+            return Err(Error::value(format!("groups = {groups}: must divide weight.shape[0] = {}", weight[0])));
+        }
+        return Ok(weight[0]);
+    }
+    if weight[0] != in_channels {
+        return Err(Error::value(format!("weight.shape[0] = {}: must be {in_channels}, the channels of x", weight[0])));
+    }
+    weight[1].checked_mul(groups).ok_or_else(|| Error::value(format!("groups = {groups}: too many output channels")))
+}
+
+impl ConvPlan {
+    /// Checks a convolution of arrays of these shapes whose elements have `itemsize` bytes.
+    ///
+    /// # Errors
+    /// Names the parameter that does not fit.
+    pub fn new(x: &[usize], weight: &[usize], bias: Option<&[usize]>, itemsize: usize, p: &ConvParams) -> Result<Self> {
+        let rank = p.rank();
+        debug_assert!(x.len() <= MAX_NDIM);
+        let r = roles(x, weight, p)?;
+        if let Some(bias) = bias
+            && *bias != [r.out_channels]
+        {
+            return Err(Error::value(format!("bias.shape = {bias:?}: must be [{}]", r.out_channels)));
+        }
+        let (mut lens, mut outs, mut kernel) = ([1; 3], [1; 3], [1; 3]);
+        let mut windows = [None; 3];
+        for index in 0..rank {
+            let at = 3 - rank + index;
+            lens[at] = x[r.x_first + index];
+            kernel[at] = weight[r.weight_first + index];
+            let (len, window) = Self::axis(lens[at], kernel[at], p, AxisName { index, rank })?;
+            (outs[at], windows[at]) = (len, Some(window));
+        }
+        let mut out_shape = x.to_vec();
+        out_shape[r.x_first..r.x_first + rank].copy_from_slice(&outs[3 - rank..]);
+        if x.len() > rank {
+            let channel = if p.channels_last { x.len() - 1 } else { r.x_first - 1 };
+            out_shape[channel] = r.out_channels;
+        }
+        element_count(&out_shape, itemsize)?;
+        let link = |at: usize| {
+            let (stride, dilation, pad) = windows[at].unwrap_or((1, 1, Pad::default()));
+            match p.kind {
+                Kind::Forward => Links::conv(&Windows {
+                    in_len: lens[at],
+                    out_len: outs[at],
+                    kernel: kernel[at],
+                    stride,
+                    dilation,
+                    pad,
+                }),
+                Kind::Transposed { .. } => Links::transposed(lens[at], outs[at], kernel[at], stride, dilation, pad),
+            }
+        };
+        Ok(Self {
+            rank,
+            channels_last: p.channels_last,
+            out_first: p.kind == Kind::Forward,
+            batch: r.batch,
+            groups: p.groups,
+            in_channels: r.in_channels,
+            out_channels: r.out_channels,
+            kernel,
+            links: [link(0)?, link(1)?, link(2)?],
+            x_shape: x.to_vec(),
+            weight_shape: weight.to_vec(),
+            out_shape,
+        })
+    }
+
+    /// Output length of one axis, and its stride, dilation and explicit padding.
+    fn axis(len: usize, kernel: usize, p: &ConvParams, name: AxisName) -> Result<(usize, (usize, usize, Pad))> {
+        let i = name.index;
+        let (stride, dilation) = (p.stride[i], p.dilation[i]);
+        match &p.kind {
+            Kind::Forward => {
+                let w = Windows::conv(len, kernel, stride, dilation, p.padding[i], name)?;
+                Ok((w.out_len, (stride, dilation, w.pad)))
+            }
+            Kind::Transposed { output_padding, output_size } => {
+                let Padding::Explicit(pad) = p.padding[i] else {
+                    return Err(Error::value("padding = 'same': a transposed convolution takes numbers"));
+                };
+                let extra = output_padding.get(i).copied().unwrap_or(0);
+                let out = match output_size {
+                    None => transposed_len(len, kernel, stride, dilation, pad, extra, name)?,
+                    Some(size) => sized(len, kernel, stride, dilation, pad, size[i], name)?,
+                };
+                Ok((out, (stride, dilation, pad)))
+            }
+        }
+    }
+
+    /// Checks a gradient's shape.
+    ///
+    /// # Errors
+    /// If it is not the result's.
+    pub fn check_grad(&self, shape: &[usize]) -> Result<()> {
+        if *shape != *self.out_shape {
+            return Err(Error::value(format!(
+                "grad_output.shape = {shape:?}: must be the result's, {:?}",
+                self.out_shape
+            )));
+        }
+        Ok(())
+    }
+
+    /// Number of output channels.
+    #[must_use]
+    pub fn out_channels(&self) -> usize {
+        self.out_channels
+    }
+
+    fn grid<P: Copy>(&self, ptr: P, shape: &[usize], strides: &[isize]) -> Grid<P> {
+        Grid::channels_outside(ptr, shape, strides, self.rank, self.channels_last)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.batch == 0
+    }
+
+    /// The convolution.
+    ///
+    /// # Errors
+    /// If the packed weight or scratch cannot be allocated, or the caller interrupts.
+    pub fn forward<T: Multiplied>(
+        &self,
+        x: &View<'_, T>,
+        weight: &View<'_, T>,
+        bias: Option<&View<'_, T>>,
+        out: &mut ViewMut<'_, T>,
+    ) -> Result<()> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        let codec = T::ProductCodec::default();
+        let start = match bias {
+            None => None,
+            Some(b) => {
+                let mut v = reserved(self.out_channels)?;
+                v.extend(b.elements().map(|(_, b)| codec.load(b)));
+                Some(v)
+            }
+        };
+        Map::<T> {
+            batch: self.batch,
+            groups: self.groups,
+            ins: self.in_channels / self.groups,
+            outs: self.out_channels / self.groups,
+            kernel: self.kernel,
+            weight: self.packed(weight, self.out_first)?,
+            start,
+            x: self.grid(x.ptr, x.shape, x.strides),
+            out: self.grid(out.ptr, out.shape, out.strides),
+            links: self.links.clone(),
+        }
+        .run()
+    }
+
+    /// The gradient of the input.
+    ///
+    /// # Errors
+    /// As [`ConvPlan::forward`].
+    pub fn input_grad<T: Multiplied>(
+        &self,
+        grad: &View<'_, T>,
+        weight: &View<'_, T>,
+        out: &mut ViewMut<'_, T>,
+    ) -> Result<()> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        Map::<T> {
+            batch: self.batch,
+            groups: self.groups,
+            ins: self.out_channels / self.groups,
+            outs: self.in_channels / self.groups,
+            kernel: self.kernel,
+            weight: self.packed(weight, !self.out_first)?,
+            start: None,
+            x: self.grid(grad.ptr, grad.shape, grad.strides),
+            out: self.grid(out.ptr, out.shape, out.strides),
+            links: [self.links[0].swapped(), self.links[1].swapped(), self.links[2].swapped()],
+        }
+        .run()
+    }
+
+    /// The weight as `[output channel][kd][kh][input channel in group][kw]`, computed type. `out_first` says whether
+    /// its first axis is the output's.
+    fn packed<T: Multiplied>(&self, weight: &View<'_, T>, out_first: bool) -> Result<Vec<T::Product>> {
+        let grid = Grid::channels_outside(weight.ptr, weight.shape, weight.strides, self.rank, false);
+        let second = if weight.shape.len() > self.rank { weight.shape[1] } else { 1 };
+        let (outs, ins) = self.map_channels(out_first);
+        let [kd, kh, kw] = self.kernel;
+        let codec = T::ProductCodec::default();
+        let mut packed = reserved(self.groups * outs * ins * kd * kh * kw)?;
+        let mut row = scratch(kw)?;
+        for out in 0..self.groups * outs {
+            for (d, h) in (0..kd).flat_map(|d| (0..kh).map(move |h| (d, h))) {
+                for i in 0..ins {
+                    let (group, o) = (out / outs, out % outs);
+                    let block = if out_first { out * second + i } else { (group * ins + i) * second + o };
+                    let row = grid.load(codec, At { block, d, h }, &(0..kw), &mut row);
+                    packed.extend(row.iter().map(std::cell::Cell::get));
+                }
+            }
+        }
+        Ok(packed)
+    }
+
+    /// Output and input channels in a group of the map whose output is the weight's first axis, or second.
+    fn map_channels(&self, out_first: bool) -> (usize, usize) {
+        let (outs, ins) = (self.out_channels / self.groups, self.in_channels / self.groups);
+        if out_first == self.out_first { (outs, ins) } else { (ins, outs) }
+    }
+
+    /// The gradient of the weight.
+    ///
+    /// # Errors
+    /// As [`ConvPlan::forward`].
+    pub fn weight_grad<T: Multiplied>(
+        &self,
+        grad: &View<'_, T>,
+        x: &View<'_, T>,
+        out: &mut ViewMut<'_, T>,
+    ) -> Result<()> {
+        let out = Grid::channels_outside(out.ptr, out.shape, out.strides, self.rank, false);
+        let job = WeightGrad::<T> {
+            plan: self,
+            x: self.grid(x.ptr, x.shape, x.strides),
+            grad: self.grid(grad.ptr, grad.shape, grad.strides),
+            out,
+        };
+        let [d, h, w] = job.grad.spatial;
+        let taps = self.kernel.iter().product::<usize>();
+        let cost = self.batch.max(1) * d * h * w * taps;
+        parallel::for_each(self.out_channels * (self.in_channels / self.groups), cost, |units| job.run(units))
+    }
+
+    /// The gradient of the bias.
+    ///
+    /// # Errors
+    /// As [`ConvPlan::forward`].
+    pub fn bias_grad<T: Multiplied>(&self, grad: &View<'_, T>, out: &mut ViewMut<'_, T>) -> Result<()> {
+        let axes = crate::layout::Axes { ndim: 1, rank: 1, channels_last: false };
+        let (grad, out) = (self.grid(grad.ptr, grad.shape, grad.strides), out.grid_of(&axes));
+        let [d, h, w] = grad.spatial;
+        let codec = T::ProductCodec::default();
+        parallel::for_each(self.out_channels, self.batch.max(1) * d * h * w, |channels| {
+            let (mut packed, mut one) = (scratch(w)?, [T::Product::default()]);
+            for c in channels {
+                let mut total = T::Product::default();
+                for row in 0..self.batch * d * h {
+                    let (n, row) = (row / (d * h), row % (d * h));
+                    let at = At { block: n * self.out_channels + c, d: row / h, h: row % h };
+                    let row = grad.load(codec, at, &(0..w), &mut packed);
+                    total = T::Product::add(total, sum(row));
+                }
+                one[0] = total;
+                out.store_from(codec, At { block: 0, d: 0, h: 0 }, &(c..c + 1), &mut one);
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Output length of a transposed convolution whose size is given: from the one without output padding up to
+/// `max(stride, dilation) - 1` above it.
+fn sized(
+    len: usize,
+    kernel: usize,
+    stride: usize,
+    dilation: usize,
+    pad: Pad,
+    size: usize,
+    name: AxisName,
+) -> Result<usize> {
+    let most = transposed_len(len, kernel, stride, dilation, pad, stride.max(dilation).max(1) - 1, name)?;
+    let least = most.saturating_sub(stride.max(dilation) - 1).max(1);
+    if !(least..=most).contains(&size) {
+        return Err(Error::value(format!("output_size[{}] = {size}: must be from {least} to {most}", name.index)));
+    }
+    Ok(size)
+}
+
+/// Sum of a row, in a fixed order.
+fn sum<T: Ring>(row: &[std::cell::Cell<T>]) -> T {
+    const LANES: usize = 16;
+    let mut lanes = [T::default(); LANES];
+    for part in row.chunks(LANES) {
+        for (lane, v) in lanes.iter_mut().zip(part) {
+            *lane = T::add(*lane, v.get());
+        }
+    }
+    lanes.iter().fold(T::default(), |a, &b| T::add(a, b))
+}
+
+/// Output channels computed side by side, so that each input row is read once for all of them.
+const OUTS: usize = 8;
+/// Output columns computed at once: `OUTS` accumulators of this length stay in L1.
+const COLUMNS: usize = 1024;
+
+/// A linear map between channels and positions.
+struct Map<T: Multiplied> {
+    batch: usize,
+    groups: usize,
+    /// Input channels in a group.
+    ins: usize,
+    /// Output channels in a group.
+    outs: usize,
+    kernel: [usize; 3],
+    weight: Vec<T::Product>,
+    start: Option<Vec<T::Product>>,
+    x: Grid<*const T>,
+    out: Grid<*mut T>,
+    links: [Links; 3],
+}
+
+impl<T: Multiplied> Map<T> {
+    fn run(&self) -> Result<()> {
+        let [d, h, w] = self.out.spatial;
+        let tile = COLUMNS.min(w);
+        let per_row = self.outs.div_ceil(OUTS) * w.div_ceil(tile);
+        let taps = self.kernel.iter().product::<usize>();
+        let cost = (tile * OUTS.min(self.outs)).saturating_mul(self.ins).saturating_mul(taps) / 4;
+        parallel::for_each(self.batch * self.groups * d * h * per_row, cost, |units| self.rows(tile, units))
+    }
+}
+
+/// Scratch of one thread.
+struct Rows<A> {
+    packed: Vec<A>,
+    parts: Vec<A>,
+    acc: Vec<A>,
+    row: Vec<A>,
+    runs: Vec<(usize, usize, usize, usize)>,
+}
+
+impl<T: Multiplied> Map<T> {
+    /// A unit is one column tile of one output row of a block of output channels.
+    fn rows(&self, tile: usize, units: Range<usize>) -> Result<()> {
+        let map = self;
+        let [_, height, width] = map.out.spatial;
+        let strips = width.div_ceil(tile);
+        let octets = map.outs.div_ceil(OUTS);
+        let rows = map.out.spatial[0] * height;
+        let step = map.links[2].out_step;
+        let longest =
+            (0..strips).map(|s| map.links[2].inputs(&(s * tile..((s + 1) * tile).min(width))).len()).max().unwrap_or(0);
+        let mut scratch = Rows {
+            packed: scratch(longest)?,
+            parts: scratch(split_room(longest, map.links[2].in_step))?,
+            acc: scratch(OUTS * split_room(tile, step))?,
+            row: scratch(tile)?,
+            runs: reserved(map.kernel[2])?,
+        };
+        for unit in units {
+            let (strip, rest) = (unit % strips, unit / strips);
+            let (octet, rest) = (rest % octets, rest / octets);
+            let (row, rest) = (rest % rows, rest / rows);
+            let (group, n) = (rest % map.groups, rest / map.groups);
+            let outs = octet * OUTS..((octet + 1) * OUTS).min(map.outs);
+            let cols = strip * tile..((strip + 1) * tile).min(width);
+            let at = At { block: n, d: row / height, h: row % height };
+            map.row(at, group, outs, cols, &mut scratch);
+        }
+        Ok(())
+    }
+}
+
+impl<T: Multiplied> Map<T> {
+    /// Columns `cols` of output row `at` (whose block is the batch index), for the output channels `outs` of a group.
+    fn row(&self, at: At, group: usize, outs: Range<usize>, cols: Range<usize>, s: &mut Rows<T::Product>) {
+        let codec = T::ProductCodec::default();
+        let [kd, kh, kw] = self.kernel;
+        let link = &self.links[2];
+        let (step, part) = (link.out_step, split_len(cols.len(), link.out_step));
+        let acc_len = split_room(cols.len(), step);
+        for (o, acc) in outs.clone().zip(s.acc.chunks_exact_mut(acc_len)) {
+            acc.fill(self.start.as_ref().map_or_else(T::Product::default, |b| b[group * self.outs + o]));
+        }
+        let ins = link.inputs(&cols);
+        let in_part = split_len(ins.len(), link.in_step);
+        s.runs.clear();
+        s.runs.extend((0..kw).map(|k| (k, link.clip(k, &cols))).filter(|(_, run)| run.len > 0).map(|(k, run)| {
+            let (to, from) = (run.out - cols.start, run.in_ - ins.start);
+            let to = to % step * part + to / step;
+            (k, to, from % link.in_step * in_part + from / link.in_step, run.len)
+        }));
+        for (d, h) in (0..kd).flat_map(|d| (0..kh).map(move |h| (d, h))) {
+            let (Some(id), Some(ih)) = (self.links[0].input_of(d, at.d), self.links[1].input_of(h, at.h)) else {
+                continue;
+            };
+            for i in 0..self.ins {
+                let block = (at.block * self.groups + group) * self.ins + i;
+                let row = self.x.load(codec, At { block, d: id, h: ih }, &ins, &mut s.packed);
+                let row = parted(row, link.in_step, &mut s.parts);
+                let weight = |o: usize, k: usize| {
+                    let o = group * self.outs + outs.start + o;
+                    self.weight[(((o * kd + d) * kh + h) * self.ins + i) * kw + k]
+                };
+                let acc = &mut s.acc[..outs.len() * acc_len];
+                simd::dispatch(Accumulate { runs: &s.runs, weight, row, acc, acc_len });
+            }
+        }
+        for (o, acc) in outs.zip(s.acc.chunks_exact(acc_len)) {
+            let block = (at.block * self.groups + group) * self.outs + o;
+            self.out.store(codec, At { block, ..at }, &cols, &mut s.row, |dst| {
+                unsplit(acc, step, dst.len(), |i, v| _ = dst[i].write(v));
+            });
+        }
+    }
+}
+
+struct WeightGrad<'a, T: Multiplied> {
+    plan: &'a ConvPlan,
+    x: Grid<*const T>,
+    grad: Grid<*const T>,
+    out: Grid<*mut T>,
+}
+
+impl<T: Multiplied> WeightGrad<'_, T> {
+    /// A unit is one pair of an output channel and an input channel of its group.
+    fn run(&self, units: Range<usize>) -> Result<()> {
+        let job = self;
+        let plan = job.plan;
+        let (outs, ins) = (plan.out_channels / plan.groups, plan.in_channels / plan.groups);
+        let [kd, kh, kw] = plan.kernel;
+        let codec = T::ProductCodec::default();
+        let link = &plan.links[2];
+        let (gw, xw) = (job.grad.spatial[2], job.x.spatial[2]);
+        let mut g = (scratch(gw)?, scratch(split_room(gw, link.out_step))?);
+        let mut x = (scratch(xw)?, scratch(split_room(xw, link.in_step))?);
+        let mut acc = scratch::<T::Product>(kd * kh * kw)?;
+        let (g_part, x_part) = (split_len(gw, link.out_step), split_len(xw, link.in_step));
+        let mut runs = reserved(kw)?;
+        runs.extend(link.runs.iter().enumerate().filter(|(_, run)| run.len > 0).map(|(k, run)| {
+            let to = run.out % link.out_step * g_part + run.out / link.out_step;
+            (k, to, run.in_ % link.in_step * x_part + run.in_ / link.in_step, run.len)
+        }));
+        for unit in units {
+            let (o, i) = (unit / ins, unit % ins);
+            let group = o / outs;
+            acc.fill(T::Product::default());
+            for n in 0..plan.batch {
+                let [gd, gh, _] = job.grad.spatial;
+                for (d, h) in (0..gd).flat_map(|d| (0..gh).map(move |h| (d, h))) {
+                    let at = At { block: n * plan.out_channels + o, d, h };
+                    let row = job.grad.load(codec, at, &(0..gw), &mut g.0);
+                    let grad = parted(row, link.out_step, &mut g.1);
+                    for (a, b) in (0..kd).flat_map(|a| (0..kh).map(move |b| (a, b))) {
+                        let from = (plan.links[0].input_of(a, d), plan.links[1].input_of(b, h));
+                        let (Some(d), Some(h)) = from else { continue };
+                        let at = At { block: n * plan.in_channels + group * ins + i, d, h };
+                        let row = job.x.load(codec, at, &(0..xw), &mut x.0);
+                        let row = parted(row, link.in_step, &mut x.1);
+                        let acc = &mut acc[(a * kh + b) * kw..][..kw];
+                        simd::dispatch(Correlate { runs: &runs, grad, row, acc });
+                    }
+                }
+            }
+            let block = if plan.out_first { o * ins + i } else { (group * ins + i) * outs + o % outs };
+            for (row, values) in acc.chunks_exact_mut(kw).enumerate() {
+                job.out.store_from(codec, At { block, d: row / kh, h: row % kh }, &(0..kw), values);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A row split by residue.
+fn parted<'a, A: Copy>(row: &'a [std::cell::Cell<A>], step: usize, parts: &'a mut [A]) -> &'a [std::cell::Cell<A>] {
+    if step == 1 {
+        return row;
+    }
+    split(row, step, parts);
+    as_cells(parts)
+}

@@ -1,0 +1,580 @@
+//! Moves by index: max-unpooling, and the backward of both poolings that return indices.
+//!
+//! Unpooling and the backward of max pooling are one operation, a scatter, with different rules for elements that land
+//! on the same place; the backward of unpooling is the gather. A scatter writes the output tile by tile: every tile
+//! takes what belongs to it from the indices in their order, so the result is the same at any number of threads, and
+//! the scratch stays small. Chunks of indices remember their smallest and largest, so a tile skips the chunks that hold
+//! nothing for it.
+
+use std::marker::PhantomData;
+use std::mem::MaybeUninit;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+use crate::element::{Added, Codec, Element, Order, Ordered, Plain, Ring};
+use crate::engine::parallel;
+use crate::engine::rows::{At, scratch};
+use crate::engine::simd;
+use crate::error::{Error, Result};
+use crate::geometry::taps::reserved;
+use crate::geometry::window::{AxisName, Pad};
+use crate::kernels::index::{Extent, gather, scatter};
+use crate::kernels::reduce::{Larger, best};
+use crate::layout::{Axes, Grid, View, ViewMut, element_count, simplify};
+
+/// What happens to elements that land on the same place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Duplicates {
+    /// The last in row-major order stays.
+    #[default]
+    Last,
+    /// The first in row-major order stays.
+    First,
+    /// They are added.
+    Sum,
+    /// The largest stays; NaN wins.
+    Max,
+    /// They are refused.
+    Error,
+}
+
+/// A dtype indices may have.
+pub trait IndexElement: Element {
+    /// Widens.
+    type ToWide: Codec<Stored = Self, Computed = i64> + Default;
+}
+/// int32 indices, widened.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Widened;
+impl Codec for Widened {
+    type Stored = i32;
+    type Computed = i64;
+    #[inline(always)]
+    fn load(self, v: i32) -> i64 {
+        i64::from(v)
+    }
+    #[inline(always)]
+    fn store(self, v: i64) -> i32 {
+        v as i32
+    }
+}
+impl IndexElement for i64 {
+    type ToWide = Plain<i64>;
+}
+impl IndexElement for i32 {
+    type ToWide = Widened;
+}
+
+/// Indices read at once.
+const CHUNK: usize = 4096;
+/// Output elements of a tile: its accumulators stay in L2.
+const TILE: usize = 64 << 10;
+
+/// A checked scatter or gather between an array of values with indices and blocks those indices point into.
+#[derive(Debug, Clone)]
+pub struct IndexPlan {
+    axes: Axes,
+    /// Shape of values and indices.
+    pub values_shape: Vec<usize>,
+    /// Shape of the array the indices point into.
+    pub block_shape: Vec<usize>,
+    /// Elements of one spatial block.
+    block: usize,
+}
+
+impl IndexPlan {
+    /// Checks values, indices and blocks of these shapes; `values` and `indices` are the parameters' names.
+    ///
+    /// # Errors
+    /// Names the shape that does not fit.
+    pub fn new(
+        axes: Axes,
+        (values, values_shape): (&str, &[usize]),
+        indices_shape: &[usize],
+        (block_name, block_shape): (&str, &[usize]),
+        itemsize: usize,
+    ) -> Result<Self> {
+        if indices_shape != values_shape {
+            return Err(Error::value(format!(
+                "indices.shape = {indices_shape:?}: must be that of {values}, {values_shape:?}"
+            )));
+        }
+        let first = axes.first();
+        let around = |s: &[usize]| {
+            let mut s = s.to_vec();
+            s.drain(first..first + axes.rank);
+            s
+        };
+        if block_shape.len() != axes.ndim || around(block_shape) != around(values_shape) {
+            return Err(Error::value(format!(
+                "{block_name} = {block_shape:?}: must be {values_shape:?} (the shape of {values}) but for the last {} spatial axes",
+                axes.rank
+            )));
+        }
+        for shape in [values_shape, block_shape] {
+            if axes.spatial(shape).contains(&0) {
+                return Err(Error::value(format!(
+                    "shape {shape:?}: a spatial axis has 0 elements, must be at least 1"
+                )));
+            }
+        }
+        element_count(block_shape, itemsize)?;
+        element_count(values_shape, itemsize)?;
+        // An empty batch may stand beside lengths whose product no machine could hold.
+        let block = axes.spatial(block_shape).iter().fold(1usize, |n, &d| n.saturating_mul(d));
+        Ok(Self { axes, values_shape: values_shape.to_vec(), block_shape: block_shape.to_vec(), block })
+    }
+
+    fn is_empty(&self) -> bool {
+        self.values_shape.contains(&0)
+    }
+
+    /// Refuses an index outside its block, before anything is written.
+    ///
+    /// # Errors
+    /// [`Error::Index`] with the first such index and its position.
+    pub fn check<I: IndexElement>(&self, indices: &View<'_, I>) -> Result<()> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        let mut grid = indices.grid_of(&self.axes);
+        simplify(&mut grid, &mut []);
+        if grid.spatial_is_flat() {
+            grid.flatten_spatial();
+        }
+        let chunks = Chunks::of(&grid);
+        let bad = AtomicBool::new(false);
+        parallel::for_each(grid.blocks() * chunks.per_block, chunks.elements, |units| {
+            let (lo, hi) = extent_of(&grid, chunks, units)?;
+            if lo < 0 || hi as u64 >= self.block as u64 {
+                bad.store(true, Ordering::Relaxed);
+            }
+            Ok(())
+        })?;
+        if !bad.into_inner() {
+            return Ok(());
+        }
+        let wide = I::ToWide::default();
+        let first =
+            indices.elements().map(|(at, i)| (at, wide.load(i))).find(|(_, i)| !(0..self.block as i64).contains(i));
+        let (at, index) = first.unwrap_or_default(); // none only if another thread has changed it meanwhile
+        Err(Error::index(format!("indices{at:?} = {index}: must be from 0 to {}", self.block - 1)))
+    }
+
+    /// Writes zeros and, on each index' place, its value.
+    ///
+    /// # Errors
+    /// [`Error::Index`] as [`IndexPlan::check`]; if scratch cannot be allocated, or the caller interrupts.
+    pub fn place<T, I>(
+        &self,
+        rule: Placed,
+        x: &View<'_, T>,
+        indices: &View<'_, I>,
+        out: &mut ViewMut<'_, T>,
+    ) -> Result<()>
+    where
+        T: Copy + Default + Send + Sync + 'static,
+        I: IndexElement,
+    {
+        match rule {
+            Placed::Last => self.scatter::<Plain<T>, I, Latest>(x, indices, out),
+            Placed::First => self.scatter::<Plain<T>, I, Earliest>(x, indices, out),
+        }
+    }
+
+    /// Writes, on each place, the sum of the values whose index it is.
+    ///
+    /// # Errors
+    /// As [`IndexPlan::place`].
+    pub fn add<T: Added, I: IndexElement>(
+        &self,
+        x: &View<'_, T>,
+        indices: &View<'_, I>,
+        out: &mut ViewMut<'_, T>,
+    ) -> Result<()> {
+        self.scatter::<T::TotalCodec, I, Sums>(x, indices, out)
+    }
+
+    /// Writes, on each place, the largest of the values whose index it is, or zero.
+    ///
+    /// # Errors
+    /// As [`IndexPlan::place`].
+    pub fn largest<T: Ordered, I: IndexElement>(
+        &self,
+        x: &View<'_, T>,
+        indices: &View<'_, I>,
+        out: &mut ViewMut<'_, T>,
+    ) -> Result<()> {
+        self.scatter::<T::KeyCodec, I, Best>(x, indices, out)
+    }
+
+    /// Refuses indices that name one place twice.
+    ///
+    /// # Errors
+    /// [`Error::Value`] with the first such index and its position.
+    pub fn refuse_duplicates<I: IndexElement>(&self, indices: &View<'_, I>) -> Result<()> {
+        self.check(indices)?;
+        if self.is_empty() {
+            return Ok(());
+        }
+        let mut grid = indices.grid_of(&self.axes);
+        simplify(&mut grid, &mut []);
+        if grid.spatial_is_flat() {
+            grid.flatten_spatial();
+        }
+        let chunks = Chunks::of(&grid);
+        let (found, width) = (AtomicBool::new(false), (TILE / grid.inner).max(1));
+        let tiles = self.block.div_ceil(width);
+        parallel::for_each(grid.blocks() * tiles, self.block.min(width) * grid.inner, |units| {
+            let mut seen = scratch::<u8>(width * grid.inner)?;
+            let mut packed = scratch(chunks.elements)?;
+            for unit in units {
+                seen.fill(0);
+                let from = unit % tiles * width;
+                for c in 0..chunks.per_block {
+                    let (at, cols) = chunks.at(unit / tiles * chunks.per_block + c);
+                    let row = grid.load(I::ToWide::default(), at, &cols, &mut packed);
+                    scatter(row, row, from, grid.inner, false, &mut seen, |n, _| *n = n.saturating_add(1));
+                }
+                if seen.iter().any(|&n| n > 1) {
+                    found.store(true, Ordering::Relaxed);
+                }
+            }
+            Ok(())
+        })?;
+        if !found.into_inner() {
+            return Ok(());
+        }
+        let mut earlier = std::collections::HashSet::new();
+        let spatial = self.axes.first()..self.axes.first() + self.axes.rank;
+        for (at, index) in indices.elements() {
+            let mut block = at.clone();
+            block.drain(spatial.clone());
+            let index = I::ToWide::default().load(index);
+            if !earlier.insert((block, index)) {
+                return Err(Error::value(format!(
+                    "indices{at:?} = {index}: is there twice, must be unique in its block with duplicates='error'"
+                )));
+            }
+        }
+        Err(Error::value("indices: one is there twice, must be unique in their block with duplicates='error'"))
+    }
+
+    /// Takes, for each index, the element it points to.
+    ///
+    /// # Errors
+    /// As [`IndexPlan::place`].
+    pub fn take<T, I>(&self, source: &View<'_, T>, indices: &View<'_, I>, out: &mut ViewMut<'_, T>) -> Result<()>
+    where
+        T: Copy + Default + Send + Sync + 'static,
+        I: IndexElement,
+    {
+        self.check(indices)?;
+        if self.is_empty() {
+            return Ok(());
+        }
+        let (mut x, mut i, mut out) =
+            (source.grid_of(&self.axes), indices.grid_of(&self.axes), out.grid_of(&self.axes));
+        simplify(&mut i, &mut [&mut x, &mut out]);
+        if i.spatial_is_flat() && out.spatial_is_flat() {
+            i.flatten_spatial();
+            out.flatten_spatial();
+        }
+        if x.spatial_is_flat() {
+            x.flatten_spatial();
+        }
+        let chunks = Chunks::of(&i);
+        parallel::for_each(i.blocks() * chunks.per_block, chunks.elements, |units| {
+            Taking { x: &x, indices: &i, out: &out, chunks }.run(units)
+        })
+    }
+
+    fn scatter<C, I, P>(
+        &self,
+        x: &View<'_, C::Stored>,
+        indices: &View<'_, I>,
+        out: &mut ViewMut<'_, C::Stored>,
+    ) -> Result<()>
+    where
+        C: Codec + Default,
+        I: IndexElement,
+        P: Put<C::Computed>,
+    {
+        self.check(indices)?;
+        if self.block_shape.contains(&0) {
+            return Ok(());
+        }
+        let (mut x, mut i, mut out) = (x.grid_of(&self.axes), indices.grid_of(&self.axes), out.grid_of(&self.axes));
+        simplify(&mut x, &mut [&mut i, &mut out]);
+        if x.spatial_is_flat() && i.spatial_is_flat() {
+            x.flatten_spatial();
+            i.flatten_spatial();
+        }
+        if out.spatial_is_flat() {
+            out.flatten_spatial();
+        }
+        let chunks = Chunks::of(&i);
+        // A tile is a number of whole rows of the output, or a part of one.
+        let [d, h, w] = out.spatial;
+        let width = (TILE / out.inner).max(1).min(w);
+        let rows = if width < w { 1 } else { (TILE / (w * out.inner)).clamp(1, d * h) };
+        let strips = w.div_ceil(width);
+        let tiles = (d * h).div_ceil(rows) * strips;
+        let extents = if tiles > 1 { Some(extents(&i, chunks)?) } else { None };
+        let job =
+            Scattering::<C, I, P> { x, indices: i, out, chunks, extents, rows, width, strips, tiles, put: PhantomData };
+        let cost = (rows * width * job.out.inner).max(chunks.per_block * chunks.elements / tiles);
+        parallel::for_each(job.out.blocks() * tiles, cost, |units| job.run(units))
+    }
+}
+
+/// Which of several values on one place stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Placed {
+    /// The last in row-major order.
+    Last,
+    /// The first in row-major order.
+    First,
+}
+
+/// The indices of a block cut into pieces of rows.
+#[derive(Debug, Clone, Copy)]
+struct Chunks {
+    rows: usize,
+    height: usize,
+    width: usize,
+    chunk: usize,
+    per_row: usize,
+    per_block: usize,
+    /// Elements of a whole chunk.
+    elements: usize,
+}
+
+impl Chunks {
+    fn of<P: Copy>(g: &Grid<P>) -> Self {
+        let [d, h, w] = g.spatial;
+        let chunk = (CHUNK / g.inner.max(1)).max(1).min(w);
+        let per_row = w.div_ceil(chunk);
+        Self { rows: d * h, height: h, width: w, chunk, per_row, per_block: d * h * per_row, elements: chunk * g.inner }
+    }
+
+    /// Place of chunk `n`, counted over all blocks.
+    #[inline(always)]
+    fn at(&self, n: usize) -> (At, Range<usize>) {
+        let (row, part) = (n / self.per_row, n % self.per_row);
+        let (block, row) = (row / self.rows, row % self.rows);
+        let cols = part * self.chunk..((part + 1) * self.chunk).min(self.width);
+        (At { block, d: row / self.height, h: row % self.height }, cols)
+    }
+}
+
+/// Smallest and largest index of some chunks.
+fn extent_of<I: IndexElement>(grid: &Grid<*const I>, chunks: Chunks, units: Range<usize>) -> Result<(i64, i64)> {
+    let mut packed = scratch(chunks.elements)?;
+    Ok(units.fold((i64::MAX, i64::MIN), |(lo, hi), n| {
+        let (at, cols) = chunks.at(n);
+        let (a, b) = simd::dispatch(Extent(grid.load(I::ToWide::default(), at, &cols, &mut packed)));
+        (lo.min(a), hi.max(b))
+    }))
+}
+
+/// Smallest and largest index of each chunk.
+fn extents<I: IndexElement>(grid: &Grid<*const I>, chunks: Chunks) -> Result<Vec<[AtomicI64; 2]>> {
+    let total = grid.blocks() * chunks.per_block;
+    let mut table = reserved(total)?;
+    table.resize_with(total, || [AtomicI64::new(0), AtomicI64::new(0)]);
+    parallel::for_each(total, chunks.elements, |units| {
+        for n in units {
+            let (lo, hi) = extent_of(grid, chunks, n..n + 1)?;
+            table[n][0].store(lo, Ordering::Relaxed);
+            table[n][1].store(hi, Ordering::Relaxed);
+        }
+        Ok(())
+    })?;
+    Ok(table)
+}
+
+struct Taking<'a, T, I> {
+    x: &'a Grid<*const T>,
+    indices: &'a Grid<*const I>,
+    out: &'a Grid<*mut T>,
+    chunks: Chunks,
+}
+
+impl<T: Copy + Default + Send + Sync + 'static, I: IndexElement> Taking<'_, T, I> {
+    fn run(&self, units: Range<usize>) -> Result<()> {
+        let (mut packed, mut row) = (scratch(self.chunks.elements)?, scratch(self.chunks.elements)?);
+        let [d, h, w] = self.x.spatial;
+        let inner = self.x.inner;
+        for n in units {
+            let (at, cols) = self.chunks.at(n);
+            let indices = self.indices.load(I::ToWide::default(), at, &cols, &mut packed);
+            let whole = if d * h == 1 { self.x.borrow(At { block: at.block, d: 0, h: 0 }, &(0..w)) } else { None };
+            self.out.store(Plain::<T>::default(), at, &cols, &mut row, |dst| match whole {
+                // An index out of range was refused; if another thread has changed it since, the result is zero.
+                Some(x) => gather(indices, inner, dst, |i, c| {
+                    let at = usize::try_from(i).ok().and_then(|i| i.checked_mul(inner));
+                    at.and_then(|i| x.get(i + c)).map_or_else(T::default, std::cell::Cell::get)
+                }),
+                None => gather(indices, inner, dst, |i, c| match usize::try_from(i) {
+                    Ok(i) if i / w < d * h => self.x.get(At { block: at.block, d: i / w / h, h: i / w % h }, i % w, c),
+                    _ => T::default(),
+                }),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// A rule for values on one place.
+trait Put<A>: Send + Sync + 'static {
+    /// Times the values are gone through.
+    const PASSES: usize = 1;
+    /// Whether from the last to the first.
+    const REVERSE: bool = false;
+    /// Whether places are only ever overwritten, so that fresh memory will do.
+    const OVERWRITES: bool = false;
+    /// Puts `v` on a place.
+    fn put(pass: usize, place: &mut A, v: A);
+}
+
+struct Latest;
+struct Earliest;
+struct Sums;
+struct Best;
+
+impl<A> Put<A> for Latest {
+    const OVERWRITES: bool = true;
+    #[inline(always)]
+    fn put(_: usize, place: &mut A, v: A) {
+        *place = v;
+    }
+}
+impl<A> Put<A> for Earliest {
+    const REVERSE: bool = true;
+    const OVERWRITES: bool = true;
+    #[inline(always)]
+    fn put(_: usize, place: &mut A, v: A) {
+        *place = v;
+    }
+}
+impl<A: Ring> Put<A> for Sums {
+    #[inline(always)]
+    fn put(_: usize, place: &mut A, v: A) {
+        *place = A::add(*place, v);
+    }
+}
+impl<A: Order> Put<A> for Best {
+    /// First some value of each place, instead of the zero there; then the largest.
+    const PASSES: usize = 2;
+    #[inline(always)]
+    fn put(pass: usize, place: &mut A, v: A) {
+        *place = if pass == 0 { v } else { best::<A, Larger>(*place, v) };
+    }
+}
+
+struct Scattering<C: Codec, I, P> {
+    x: Grid<*const C::Stored>,
+    indices: Grid<*const I>,
+    out: Grid<*mut C::Stored>,
+    chunks: Chunks,
+    extents: Option<Vec<[AtomicI64; 2]>>,
+    rows: usize,
+    width: usize,
+    strips: usize,
+    tiles: usize,
+    put: PhantomData<P>,
+}
+
+/// Scratch of one thread.
+struct Packed<A> {
+    indices: Vec<i64>,
+    values: Vec<A>,
+}
+
+impl<C: Codec + Default, I: IndexElement, P: Put<C::Computed>> Scattering<C, I, P> {
+    /// Lets `put` have every value of `block` whose index may lie in the flat range `span`.
+    #[inline(always)]
+    fn each<A>(
+        &self,
+        block: usize,
+        span: &Range<usize>,
+        packed: &mut Packed<C::Computed>,
+        tile: &mut [A],
+        put: impl Fn(usize, &mut A, C::Computed),
+    ) {
+        let count = self.chunks.per_block;
+        for pass in 0..P::PASSES {
+            for k in 0..count {
+                let n = block * count + if P::REVERSE { count - 1 - k } else { k };
+                if let Some(table) = &self.extents {
+                    let [lo, hi] = [0, 1].map(|i| table[n][i].load(Ordering::Relaxed));
+                    if hi < span.start as i64 || lo >= span.end as i64 {
+                        continue;
+                    }
+                }
+                let (at, cols) = self.chunks.at(n);
+                let indices = self.indices.load(I::ToWide::default(), at, &cols, &mut packed.indices);
+                let values = self.x.load(C::default(), at, &cols, &mut packed.values);
+                scatter(indices, values, span.start, self.x.inner, P::REVERSE, tile, |a, v| put(pass, a, v));
+            }
+        }
+    }
+
+    fn run(&self, units: Range<usize>) -> Result<()> {
+        let job = self;
+        let [_, h, w] = job.out.spatial;
+        let inner = job.out.inner;
+        let mut packed = Packed { indices: scratch(job.chunks.elements)?, values: scratch(job.chunks.elements)? };
+        let mut tile = scratch::<C::Computed>(job.rows * job.width * inner)?;
+        let rows_in_all = job.out.spatial[0] * h;
+        for unit in units {
+            let (block, t) = (unit / job.tiles, unit % job.tiles);
+            let first = t / job.strips * job.rows;
+            let rows = first..(first + job.rows).min(rows_in_all);
+            let strip = t % job.strips * job.width;
+            let cols = strip..(strip + job.width).min(w);
+            let start = first * w + cols.start;
+            let span = start..start + rows.len() * cols.len(); // whole rows, or a part of one: contiguous either way
+            if P::OVERWRITES && rows.len() == 1 {
+                let at = At { block, d: first / h, h: first % h };
+                job.out.store(C::default(), at, &cols, &mut tile, |dst| {
+                    dst.iter_mut().for_each(|d| _ = d.write(C::Computed::default()));
+                    job.each(block, &span, &mut packed, dst, |_, a: &mut MaybeUninit<_>, v| _ = a.write(v));
+                });
+                continue;
+            }
+            let tile = &mut tile[..span.len() * inner];
+            tile.fill(C::Computed::default());
+            job.each(block, &span, &mut packed, tile, P::put);
+            for (row, values) in rows.zip(tile.chunks_exact_mut(cols.len() * inner)) {
+                let at = At { block, d: row / h, h: row % h };
+                job.out.store_from(C::default(), at, &cols, values);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Output lengths of an unpooling: `(len - 1)*stride - before - after + kernel`, or `given` if it is less than a stride
+/// away from that.
+///
+/// # Errors
+/// Names the parameter that does not fit.
+pub fn unpooled_len(
+    in_len: usize,
+    kernel: usize,
+    stride: usize,
+    pad: Pad,
+    given: Option<usize>,
+    axis: AxisName,
+) -> Result<usize> {
+    // An unpooling has no dilation; an output size beyond the default plays the part of output_padding below.
+    let default = crate::geometry::window::transposed_len(in_len, kernel, stride, 1, pad, 0, axis)?;
+    let Some(size) = given else { return Ok(default) };
+    let (low, high) = (default.saturating_sub(stride).saturating_add(1).max(1), default.saturating_add(stride) - 1);
+    if !(low..=high).contains(&size) {
+        return Err(Error::value(format!("output_size[{}] = {size}: must be from {low} to {high}", axis.index)));
+    }
+    Ok(size)
+}

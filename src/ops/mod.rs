@@ -1,0 +1,11 @@
+//! Operations: parameters, one planner for forward and backward, and the run.
+//!
+//! A planner checks everything that can be wrong before anything is allocated or written. The functions here take and
+//! fill [`View`](crate::layout::View)s; [`crate::arrays`] wraps them for ndarray.
+#![forbid(unsafe_code)]
+
+pub mod conv;
+pub mod index;
+pub mod moves;
+pub mod pool;
+pub mod resample;

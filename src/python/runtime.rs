@@ -1,0 +1,69 @@
+//! Threads, instruction sets, version; hooks for the tests.
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use super::args;
+use super::error::{Fail, Outcome};
+use crate::engine::parallel;
+use crate::engine::simd::{self, Isa};
+use crate::error::Error;
+
+#[pyfunction]
+#[pyo3(signature = (n, /))]
+fn set_num_threads(n: &Bound<'_, PyAny>) -> PyResult<()> {
+    let set = || -> Outcome<()> {
+        let n = args::index("n", n)?;
+        if n == 0 {
+            return Err(Error::value(format!("n = 0: must be from 1 to {}", parallel::MAX_THREADS)).into());
+        }
+        Ok(parallel::set_num_threads(n)?)
+    };
+    set().map_err(|e| e.of("set_num_threads"))
+}
+
+#[pyfunction]
+fn get_num_threads() -> usize {
+    parallel::num_threads()
+}
+
+#[pyfunction]
+fn config(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("version", env!("CARGO_PKG_VERSION"))?;
+    dict.set_item("isa", simd::current().name())?;
+    dict.set_item("isa_detected", simd::detected().name())?;
+    dict.set_item("threads", parallel::num_threads())?;
+    Ok(dict)
+}
+
+/// Test hook: kernels of one level (`None`: the default), if the machine has it.
+#[pyfunction]
+#[pyo3(signature = (name, /))]
+fn _force_isa(name: Option<&str>) -> PyResult<()> {
+    let isa = match name {
+        None => None,
+        Some(name) => {
+            let isa = Isa::named(name).filter(|isa| *isa <= simd::detected());
+            let refused = || Fail::from(Error::value(format!("name = {name:?}: not on this machine"))).of("_force_isa");
+            Some(isa.ok_or_else(refused)?)
+        }
+    };
+    simd::force(isa);
+    Ok(())
+}
+
+/// Test hook: elements per parallel task (`None`: the default), so that tiny arrays are split too.
+#[pyfunction]
+#[pyo3(signature = (n, /))]
+fn _force_grain(n: Option<usize>) {
+    parallel::force_grain(n.unwrap_or(0));
+}
+
+pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_function(wrap_pyfunction!(set_num_threads, m)?)?;
+    m.add_function(wrap_pyfunction!(get_num_threads, m)?)?;
+    m.add_function(wrap_pyfunction!(config, m)?)?;
+    m.add_function(wrap_pyfunction!(_force_isa, m)?)?;
+    m.add_function(wrap_pyfunction!(_force_grain, m)?)
+}

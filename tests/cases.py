@@ -1,0 +1,529 @@
+"""One call of one operation as data, and strategies that draw such calls for every operation.
+
+A `Case` knows what to call, on which arrays, and what the oracle says of the result; `laws.py`
+states the laws over cases, and a test file per operation says which laws hold for which cases.
+Arrays in a case are channels-first and contiguous; `given` moves the channel axis and lays memory
+out as drawn.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from hypothesis import strategies as st
+
+import reference as ref
+import strategies as sts
+import upsample_rs as us
+
+
+@dataclass(frozen=True, repr=False)
+class Case:
+    op: str
+    n: int
+    arrays: tuple
+    options: dict
+    oracle: Callable  # arrays -> tuple of results
+    exact: bool  # the oracle's results are to be met bit for bit
+    terms: tuple = (1,)  # else: rounding errors per element of each result,
+    slack: float = 0.0  # and the error of weights, in units of eps(float64) * max |array|
+    rounding: str | None = None  # integer resizing: how the oracle's fractions are rounded
+    channels_last: bool = False
+    layouts: tuple = ()  # of each array in memory
+    moved_in: tuple = (True,)  # which arrays, and which results, have a channel axis to move
+    moved_out: tuple = (True,)
+    gradient: Callable | None = None  # gradient of the first result -> the backward case
+
+    def __repr__(self):
+        arrays = ", ".join("None" if a is None else f"{a.dtype}{[*a.shape]}" for a in self.arrays)
+        last = ", channels_last" if self.channels_last else ""
+        return f"{self.op}({arrays}, {self.options}{last}, memory {self.layouts})"
+
+    def given(self, arrays=None, channels_last=None, layouts=None):
+        """The arrays as the package gets them."""
+        arrays = self.arrays if arrays is None else arrays
+        last = self.channels_last if channels_last is None else channels_last
+        layouts = layouts or self.layouts or ("contiguous",) * len(arrays)
+        out = []
+        for a, moved, layout in zip(arrays, self.moved_in, layouts, strict=True):
+            if a is not None and last and moved:
+                a = ref.to_channels_last(a, self.n)
+            out.append(None if a is None else sts.lay_out(a, layout, self.n))
+        return out
+
+    def call(self, given, channels_last=None, **changes):
+        """The package's own results, always as a tuple."""
+        options = {**self.options, **changes}
+        if self.channels_last if channels_last is None else channels_last:
+            options["channels_last"] = True
+            if "input_size" in options:
+                size = list(options["input_size"])
+                size.append(size.pop(-1 - self.n))
+                options["input_size"] = tuple(size)
+        results = getattr(us, self.op)(*given, **options)
+        return results if isinstance(results, tuple) else (results,)
+
+    def first(self, results, channels_last=None):
+        """Results with the channel axis back in front of the spatial ones."""
+        if not (self.channels_last if channels_last is None else channels_last):
+            return results
+        return tuple(
+            ref.to_channels_first(r, self.n) if moved and r is not None else r
+            for r, moved in zip(results, self.moved_out, strict=True)
+        )
+
+    def run(self, arrays=None, channels_last=None, layouts=None, **changes):
+        """`given`, `call` and `first` in one."""
+        given = self.given(arrays, channels_last, layouts)
+        return self.first(self.call(given, channels_last, **changes), channels_last)
+
+    @functools.cached_property
+    def expected(self):
+        """What the oracle says."""
+        return self.oracle(*self.arrays)
+
+    @functools.cached_property
+    def magnitude(self):
+        """The same sums over absolute values: what rounding errors are relative to."""
+        return self.oracle(
+            *(a if a is None or a.dtype.kind in "biu" else abs(a) for a in self.arrays)
+        )
+
+    def backward(self, seed=1, dtype=None):
+        """The backward case for some gradient of the first result."""
+        shape = self.expected[0].shape
+        return self.gradient(sts.values(shape, dtype or self.arrays[0].dtype, seed))
+
+
+@st.composite
+def placed(draw, case):
+    """The case with a drawn channel order and memory layout; every other time neither."""
+    if draw(st.booleans()):
+        return case
+    return replace(
+        case,
+        channels_last=case.arrays[0].ndim > case.n and draw(st.booleans()),
+        layouts=tuple(draw(sts.layouts) for _ in case.arrays),
+    )
+
+
+@st.composite
+def backward_of(draw, forward):
+    """The backward case of a drawn forward case, placed anew."""
+    return draw(placed(draw(forward).backward(draw(sts.seeds))))
+
+
+# --- resizing -------------------------------------------------------------------------------------
+
+NEAREST = ("nearest", "nearest-exact")
+LINEAR = ("linear", "bilinear", "trilinear")
+MODES = NEAREST + LINEAR
+FACTORS = (1 / 3, 0.5, 0.7, 1.0, 1.3, 1.5, 2.0, 2.5, 3.0, 4.0, 7.9, 8.0)
+
+
+@st.composite
+def interpolate_cases(draw, modes=MODES, dtypes=None, sized=None, specials=True):
+    """`sized`: the output by size (True), by scale factor (False), or either."""
+    mode = draw(st.sampled_from(modes))
+    nearest = mode in NEAREST
+    n = draw(st.integers(1, 3)) if nearest else LINEAR.index(mode) + 1
+    dtype = draw(st.sampled_from(dtypes or (sts.MOVED if nearest else sts.RESIZED)))
+    exact_fractions = dtype.kind in "iu" and not nearest
+    budget = 300 if exact_fractions else 2500
+    lead = draw(sts.leading_axes(1 if exact_fractions else 3))
+    size = draw(sts.shapes(n, budget))
+    options = {"mode": mode}
+    if not nearest:
+        options["align_corners"] = draw(st.sampled_from([None, False, True]))
+        options["antialias"] = draw(st.booleans())
+    if exact_fractions:
+        options["rounding"] = draw(st.sampled_from(list(ref.ROUNDING)))
+    if draw(st.booleans()) if sized is None else sized:
+        out, scale = draw(sts.shapes(n, budget)), None
+        alone = not nearest and len(set(out)) == 1 and draw(st.booleans())
+        options["size"] = out[0] if alone else draw(st.sampled_from([out, list(out)]))
+    else:
+        scale = []
+        for length in size:
+            fits = [f for f in FACTORS if 1 <= math.floor(length * f) <= max(budget, length)]
+            scale.append(draw(st.sampled_from(fits)))
+            budget = max(budget // math.floor(length * scale[-1]), 1)
+        out = tuple(math.floor(i * f) for i, f in zip(size, scale, strict=True))
+        alone = not nearest and len(set(scale)) == 1 and draw(st.booleans())
+        options["scale_factor"] = scale[0] if alone else tuple(scale)
+        options["recompute_scale_factor"] = draw(st.sampled_from([None, False, True]))
+        scale = None if options["recompute_scale_factor"] else tuple(scale)
+    x = sts.values((*lead, *size), dtype, draw(sts.seeds), specials and nearest)
+    return draw(placed(interpolate_case(x, out, scale, options)))
+
+
+def interpolate_case(x, out, scale, options):
+    """The case of one resize; `scale` holds the factors coordinates follow, None for the sizes."""
+    n, mode = len(out), options["mode"]
+    rule = {k: options[k] for k in ("align_corners", "antialias") if options.get(k) is not None}
+    rows = [
+        ref.axis_taps(i, o, mode, scale=f, **rule)
+        for i, o, f in zip(x.shape[-n:], out, ref.per_axis(scale, n), strict=True)
+    ]
+
+    def gradient(grad):
+        columns = [ref.transposed_taps(r, i) for r, i in zip(rows, x.shape[-n:], strict=True)]
+        return Case(
+            op="interpolate_backward",
+            n=n,
+            arrays=(grad,),
+            options={"mode": mode, **rule, "scale_factor": scale, "input_size": x.shape},
+            oracle=lambda g: (ref.interpolate_backward(g, x.shape, n, mode, scale=scale, **rule),),
+            exact=False,
+            terms=(rounding_errors(columns),),
+            slack=weight_errors(columns, out),
+        )
+
+    return Case(
+        op="interpolate",
+        n=n,
+        arrays=(x,),
+        options=options,
+        oracle=lambda x: (ref.interpolate(x, out, mode, scale=scale, **rule),),
+        exact=mode in NEAREST,
+        terms=(rounding_errors(rows),),
+        slack=weight_errors(rows, x.shape[-n:]),
+        rounding=options.get("rounding", "nearest"),
+        gradient=gradient,
+    )
+
+
+def rounding_errors(rows_per_axis):
+    """Per axis: one per tap for the sum, three more for weight, product and store."""
+    return sum(max(map(len, rows)) + 3 for rows in rows_per_axis)
+
+
+def weight_errors(rows_per_axis, lengths):
+    """On an axis of `len` elements a coordinate, and so a weight, is off by len units of double."""
+    return 4 * max(lengths) * math.prod(max(map(len, rows)) for rows in rows_per_axis)
+
+
+@st.composite
+def bed_of_nails_cases(draw, dtypes=sts.MOVED):
+    n = draw(st.integers(1, 3))
+    dtype = draw(st.sampled_from(dtypes))
+    shape = (*draw(sts.leading_axes()), *draw(sts.shapes(n, 400)))
+    x = sts.values(shape, dtype, draw(sts.seeds), specials=True)
+    factor = tuple(draw(st.integers(1, 5 if n < 3 else 3)) for _ in range(n))
+    offset = tuple(draw(st.integers(0, f - 1)) for f in factor)
+    alone = n == 2 and factor[0] == factor[1] and draw(st.booleans())
+    options = {"factor": factor[0] if alone else factor, "offset": draw(sts.spelled(offset))}
+
+    def gradient(grad):
+        return Case(
+            op="bed_of_nails_backward",
+            n=n,
+            arrays=(grad,),
+            options={**options, "input_size": x.shape},
+            oracle=lambda g: (ref.bed_of_nails_backward(g, factor, offset),),
+            exact=True,
+        )
+
+    case = Case(
+        op="bed_of_nails",
+        n=n,
+        arrays=(x,),
+        options=options,
+        oracle=lambda x: (ref.bed_of_nails(x, factor, offset),),
+        exact=True,
+        gradient=gradient,
+    )
+    return draw(placed(case))
+
+
+# --- pooling --------------------------------------------------------------------------------------
+
+
+def extent(kernel, dilation):
+    """Length of a dilated kernel."""
+    return dilation * (kernel - 1) + 1
+
+
+@st.composite
+def pool_windows(draw, size, longest=7):
+    """(kernel, stride, pads, dilation) per axis such that windows fit and none is all padding."""
+    axes = []
+    for length in size:
+        k, d = draw(st.integers(1, longest)), draw(st.integers(1, 3))
+        half = extent(k, d) // 2
+        pad = (draw(st.integers(0, half)), draw(st.integers(0, half)))
+        if length + sum(pad) < extent(k, d) or (d > 1 and extent(k, d) > length):
+            k, d, pad = min(k, length), 1, (0, 0)
+        axes.append((k, draw(st.integers(1, 5)), pad, d))
+    return tuple(zip(*axes, strict=True))
+
+
+@st.composite
+def max_pool_cases(draw, dtypes=sts.ORDERED, specials=True, indices=None):
+    """`indices`: whether indices are asked for too; None draws it."""
+    n = draw(st.integers(1, 3))
+    size = draw(sts.shapes(n, 1500))
+    kernel, stride, pads, dilation = draw(pool_windows(size))
+    dtype = draw(st.sampled_from(dtypes))
+    ceil_mode = draw(st.booleans())
+    options = {"kernel_size": draw(sts.spelled(kernel)), "padding": draw(sts.spelled_pads(pads))}
+    options |= {"dilation": draw(sts.spelled(dilation)), "ceil_mode": ceil_mode}
+    if draw(st.booleans()):
+        options["stride"] = draw(sts.spelled(stride))
+    else:
+        stride = kernel
+    with_indices = draw(st.booleans()) if indices is None else indices
+    index_dtype = draw(st.sampled_from(["int64", "int32"])) if with_indices else "int64"
+    options |= {"return_indices": with_indices, "index_dtype": index_dtype}
+    x = sts.values((*draw(sts.leading_axes()), *size), dtype, draw(sts.seeds), specials)
+
+    def oracle(x):
+        values, at = ref.max_pool(x, n, kernel, stride, pads, dilation, ceil_mode)
+        return (values, at.astype(index_dtype)) if with_indices else (values,)
+
+    def gradient(grad):
+        at = ref.max_pool(x, n, kernel, stride, pads, dilation, ceil_mode)[1].astype(index_dtype)
+        windows = math.prod(
+            -(-extent(k, d) // s) for k, d, s in zip(kernel, dilation, stride, strict=True)
+        )
+        return Case(
+            op=f"max_pool{n}d_backward",
+            n=n,
+            arrays=(grad, at),
+            options={"input_size": x.shape},
+            oracle=lambda g, at: (ref.max_pool_backward(g, at, x.shape, n),),
+            exact=False,
+            terms=(windows,),
+            moved_in=(True, True),
+        )
+
+    case = Case(
+        op=f"max_pool{n}d",
+        n=n,
+        arrays=(x,),
+        options=options,
+        oracle=oracle,
+        exact=True,
+        moved_out=(True, True) if with_indices else (True,),
+        gradient=gradient,
+    )
+    return draw(placed(case))
+
+
+@st.composite
+def max_unpool_cases(
+    draw, dtypes=sts.MOVED, duplicates=(), unique=None, specials=True, small=False
+):
+    """Indices without repetition where `unique`; else `duplicates` names the policies to draw.
+
+    `small` values add up exactly in every type.
+    """
+    n = draw(st.integers(1, 3))
+    size = draw(sts.shapes(n, 300))
+    unique = not duplicates if unique is None else unique
+    kernel = tuple(draw(st.integers(1, 4)) for _ in range(n))
+    stride = tuple(draw(st.integers(1, k)) for k in kernel)
+    pads = tuple((draw(st.integers(0, k // 2)), draw(st.integers(0, k // 2))) for k in kernel)
+    out = [
+        ref.max_unpool_axis_size(i, k, s, p)
+        for i, k, s, p in zip(size, kernel, stride, pads, strict=True)
+    ]
+    if any(o < i if unique else o < 1 for o, i in zip(out, size, strict=True)):
+        pads, stride = ((0, 0),) * n, kernel
+        out = [i * k for i, k in zip(size, kernel, strict=True)]
+    options = {"kernel_size": draw(sts.spelled(kernel)), "stride": draw(sts.spelled(stride))}
+    options["padding"] = draw(sts.spelled_pads(pads))
+    if draw(st.booleans()):
+        out = [draw(st.integers(o, o + s - 1)) for o, s in zip(out, stride, strict=True)]
+        options["output_size"] = draw(st.sampled_from([tuple(out), list(out)]))
+    policy = draw(st.sampled_from(duplicates)) if duplicates else None
+    if policy:
+        options["duplicates"] = policy
+    shape, dtype = (*draw(sts.leading_axes(2)), *size), draw(st.sampled_from(dtypes))
+    x = sts.values(shape, dtype, draw(sts.seeds), specials)
+    if small:
+        x = (sts.values(shape, np.uint8, 1) % 3).astype(dtype)
+    at = draw_indices(x.shape, n, math.prod(out), draw(sts.seeds), unique)
+    at = at.astype(draw(st.sampled_from(["int64", "int32"])))
+
+    def gradient(grad):
+        return Case(
+            op=f"max_unpool{n}d_backward",
+            n=n,
+            arrays=(grad, at),
+            options={},
+            oracle=lambda g, at: (ref.max_unpool_backward(g, at, n),),
+            exact=True,
+            moved_in=(True, True),
+        )
+
+    case = Case(
+        op=f"max_unpool{n}d",
+        n=n,
+        arrays=(x, at),
+        options=options,
+        oracle=lambda x, at: (ref.max_unpool(x, at, tuple(out), policy or "last"),),
+        exact=True,
+        moved_in=(True, True),
+        gradient=gradient,
+    )
+    return draw(placed(case))
+
+
+def draw_indices(shape, n, block, seed, unique):
+    """Flat indices into blocks of `block` elements, one for each element of `shape`."""
+    rng = np.random.default_rng(seed)
+    count = math.prod(shape[-n:])
+    rows = [
+        rng.choice(block, count, replace=False) if unique else rng.integers(0, block, count)
+        for _ in range(math.prod(shape[:-n]))
+    ]
+    return np.array(rows, np.int64).reshape(shape)
+
+
+# --- convolution ----------------------------------------------------------------------------------
+
+
+@st.composite
+def channels(draw):
+    """(form, batch, groups, in channels per group, out channels per group)."""
+    form = draw(st.sampled_from(["batch", "batch", "single", "bare"]))
+    if form == "bare":
+        return form, 1, 1, 1, 1
+    groups_ins_outs = [(1, 1, 1), (2, 3, 2), (1, 2, 5), (3, 1, 1), (1, 9, 17), (4, 2, 2)]
+    batch = draw(st.integers(1, 2)) if form == "batch" else 1
+    return form, batch, *draw(st.sampled_from(groups_ins_outs))
+
+
+def shaped(array, form, n):
+    """`(N, C, *S)` as `(C, *S)` or `(*S)`, a kernel `(O, I, *K)` as `(*K)`."""
+    return array.reshape(array.shape[{"batch": 0, "single": 1, "bare": 2}[form] :])
+
+
+def wrapped(results, dtype):
+    """Integer convolution wraps in its own dtype; floats stay wide."""
+    return tuple(r.astype(dtype) for r in results) if dtype.kind in "iu" else tuple(results)
+
+
+@st.composite
+def conv_cases(draw, dtypes=sts.CONVOLVED):
+    n = draw(st.integers(1, 3))
+    dtype = draw(st.sampled_from(dtypes))
+    form, batch, groups, ins, outs = draw(channels())
+    size = draw(sts.shapes(n, 600 if ins * outs > 20 else 1500))
+    kernel = tuple(draw(st.integers(1, 5 if n < 3 else 3)) for _ in range(n))
+    stride = tuple(draw(st.integers(1, 4)) for _ in range(n))
+    dilation = tuple(draw(st.integers(1, 3)) for _ in range(n))
+    padding = draw(st.sampled_from(["numbers", "numbers", "same", "same_lower", "valid"]))
+    if padding == "numbers":
+        pads = []
+        for i, k, d in zip(size, kernel, dilation, strict=True):
+            before, after = draw(st.integers(0, 4)), draw(st.integers(0, 4))
+            pads.append((before, max(after, extent(k, d) - i - before)))
+        padding = draw(sts.spelled_pads(pads))
+    elif padding == "valid":
+        kernel = tuple(min(k, i) for k, i in zip(kernel, size, strict=True))
+        fits = [extent(k, d) <= i for k, d, i in zip(kernel, dilation, size, strict=True)]
+        dilation = tuple(d if fit else 1 for d, fit in zip(dilation, fits, strict=True))
+        pads = "valid"
+    else:
+        pads = padding
+    x = sts.values((batch, groups * ins, *size), dtype, draw(sts.seeds))
+    weight = sts.values((groups * outs, ins, *kernel), dtype, draw(sts.seeds))
+    bias = sts.values((groups * outs,), dtype, draw(sts.seeds)) if draw(st.booleans()) else None
+    options = {"stride": draw(sts.spelled(stride)), "padding": padding, "groups": groups}
+    options["dilation"] = draw(sts.spelled(dilation))
+    kernel_form = "bare" if form == "bare" else "batch"
+    arrays = (shaped(x, form, n), shaped(weight, kernel_form, n), bias)
+    rule = (n, stride, pads, dilation, groups)
+    terms = math.prod(kernel) * ins + 3
+
+    def gradient(grad):
+        return conv_gradient("conv", grad, arrays, options, rule, ref.conv_backward, outs)
+
+    case = Case(
+        op=f"conv{n}d",
+        n=n,
+        arrays=arrays,
+        options=options,
+        oracle=lambda x, w, b: wrapped([ref.conv(x, w, b, *rule)], dtype),
+        exact=dtype.kind in "iu",
+        terms=(terms,),
+        moved_in=(True, False, False),
+        gradient=gradient,
+    )
+    return draw(placed(case))
+
+
+def conv_gradient(name, grad, arrays, options, rule, oracle, outs):
+    """The backward case of a convolution: three results, none of them for a missing batch."""
+    x, weight, _ = arrays
+    n = rule[0]
+    places = math.prod(grad.shape) // (outs * options["groups"])
+    terms = (math.prod(weight.shape[-n:]) * outs + 3, max(places, x.size) + 3, places + 3)
+    return Case(
+        op=f"{name}{n}d_backward",
+        n=n,
+        arrays=(grad, x, weight),
+        options={k: v for k, v in options.items() if k != "output_size"},
+        oracle=lambda g, x, w: oracle(g, x, w, *rule),
+        exact=False,
+        terms=terms,
+        moved_in=(True, True, False),
+        moved_out=(True, False, False),
+    )
+
+
+@st.composite
+def conv_transpose_cases(draw, dtypes=sts.CONVOLVED):
+    n = draw(st.integers(1, 3))
+    dtype = draw(st.sampled_from(dtypes))
+    form, batch, groups, ins, outs = draw(channels())
+    size = draw(sts.shapes(n, {1: 70, 2: 150, 3: 60}[n]))
+    kernel = tuple(draw(st.integers(1, 5 if n < 3 else 3)) for _ in range(n))
+    stride = tuple(draw(st.integers(1, 4 if n < 3 else 2)) for _ in range(n))
+    dilation = tuple(draw(st.integers(1, 3 if n < 3 else 2)) for _ in range(n))
+    pads, extra = [], []
+    for i, k, s, d in zip(size, kernel, stride, dilation, strict=True):
+        extra.append(draw(st.integers(0, max(s, d) - 1)))
+        room = ref.conv_transpose_axis_size(i, k, s, (0, 0), d) - 1
+        before = draw(st.integers(0, min(room, 4)))
+        pads.append((before, draw(st.integers(0, min(room - before, 4)))))
+    x = sts.values((batch, groups * ins, *size), dtype, draw(sts.seeds))
+    weight = sts.values((groups * ins, outs, *kernel), dtype, draw(sts.seeds))
+    bias = sts.values((groups * outs,), dtype, draw(sts.seeds)) if draw(st.booleans()) else None
+    options = {"stride": draw(sts.spelled(stride)), "padding": draw(sts.spelled_pads(pads))}
+    options |= {"groups": groups, "dilation": draw(sts.spelled(dilation))}
+    backward_options = {**options, "output_padding": draw(sts.spelled(extra))}
+    if draw(st.booleans()):
+        options["output_size"] = tuple(
+            ref.conv_transpose_axis_size(*axis)
+            for axis in zip(size, kernel, stride, pads, dilation, extra, strict=True)
+        )
+    else:
+        options = backward_options
+    kernel_form = "bare" if form == "bare" else "batch"
+    arrays = (shaped(x, form, n), shaped(weight, kernel_form, n), bias)
+    rule = (n, stride, pads, tuple(extra), groups, dilation)
+    terms = math.prod(kernel) * ins + 3
+
+    def gradient(grad):
+        oracle = ref.conv_transpose_backward
+        return conv_gradient("conv_transpose", grad, arrays, backward_options, rule, oracle, outs)
+
+    case = Case(
+        op=f"conv_transpose{n}d",
+        n=n,
+        arrays=arrays,
+        options=options,
+        oracle=lambda x, w, b: wrapped([ref.conv_transpose(x, w, b, *rule)], dtype),
+        exact=dtype.kind in "iu",
+        terms=(terms,),
+        moved_in=(True, False, False),
+        gradient=gradient,
+    )
+    return draw(placed(case))

@@ -1,0 +1,39 @@
+"""Calls that broke other systems, each in a process of its own: see `abuse/corpus.py`."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from abuse.corpus import CORPUS
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform does not fork")
+
+
+@pytest.fixture(scope="module")
+def runner():
+    """The process that forks a child per entry; it has imported the package once."""
+    script = Path(__file__).parent / "abuse" / "run_one.py"
+    with subprocess.Popen(
+        [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        yield process
+        process.stdin.close()
+
+
+@pytest.mark.parametrize("entry", CORPUS, ids=lambda entry: entry["id"])
+def test_entry(runner, entry):
+    runner.stdin.write(entry["id"] + "\n")
+    runner.stdin.flush()
+    report = json.loads(runner.stdout.readline())
+    assert report["id"] == entry["id"]
+    if report["outcome"] == "skip":
+        pytest.skip(report["detail"])
+    assert report["outcome"] == "pass", f"{report['detail']} ({entry['note']})"
+
+
+def test_every_identifier_is_unique():
+    assert len({entry["id"] for entry in CORPUS}) == len(CORPUS)

@@ -1,0 +1,65 @@
+"""Every example in the documentation runs and prints what it says."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import pkgutil
+import re
+from pathlib import Path
+
+import pytest
+
+import upsample_rs as us
+
+FLAGS = doctest.NORMALIZE_WHITESPACE
+README = Path(__file__).parents[1] / "README.md"
+MODULES = [
+    module.name
+    for module in pkgutil.walk_packages(us.__path__, "upsample_rs.", onerror=lambda name: None)
+    if module.name.rpartition(".")[2] not in ("_core", "__main__")
+]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_docstrings(name: str) -> None:
+    if name.startswith("upsample_rs.cli"):
+        pytest.importorskip("PIL")
+        pytest.importorskip("rich")
+    failed, _ = doctest.testmod(importlib.import_module(name), optionflags=FLAGS)
+    assert failed == 0
+
+
+@pytest.mark.parametrize("name", [name for name in us.__all__ if name != "__version__"])
+def test_docstring_is_complete(name: str) -> None:
+    function = getattr(us, name)
+    text = function.__doc__
+    assert ">>> " in text
+    assert function.__module__.startswith("upsample_rs.")
+    if function.__module__ != "upsample_rs.runtime":
+        for section in ("Parameters", "Returns", "Raises", "References", "Examples"):
+            assert re.search(rf"^ *{section}\n *-+$", text, re.MULTILINE), section
+    for parameter in function.__annotations__:
+        if parameter not in ("return", "args", "kwargs"):
+            described = rf"^ *([\w, *]*\b)?{parameter}\b[\w, *]*( :.*)?$"
+            assert re.search(described, text, re.MULTILINE), parameter
+
+
+@pytest.mark.skipif(not README.exists(), reason="the installed package has no README")
+def test_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run the README's Python blocks from top to bottom, in one namespace, as a reader would."""
+    monkeypatch.chdir(tmp_path)
+    text = README.read_text(encoding="utf-8")
+    namespace: dict[str, object] = {"__name__": "readme"}
+    for block in re.finditer(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        code, line = block[1], text[: block.start(1)].count("\n")
+        if ">>> " in code:
+            parsed = doctest.DocTestParser().get_doctest(
+                code, namespace, "README", str(README), line
+            )
+            runner = doctest.DocTestRunner(optionflags=FLAGS)
+            runner.run(parsed, clear_globs=False)
+            namespace.update(parsed.globs)
+            assert runner.summarize().failed == 0
+        else:
+            exec(compile("\n" * line + code, str(README), "exec"), namespace)

@@ -1,0 +1,229 @@
+"""`max_pool{1,2,3}d` and their backward."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import cases
+import laws
+import reference as ref
+import strategies as sts
+import upsample_rs as us
+
+forward = cases.max_pool_cases()
+backward = cases.backward_of(cases.max_pool_cases(dtypes=sts.FLOATS, specials=False))
+either = forward | backward
+without_indices = cases.max_pool_cases(indices=False) | backward
+
+
+@given(case=forward)
+def test_forward_matches_reference(engine, case):
+    laws.forward_matches_reference(case)
+
+
+@given(case=backward)
+def test_backward_matches_reference(engine, case):
+    laws.forward_matches_reference(case)
+
+
+@given(case=either)
+def test_same_bits_at_any_thread_count(isa, case):
+    laws.same_bits_at_any_thread_count(case)
+
+
+@given(case=either)
+def test_every_isa_agrees(case):
+    laws.every_isa_agrees(case)
+
+
+@given(case=either, layout=sts.layouts)
+def test_strided_equals_contiguous(isa, case, layout):
+    laws.strided_equals_contiguous(case, layout)
+
+
+@given(case=either, axis=st.integers(0, 5))
+def test_zero_stride_equals_copy(isa, case, axis):
+    laws.zero_stride_equals_copy(case, axis)
+
+
+@given(case=without_indices, layout=st.sampled_from(sts.IN_PLACE))
+def test_out_equals_fresh(isa, case, layout):
+    laws.out_equals_fresh(case, layout)
+
+
+@given(case=without_indices)
+def test_bad_out_is_refused(case):
+    laws.bad_out_is_refused(case)
+
+
+@given(case=either)
+def test_channels_last_equals_channels_first(isa, case):
+    laws.channels_last_equals_channels_first(case)
+
+
+# --- what is particular to max pooling ------------------------------------------------------------
+
+
+@given(case=cases.max_pool_cases(sts.FLOATS, specials=False, indices=True), seed=sts.seeds)
+def test_backward_matches_finite_differences(isa, case, seed):
+    """Among values that are far apart a small step moves no maximum: the derivative is exact."""
+    x = np.random.default_rng(seed).permutation(case.arrays[0].size).astype(np.float64)
+    x = x.reshape(case.arrays[0].shape)
+    values, indices = case.run([x], index_dtype="int64")
+    y = sts.values(values.shape, np.float64, seed)
+    direction = sts.values(x.shape, np.float64, seed + 1) / 16
+    slope = np.vdot(case.run([x + direction])[0] - case.run([x - direction])[0], y) / 2
+    gradient = getattr(us, f"{case.op}_backward")(y, indices, x.shape)
+    scale = np.linalg.norm(gradient) + np.linalg.norm(values) * np.linalg.norm(y)
+    assert abs(slope - np.vdot(gradient, direction)) <= 1e-13 * scale * x.size
+
+
+@given(case=cases.max_pool_cases(indices=True))
+def test_value_is_the_element_at_its_index(isa, case):
+    """Bit for bit, the sign of zero included; and the index lies in the block."""
+    values, indices = case.run()
+    block = int(np.prod(case.arrays[0].shape[-case.n :]))
+    assert indices.min() >= 0 and indices.max() < block
+    laws.assert_identical(values, ref.take_flat(case.arrays[0], indices.astype(np.int64), case.n))
+
+
+@given(case=forward)
+def test_values_do_not_depend_on_asking_for_indices(isa, case):
+    alone = case.call(case.given(), return_indices=False)[0]
+    values = case.call(case.given(), return_indices=True)[0]
+    laws.assert_identical(alone, values)
+
+
+@given(case=cases.max_pool_cases(indices=True), layout=st.sampled_from(sts.IN_PLACE))
+def test_out_takes_values_and_indices(isa, case, layout):
+    """Both, or either; the other is then made."""
+    given = case.given()
+    want = case.call(given)
+    for mask in ((True, True), (True, False), (False, True)):
+        out = tuple(
+            sts.lay_out(np.zeros_like(w), layout, case.n) if m else None
+            for w, m in zip(want, mask, strict=True)
+        )
+        got = case.call(given, out=out)
+        for g, w, o in zip(got, want, out, strict=True):
+            assert o is None or g is o
+            laws.assert_identical(np.ascontiguousarray(g), w)
+
+
+@pytest.mark.parametrize("dtype", sts.FLOATS, ids=str)
+@pytest.mark.parametrize("length", [4, 16, 33, 65])
+def test_nan_wins(isa, dtype, length):
+    """Wherever it stands in a window, over infinity too, and the first of several."""
+    rng = np.random.default_rng(length)
+    for place in range(length):
+        x = rng.standard_normal(length)
+        x[rng.integers(0, length)] = np.inf
+        x[place] = np.nan
+        x[place + 1 :][rng.random(length - place - 1) < 0.2] = np.nan
+        row = x.astype(dtype)
+        value, index = us.max_pool1d(row, length, return_indices=True)
+        assert np.isnan(value.astype(np.float32)).all() and index.tolist() == [place]
+        column = np.stack([row, np.roll(row, 1)], 1)
+        value, index = us.max_pool2d(column, (length, 1), return_indices=True)
+        assert np.isnan(value.astype(np.float32)).all() and index[0, 0] == 2 * place
+
+
+@pytest.mark.parametrize("dtype", [d for d in sts.ORDERED if d.kind != "b"], ids=str)
+def test_first_of_equal_maxima(isa, dtype):
+    """Row-major order decides, at every offset into a vector."""
+    for length in (2, 7, 16, 33, 64):
+        x = np.zeros((3, length), dtype)
+        for place in range(length):
+            x[:] = 1
+            x[:, place:] = 3
+            _, index = us.max_pool2d(x, x.shape, return_indices=True)
+            assert index.tolist() == [[place]]
+
+
+@pytest.mark.parametrize(
+    "first, second", [(0.0, -0.0), (-0.0, 0.0)], ids=["plus first", "minus first"]
+)
+@pytest.mark.parametrize("dtype", sts.FLOATS, ids=str)
+def test_signed_zeros_are_equal(isa, dtype, first, second):
+    """Neither zero is larger: the first one is taken, sign and all."""
+    x = np.array([first, second] * 20, dtype)
+    for kernel in (2, 4, 8):
+        value, index = us.max_pool1d(x, kernel, return_indices=True)
+        assert np.all(np.signbit(value.astype(np.float32)) == np.signbit(first))
+        assert np.all(index == np.arange(0, 40, kernel))
+
+
+@pytest.mark.parametrize("dtype", sts.FLOATS, ids=str)
+def test_minus_infinity_everywhere(isa, dtype):
+    """Padding never wins, not even against -inf, and the index stays inside."""
+    x = np.full((5, 6), -np.inf, dtype)
+    value, index = us.max_pool2d(x, 3, 2, 1, return_indices=True)
+    assert np.all(value == -np.inf) and index.tolist() == [[0, 1, 3], [6, 7, 9], [18, 19, 21]]
+
+
+@pytest.mark.parametrize("dtype", [d for d in sts.INTEGERS if d.kind == "i"], ids=str)
+def test_padding_never_wins_against_the_smallest_integer(isa, dtype):
+    x = np.full((4, 5), np.iinfo(dtype).min, dtype)
+    value, index = us.max_pool2d(x, 3, 1, 1, return_indices=True)
+    assert np.array_equal(value, x) and index[0, 0] == 0 and index[3, 4] == 13
+
+
+@pytest.mark.parametrize(
+    "shape, kernel, stride, padding",
+    [
+        ((2, 40, 40), 13, 1, 6),
+        ((1, 17, 70), 31, 1, 15),
+        ((3, 200), (1, 61), 1, (0, 30)),
+        ((2, 33, 65), (2, 2), 2, 0),
+        ((2, 34, 66), (3, 3), 2, 1),
+        ((130, 9), (100, 1), 1, (50, 0)),
+        ((1, 64, 64), (64, 64), 64, 0),
+    ],
+)
+@pytest.mark.parametrize("dtype", ["u1", "f2", "f4", "f8"])
+def test_long_and_common_windows(isa, shape, kernel, stride, padding, dtype):
+    """Windows longer than any vector, and the ones networks use."""
+    x = sts.values(shape, dtype, 4)
+    values, indices = us.max_pool2d(x, kernel, stride, padding, return_indices=True)
+    want, at = ref.max_pool(x, 2, kernel, stride, padding)
+    laws.assert_identical(values, want)
+    laws.assert_identical(indices, at)
+    laws.assert_identical(us.max_pool2d(x, kernel, stride, padding), want)
+
+
+def test_bool_is_any():
+    x = np.zeros((4, 4), bool)
+    x[3, 0] = True
+    assert us.max_pool2d(x, 2).tolist() == [[False, False], [True, False]]
+
+
+def test_ceil_mode_drops_a_window_that_starts_past_the_input():
+    assert us.max_pool1d(np.arange(4.0), 1, 3, ceil_mode=True).tolist() == [0, 3]
+    assert us.max_pool1d(np.arange(5.0), 1, 3, ceil_mode=True).tolist() == [0, 3]
+    assert us.max_pool1d(np.arange(5.0), 2, 2, ceil_mode=True).tolist() == [1, 3, 4]
+    assert us.max_pool1d(np.arange(5.0), 2, 2, 1, ceil_mode=True).tolist() == [0, 2, 4]
+
+
+def test_gradients_that_meet_are_added():
+    grad = us.max_pool1d_backward(np.array([1.0, 2.0, 4.0]), np.array([1, 1, 3]), (5,))
+    assert grad.tolist() == [0, 3, 0, 4, 0]
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint32", "uint64"])
+def test_backward_takes_indices_of_any_integer_dtype(dtype):
+    grad = us.max_pool1d_backward(np.ones(2), np.array([4, 2], dtype), (5,))
+    assert grad.tolist() == [0, 0, 1, 0, 1]
+
+
+def test_indices_that_int32_cannot_hold_are_refused():
+    """Before anything is read: the input is one byte seen two thousand million times."""
+    x = np.broadcast_to(np.uint8(1), (2**31 + 8,))
+    call = dict(kernel_size=2**30, return_indices=True, index_dtype="int32")
+    laws.refused(lambda: us.max_pool1d(x, **call), ValueError, "max_pool1d: ", "int32")
+
+
+def test_empty_batch_is_an_empty_result():
+    values, indices = us.max_pool2d(np.ones((0, 3, 4, 4), "f4"), 2, return_indices=True)
+    assert values.shape == indices.shape == (0, 3, 2, 2)
+    assert us.max_pool2d_backward(values, indices, (0, 3, 4, 4)).shape == (0, 3, 4, 4)

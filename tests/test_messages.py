@@ -1,0 +1,290 @@
+"""Every refusal is one line: `operation: `, the parameter, the value given, what is allowed.
+
+One row per refusal: the exception, the words its line must contain, and the call. A row's operation
+is the function called, so the line must begin with its name.
+"""
+
+import numpy as np
+import pytest
+
+import laws
+import upsample_rs as us
+
+nan, inf = float("nan"), float("inf")
+X1, X2, X3 = np.ones((2, 3, 8)), np.ones((2, 3, 8, 9)), np.ones((2, 3, 4, 5, 6))
+F4 = X2.astype("f4")
+W1, W2 = np.ones((5, 3, 3)), np.ones((5, 3, 3, 3))
+T2 = np.ones((3, 5, 3, 3))
+AT = np.zeros((2, 3, 4, 4), np.int64)
+G = np.ones((2, 3, 4, 4))
+HUGE = 10**30
+
+
+def call(op, *args, **kwargs):
+    return op, args, kwargs
+
+
+INTERPOLATE = [
+    (ValueError, ["size", "scale_factor"], call(us.interpolate, X2)),
+    (ValueError, ["size", "scale_factor"], call(us.interpolate, X2, 4, 2.0)),
+    (ValueError, ["mode", "bicubicle"], call(us.interpolate, X2, 4, mode="bicubicle")),
+    (TypeError, ["mode", "3"], call(us.interpolate, X2, 4, mode=3)),
+    (ValueError, ["size", "0"], call(us.interpolate, X2, (0, 4))),
+    (ValueError, ["size", "-4"], call(us.interpolate, X2, (4, -4))),
+    (TypeError, ["size", "4.5"], call(us.interpolate, X2, (4.5, 4))),
+    (TypeError, ["size"], call(us.interpolate, X2, "44")),
+    (ValueError, ["size", "()"], call(us.interpolate, X2, ())),
+    (ValueError, ["size", "3", "2"], call(us.interpolate, X2, (4, 4, 4), mode="bilinear")),
+    (ValueError, ["size"], call(us.interpolate, np.ones((2,) * 5), (4, 4, 4, 4))),
+    (ValueError, ["size"], call(us.interpolate, np.ones(4), (4, 4))),
+    (ValueError, ["scale_factor", "0"], call(us.interpolate, X2, None, 0.0)),
+    (ValueError, ["scale_factor", "-1"], call(us.interpolate, X2, None, -1.0)),
+    (ValueError, ["scale_factor", "NaN"], call(us.interpolate, X2, None, nan)),
+    (ValueError, ["scale_factor", "inf"], call(us.interpolate, X2, None, inf)),
+    (ValueError, ["scale_factor", "0.01"], call(us.interpolate, X2, None, (0.01, 2.0))),
+    (ValueError, ["scale_factor", "3"], call(us.interpolate, X2, None, (2,) * 3, "bilinear")),
+    (TypeError, ["scale_factor"], call(us.interpolate, X2, None, "2")),
+    (ValueError, ["align_corners", "nearest"], call(us.interpolate, X2, 4, align_corners=True)),
+    (ValueError, ["antialias", "nearest"], call(us.interpolate, X2, 4, antialias=True)),
+    (ValueError, ["rounding", "up"], call(us.interpolate, X2, 4, mode="bilinear", rounding="up")),
+    (ValueError, ["axes", "1"], call(us.interpolate, np.ones(4), 4, mode="bilinear")),
+    (ValueError, ["axes", "2"], call(us.interpolate, np.ones((4, 4)), 4, mode="trilinear")),
+    (ValueError, ["axis", "0"], call(us.interpolate, np.ones((2, 0, 4)), 4, mode="bilinear")),
+    (TypeError, ["bool"], call(us.interpolate, X2 > 0, 4, mode="bilinear")),
+    (TypeError, ["complex128"], call(us.interpolate, X2 * 1j, 4, mode="bilinear")),
+]
+
+INTERPOLATE_BACKWARD = [
+    (ValueError, ["input_size"], call(us.interpolate_backward, X2, (2, 3, 4))),
+    (ValueError, ["grad_output"], call(us.interpolate_backward, X2, (2, 4, 4, 4), mode="bilinear")),
+    (ValueError, ["input_size", "0"], call(us.interpolate_backward, X2, (2, 3, 0, 4))),
+    (ValueError, ["input_size", "-4"], call(us.interpolate_backward, X2, (2, 3, 4, -4))),
+    (TypeError, ["input_size"], call(us.interpolate_backward, X2, (2, 3, 4.0, 4))),
+    (
+        ValueError,
+        ["grad_output", "9"],
+        call(us.interpolate_backward, X2, (2, 3, 4, 4), mode="bilinear", scale_factor=2),
+    ),
+    (TypeError, ["int64"], call(us.interpolate_backward, AT, (2, 3, 2, 2), mode="bilinear")),
+]
+
+BED_OF_NAILS = [
+    (ValueError, ["factor", "0"], call(us.bed_of_nails, X2, 0)),
+    (ValueError, ["factor", "-2"], call(us.bed_of_nails, X2, (2, -2))),
+    (TypeError, ["factor", "2.0"], call(us.bed_of_nails, X2, 2.0)),
+    (ValueError, ["factor", "()"], call(us.bed_of_nails, X2, ())),
+    (ValueError, ["factor", "4"], call(us.bed_of_nails, X2, (2, 2, 2, 2))),
+    (ValueError, ["axes", "1"], call(us.bed_of_nails, np.ones(4), 2)),
+    (ValueError, ["offset", "2"], call(us.bed_of_nails, X2, 2, offset=2)),
+    (ValueError, ["offset", "-1"], call(us.bed_of_nails, X2, 2, offset=-1)),
+    (ValueError, ["offset", "3"], call(us.bed_of_nails, X2, 2, offset=(0, 1, 0))),
+    (TypeError, ["offset"], call(us.bed_of_nails, X2, 2, offset=None)),
+    (ValueError, ["factor", str(2**62)], call(us.bed_of_nails, X2, (1, 2**62))),
+    (ValueError, ["grad_output", "8"], call(us.bed_of_nails_backward, X2, (2, 3, 4, 4), 2)),
+    (ValueError, ["input_size"], call(us.bed_of_nails_backward, X2, (2, 3, 4), 2)),
+]
+
+MAX_POOL = [
+    (ValueError, ["kernel_size", "0"], call(us.max_pool2d, X2, 0)),
+    (ValueError, ["kernel_size", "-1"], call(us.max_pool2d, X2, (2, -1))),
+    (TypeError, ["kernel_size", "2.5"], call(us.max_pool2d, X2, 2.5)),
+    (TypeError, ["kernel_size"], call(us.max_pool2d, X2, None)),
+    (TypeError, ["kernel_size"], call(us.max_pool2d, X2, "22")),
+    (ValueError, ["kernel_size", "3"], call(us.max_pool2d, X2, (2, 2, 2))),
+    (ValueError, ["kernel_size", "10"], call(us.max_pool2d, X2, (2, 10))),
+    (ValueError, ["kernel_size[1]", "9 elements"], call(us.max_pool2d, X2, (2, 11), padding=0)),
+    (ValueError, ["stride", "0"], call(us.max_pool2d, X2, 2, 0)),
+    (ValueError, ["stride", "-3"], call(us.max_pool2d, X2, 2, (1, -3))),
+    (ValueError, ["stride", "()"], call(us.max_pool2d, X2, 2, ())),
+    (ValueError, ["padding", "2"], call(us.max_pool2d, X2, 3, 1, 2)),
+    (ValueError, ["padding", "-1"], call(us.max_pool2d, X2, 3, 1, -1)),
+    (ValueError, ["padding"], call(us.max_pool2d, X2, 3, 1, ((1, 1), (1, 1, 1)))),
+    (TypeError, ["padding", "same"], call(us.max_pool2d, X2, 3, 1, "same")),
+    (ValueError, ["dilation", "0"], call(us.max_pool2d, X2, 3, 1, 0, 0)),
+    (ValueError, ["dilation"], call(us.max_pool1d, np.ones(1), 2, 1, 1, 2)),
+    (TypeError, ["dilation"], call(us.max_pool2d, X2, 3, 1, 0, 1.0)),
+    (ValueError, ["index_dtype", "int16"], call(us.max_pool2d, X2, 2, index_dtype="int16")),
+    (ValueError, ["axes", "1"], call(us.max_pool2d, np.ones(4), 2)),
+    (ValueError, ["axes", "2"], call(us.max_pool3d, np.ones((4, 4)), 2)),
+    (ValueError, ["axes", "2"], call(us.max_pool2d, np.ones((4, 4)), 2, channels_last=True)),
+    (ValueError, ["axis H", "0"], call(us.max_pool2d, np.ones((3, 0, 4)), 2)),
+    (TypeError, ["complex128"], call(us.max_pool2d, X2 * 1j, 2)),
+    (
+        ValueError,
+        ["indices", "(2, 3, 4, 4)"],
+        call(us.max_pool2d_backward, X2, AT, (2, 3, 16, 16)),
+    ),
+    (ValueError, ["input_size"], call(us.max_pool2d_backward, G, AT, (2, 2, 8, 8))),
+    (ValueError, ["input_size"], call(us.max_pool2d_backward, G, AT, (3, 8, 8))),
+    (ValueError, ["input_size"], call(us.max_pool2d_backward, G, AT, (2, 3, 0, 8))),
+    (TypeError, ["indices", "float64"], call(us.max_pool2d_backward, G, G, (2, 3, 8, 8))),
+    (TypeError, ["int64"], call(us.max_pool2d_backward, AT, AT, (2, 3, 8, 8))),
+    (IndexError, ["indices", "-1", "64"], call(us.max_pool2d_backward, G, AT - 1, (2, 3, 8, 8))),
+    (IndexError, ["indices", "64"], call(us.max_pool2d_backward, G, AT + 64, (2, 3, 8, 8))),
+]
+
+MAX_UNPOOL = [
+    (ValueError, ["indices", "(2, 3, 4, 4)"], call(us.max_unpool2d, X2, AT, 2)),
+    (TypeError, ["indices", "float64"], call(us.max_unpool2d, G, G, 2)),
+    (TypeError, ["indices", "bool"], call(us.max_unpool2d, G, G > 0, 2)),
+    (IndexError, ["indices", "-1", "64"], call(us.max_unpool2d, G, AT - 1, 2)),
+    (IndexError, ["indices", "64"], call(us.max_unpool2d, G, AT + 64, 2)),
+    (ValueError, ["kernel_size", "0"], call(us.max_unpool2d, G, AT, 0)),
+    (ValueError, ["stride", "-2"], call(us.max_unpool2d, G, AT, 2, -2)),
+    (ValueError, ["padding", "-1"], call(us.max_unpool2d, G, AT, 2, 2, -1)),
+    (ValueError, ["padding", "100"], call(us.max_unpool2d, G, AT, 2, 2, 100)),
+    (ValueError, ["output_size", "0"], call(us.max_unpool2d, G, AT, 2, output_size=(0, 8))),
+    (ValueError, ["output_size"], call(us.max_unpool2d, G, AT, 2, output_size=(8, 8, 8))),
+    (TypeError, ["output_size"], call(us.max_unpool2d, G, AT, 2, output_size=8.0)),
+    (ValueError, ["duplicates", "mean"], call(us.max_unpool2d, G, AT, 2, duplicates="mean")),
+    (ValueError, ["duplicate", "0"], call(us.max_unpool2d, G, AT, 2, duplicates="error")),
+    (TypeError, ["complex128"], call(us.max_unpool2d, G * 1j, AT, 2, duplicates="max")),
+    (ValueError, ["indices"], call(us.max_unpool2d_backward, X2, AT[0])),
+    (ValueError, ["indices"], call(us.max_unpool2d_backward, X2, AT[:, :2])),
+    (IndexError, ["indices", "72"], call(us.max_unpool2d_backward, X2, AT + 72)),
+]
+
+CONV = [
+    (ValueError, ["weight"], call(us.conv2d, X2, W1)),
+    (ValueError, ["weight", "3"], call(us.conv2d, X2, np.ones((5, 2, 3, 3)))),
+    (ValueError, ["weight"], call(us.conv2d, X2, np.ones((5, 3, 0, 3)))),
+    (ValueError, ["weight"], call(us.conv2d, np.ones((8, 9)), W2)),
+    (ValueError, ["kernel_size", "9"], call(us.conv2d, X2, np.ones((5, 3, 9, 3)))),
+    (TypeError, ["weight", "float32", "float64"], call(us.conv2d, F4, W2)),
+    (TypeError, ["bias", "float32"], call(us.conv2d, X2, W2, np.ones(5, "f4"))),
+    (ValueError, ["bias", "4", "5"], call(us.conv2d, X2, W2, np.ones(4))),
+    (ValueError, ["bias"], call(us.conv2d, X2, W2, np.ones((5, 1)))),
+    (ValueError, ["stride", "0"], call(us.conv2d, X2, W2, None, 0)),
+    (ValueError, ["stride", "-1"], call(us.conv2d, X2, W2, None, (1, -1))),
+    (ValueError, ["stride", "()"], call(us.conv2d, X2, W2, None, ())),
+    (ValueError, ["padding", "-1"], call(us.conv2d, X2, W2, padding=-1)),
+    (ValueError, ["padding", "sane"], call(us.conv2d, X2, W2, padding="sane")),
+    (ValueError, ["dilation", "0"], call(us.conv2d, X2, W2, dilation=0)),
+    (ValueError, ["kernel_size", "4"], call(us.conv2d, X2, W2, dilation=4)),
+    (ValueError, ["groups", "0"], call(us.conv2d, X2, W2, groups=0)),
+    (ValueError, ["groups", "-1"], call(us.conv2d, X2, W2, groups=-1)),
+    (ValueError, ["groups", "2"], call(us.conv2d, X2, W2, groups=2)),
+    (ValueError, ["groups", "3"], call(us.conv2d, X2, np.ones((5, 1, 3, 3)), groups=3)),
+    (TypeError, ["groups"], call(us.conv2d, X2, W2, groups=1.0)),
+    (ValueError, ["axes", "5"], call(us.conv2d, X3, W2)),
+    (ValueError, ["axes", "1"], call(us.conv2d, np.ones(4), np.ones((2, 2)))),
+    (ValueError, ["axis W", "0"], call(us.conv2d, np.ones((2, 3, 8, 0)), W2)),
+    (TypeError, ["bool"], call(us.conv2d, X2 > 0, W2 > 0)),
+    (ValueError, ["grad_output", "(2, 5, 6, 7)"], call(us.conv2d_backward, X2, X2, W2)),
+    (TypeError, ["int64"], call(us.conv1d_backward, *(np.ones((1, 1, 1), int),) * 3)),
+    (ValueError, ["output_mask"], call(us.conv2d_backward, X2, X2, W2, output_mask=(True,))),
+    (TypeError, ["output_mask"], call(us.conv2d_backward, X2, X2, W2, output_mask=7)),
+]
+
+CONV_TRANSPOSE = [
+    (ValueError, ["weight", "3"], call(us.conv_transpose2d, X2, W2)),
+    (ValueError, ["stride", "0"], call(us.conv_transpose2d, X2, T2, stride=0)),
+    (ValueError, ["dilation", "0"], call(us.conv_transpose2d, X2, T2, dilation=0)),
+    (ValueError, ["padding", "9"], call(us.conv_transpose2d, X2, T2, padding=9)),
+    (ValueError, ["padding", "-2"], call(us.conv_transpose2d, X2, T2, padding=-2)),
+    (TypeError, ["padding", "same"], call(us.conv_transpose2d, X2, T2, padding="same")),
+    (ValueError, ["output_padding", "1"], call(us.conv_transpose2d, X2, T2, output_padding=1)),
+    (ValueError, ["output_padding", "-1"], call(us.conv_transpose2d, X2, T2, output_padding=-1)),
+    (ValueError, ["groups", "2"], call(us.conv_transpose2d, X2, T2, groups=2)),
+    (ValueError, ["output_size", "9"], call(us.conv_transpose2d, X2, T2, output_size=(9, 11))),
+    (ValueError, ["output_size", "12"], call(us.conv_transpose2d, X2, T2, output_size=(10, 12))),
+    (ValueError, ["bias", "4", "5"], call(us.conv_transpose2d, X2, T2, np.ones(4))),
+    (
+        ValueError,
+        ["grad_output", "(2, 5, 10, 11)"],
+        call(us.conv_transpose2d_backward, X2, X2, T2),
+    ),
+]
+
+THREADS = [
+    (ValueError, ["0"], call(us.set_num_threads, 0)),
+    (ValueError, ["-2"], call(us.set_num_threads, -2)),
+    (TypeError, ["1.5"], call(us.set_num_threads, 1.5)),
+    (TypeError, [], call(us.set_num_threads, None)),
+]
+
+# Integers beyond 64 bits, wherever an integer goes.
+TOO_LARGE = [
+    call(us.interpolate, X2, HUGE),
+    call(us.bed_of_nails, X2, HUGE),
+    call(us.max_pool2d, X2, HUGE),
+    call(us.max_pool2d, X2, 2, HUGE),
+    call(us.max_pool2d, X2, 2, 2, (0, HUGE)),
+    call(us.max_unpool2d, G, AT, 2, output_size=-HUGE),
+    call(us.conv2d, X2, W2, groups=HUGE),
+    call(us.conv_transpose2d, X2, T2, dilation=HUGE),
+    call(us.conv_output_size, HUGE, 2),
+    call(us.set_num_threads, HUGE),
+]
+
+# Sizes that no memory holds, with and without a product that leaves 64 bits.
+TOO_MUCH = [
+    call(us.interpolate, X2, (2**21, 2**21)),
+    call(us.interpolate, X2, (2**40, 2**41)),
+    call(us.interpolate, X2, None, 1e12, mode="bilinear"),
+    call(us.interpolate, np.ones(4), None, 4.6e18),
+    call(us.bed_of_nails, X2, 2**40),
+    call(us.max_unpool2d, G, AT, 2, 2**40),
+    call(us.max_unpool1d, np.ones(1), np.zeros(1, int), 2**60),
+    call(us.max_pool2d_backward, G, AT, (2, 3, 2**40, 2**40)),
+    call(us.max_pool2d_backward, G, AT, (2, 3, 2**21, 2**21)),
+    call(us.conv_transpose2d, X2, T2, stride=2**31),
+    call(us.conv_transpose2d, X2, T2, dilation=2**40),
+]
+
+ROWS = [
+    row
+    for table in (
+        INTERPOLATE,
+        INTERPOLATE_BACKWARD,
+        BED_OF_NAILS,
+        MAX_POOL,
+        MAX_UNPOOL,
+        CONV,
+        CONV_TRANSPOSE,
+        THREADS,
+    )
+    for row in table
+]
+
+
+def name_of(row):
+    """`op-word-word`, for the test report."""
+    exception, words, (op, _, _) = row
+    return "-".join([op.__name__, exception.__name__, *words]).replace(" ", "_")
+
+
+def run(a_call):
+    op, args, kwargs = a_call
+    return op(*args, **kwargs)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=name_of)
+def test_refusal(row):
+    exception, words, a_call = row
+    line = laws.refused(lambda: run(a_call), exception, *words)
+    assert line.startswith(a_call[0].__name__ + ": "), line
+    assert len(line) < 300, "a line, not a page"
+
+
+@pytest.mark.parametrize("a_call", TOO_LARGE, ids=lambda c: c[0].__name__)
+def test_integers_beyond_64_bits_are_refused(a_call):
+    with pytest.raises((ValueError, OverflowError)) as caught:
+        run(a_call)
+    assert str(caught.value).startswith(a_call[0].__name__ + ": ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("a_call", TOO_MUCH, ids=lambda c: c[0].__name__)
+def test_results_that_no_memory_holds_are_refused(a_call):
+    with pytest.raises((ValueError, MemoryError)) as caught:
+        run(a_call)
+    assert "\n" not in str(caught.value)
+
+
+def test_refusals_leave_the_inputs_alone():
+    x, at = X2.copy(), AT.copy()
+    for _, _, a_call in ROWS:
+        with pytest.raises((ValueError, TypeError, IndexError)):
+            run(a_call)
+    assert np.array_equal(x, X2) and np.array_equal(at, AT)
