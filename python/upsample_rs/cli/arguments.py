@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import re
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import upsample_rs as us
 from upsample_rs.cli.errors import CommandError
@@ -17,7 +17,10 @@ DEFAULT_SHEET = "upsample-rs-compare.png"
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line, like every other error of the command."""
+    """An argument parser whose errors are one line, and which takes no abbreviations."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"allow_abbrev": False} | options)
 
     def error(self, message: str) -> NoReturn:
         """Raise the message instead of printing the usage before it."""
@@ -35,7 +38,6 @@ def build_parser() -> Parser:
     parser = Parser(
         prog="upsample-rs",
         description="Upsampling techniques on pictures, and worked examples of each.",
-        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"upsample-rs {us.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -52,10 +54,7 @@ def _add_compare(commands: argparse._SubParsersAction[Parser]) -> None:
         f"results side by side. Techniques: {names}."
     )
     command = commands.add_parser(
-        "compare",
-        help="bring a reduced picture back with every technique, side by side",
-        description=text,
-        allow_abbrev=False,
+        "compare", help="bring a reduced picture back, side by side", description=text
     )
     command.add_argument(
         "image",
@@ -87,13 +86,11 @@ def _add_compare(commands: argparse._SubParsersAction[Parser]) -> None:
 
 
 def _add_tour(commands: argparse._SubParsersAction[Parser]) -> None:
-    command = commands.add_parser(
+    commands.add_parser(
         "tour",
         help="print a small worked example of every technique",
         description="Print a small worked example of every technique, computed as you watch.",
-        allow_abbrev=False,
     )
-    command.set_defaults()
 
 
 def _add_resize(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -101,7 +98,6 @@ def _add_resize(commands: argparse._SubParsersAction[Parser]) -> None:
         "resize",
         help="resize one picture",
         description="Resize one picture. OUT is replaced only once the new file is complete.",
-        allow_abbrev=False,
     )
     command.add_argument("input", metavar="IN", help="a PNG, JPEG, TIFF or WebP file")
     command.add_argument("output", metavar="OUT", help=".png, .jpg, .jpeg, .tif, .tiff or .webp")

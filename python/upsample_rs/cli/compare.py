@@ -18,7 +18,7 @@ from upsample_rs.cli.measure import decibels, duration, peak_signal_to_noise, ti
 from upsample_rs.cli.output import check_output, write_picture
 from upsample_rs.cli.pictures import Picture, read_picture
 from upsample_rs.cli.sheet import Panel, draw
-from upsample_rs.cli.techniques import Technique, extend, reduce
+from upsample_rs.cli.techniques import Reduced, Technique, extend, reduce
 from upsample_rs.cli.terminal import console
 from upsample_rs.cli.views import frame, real
 
@@ -108,18 +108,14 @@ def compare(
     techniques: tuple[Technique, ...],
     step: Callable[[str], None],
 ) -> Comparison:
-    """Make a picture smaller and bring it back with each technique.
+    """Make a picture `scale` times smaller and bring it back with each technique.
 
     Parameters
     ----------
     name : str
         The picture's, for the title.
-    picture : Picture
-        The original.
-    scale : int
-        How many times smaller it is made.
-    techniques : tuple of Technique
-        In the order shown.
+    picture, scale, techniques
+        What is compared.
     step : callable
         Told what begins next.
 
@@ -129,33 +125,33 @@ def compare(
         The numbers and the sheet.
     """
     original = real(picture.pixels)
-    height, width, _ = original.shape
     reduced = reduce(extend(original, scale), scale)
-    shown = frame(reduced, (height, width))
-
-    def panel(pixels: Array, title: str, note: str, shrunk: int = 1) -> Panel:
-        return Panel(title, note, shown.whole(pixels), shown.crop(pixels, shrunk), shrunk)
-
+    shown = frame(reduced, (original.shape[0], original.shape[1]))
     size = f"{reduced.small.shape[1]} x {reduced.small.shape[0]}"
     panels = [
-        panel(original, "original", f"{width} x {height}"),
-        panel(reduced.small, "reduced", f"{size}, drawn to the same scale", scale),
+        Panel.of(shown, original, "original", f"{original.shape[1]} x {original.shape[0]}"),
+        Panel.of(shown, reduced.small, "reduced", f"{size}, drawn to the same scale", scale),
     ]
     results = []
     for technique in techniques:
         step(technique.title)
-        restored, seconds = timed(technique, reduced)
-        cropped = restored[:height, :width]
-        psnr = peak_signal_to_noise(original, cropped)
-        results.append(Result(technique.title, restored.shape, seconds, psnr))
-        panels.append(
-            panel(cropped, technique.title, f"PSNR {decibels(psnr)}, {duration(seconds)}")
-        )
+        result, restored = measured(technique, reduced, original)
+        note = f"PSNR {decibels(result.psnr)}, {duration(result.seconds)}"
+        results.append(result)
+        panels.append(Panel.of(shown, restored, result.title, note))
     step("draw the sheet")
     title = f"{name}, {scale} times smaller and back"
     subtitle = f"{picture.description}, reduced to {size} and brought back by each technique"
     legend = f"{subtitle}. PSNR against the original; time of one call."
     return Comparison(title, subtitle, results, draw(title, legend, panels, shown))
+
+
+def measured(technique: Technique, reduced: Reduced, original: Array) -> tuple[Result, Array]:
+    """Run one technique; return its numbers, and its result cut back to the original's size."""
+    restored, seconds = timed(technique, reduced)
+    cropped = restored[: original.shape[0], : original.shape[1]]
+    psnr = peak_signal_to_noise(original, cropped)
+    return Result(technique.title, restored.shape, seconds, psnr), cropped
 
 
 def table(results: list[Result]) -> Table:

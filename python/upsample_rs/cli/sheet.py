@@ -41,6 +41,11 @@ class Panel:
     shrunk: int = 1
     """How many times smaller than the original the picture is."""
 
+    @classmethod
+    def of(cls, frame: Frame, picture: Array, title: str, note: str, shrunk: int = 1) -> Panel:
+        """Make the panel of a picture of numbers from 0 to 1."""
+        return cls(title, note, frame.whole(picture), frame.crop(picture, shrunk), shrunk)
+
 
 def draw(title: str, subtitle: str, panels: list[Panel], frame: Frame) -> Array:
     """Draw the sheet.
