@@ -4,6 +4,7 @@
 #   make test    build, install, run every Rust and Python test
 #   make lint    formatting, clippy, ruff, mypy, stubtest, the layering test
 #   make bench   race the peers (downloads torch, onnxruntime, openvino, opencv: several GB)
+#   make profile BENCH='name of a Criterion bench'   where its time goes, instruction by instruction
 #   make docs    Rust API documentation, warnings denied
 #   make clean   remove the environment and everything built
 
@@ -11,12 +12,14 @@ PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?= -q -n auto
 BENCH_ARGS ?=
+BENCH ?=
+SUITE ?= kernels
 
 BIN := $(VENV)/bin
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench docs clean
+.PHONY: help demo test lint bench profile docs clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -53,6 +56,15 @@ lint: $(BIN)/python
 bench: $(BIN)/python
 	$(BIN)/pip install --quiet --editable '.[bench]'
 	$(BIN)/python benches/compare.py $(BENCH_ARGS)
+
+profile:
+	cargo bench --profile profiling --bench $(SUITE) --no-run
+	perf record --quiet --output target/perf.data \
+	  "$$(ls -t target/profiling/deps/$(SUITE)-* | grep -v '\.d$$' | head -n 1)" \
+	  --bench --profile-time 5 '$(BENCH)'
+	perf report --input target/perf.data --stdio --percent-limit 1 --no-children 2>/dev/null | grep '%.*\[\.\]' | head -n 12
+	perf annotate --input target/perf.data --stdio 2>/dev/null > target/annotated.txt
+	@echo "annotated assembly, hottest function first: $(CURDIR)/target/annotated.txt"
 
 docs:
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps

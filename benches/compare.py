@@ -56,6 +56,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--threads", help="comma-separated; default: 1 and all")
     parser.add_argument("--check", action="store_true", help="compare results, time nothing")
     parser.add_argument("--verbose", action="store_true", help="say why a peer sits out a row")
+    parser.add_argument("--loop", type=float, help="call ours alone for so many seconds a row")
     parser.add_argument("--markdown", type=Path, help="write the tables to this page")
     parser.add_argument("--readme", type=Path, help="put the short table between its markers")
     parser.add_argument("--worker", type=Path, help=argparse.SUPPRESS)
@@ -64,6 +65,8 @@ def arguments() -> argparse.Namespace:
 
 def main() -> int:
     options = arguments()
+    if options.loop:
+        return loop(options)
     cpus = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
     if options.worker:
         options.worker.write_text(json.dumps(work(options, int(options.threads), cpus)))
@@ -78,6 +81,29 @@ def main() -> int:
     if options.readme:
         report.fill(options.readme, report.short(runs[0]))
     return int(any(row["state"] == "wrong" for run in runs for row in run["rows"]))
+
+
+def loop(options: argparse.Namespace) -> int:
+    """Call our side of the rows and nothing else, for a profiler to watch."""
+    import course
+    import peers
+
+    ours = peers.Ours(int(options.threads or 1))
+    for row in course.COURSE + course.EXTRA:
+        if not matches(row.name, options.rows):
+            continue
+        try:
+            call, calls = getattr(ours, row.op)(row), 0
+        except peers.CannotDo as error:
+            print(f"{row.name}: {error}")
+            continue
+        start = time.perf_counter()
+        while time.perf_counter() < start + options.loop:
+            call()
+            calls += 1
+        once = (time.perf_counter() - start) / calls
+        print(f"{row.name}: {calls} calls, {report.milliseconds(once * 1e3)} each")
+    return 0
 
 
 def run_worker(threads: int) -> dict[str, Any]:

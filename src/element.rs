@@ -185,17 +185,18 @@ impl<T> Rounded<T> {
 }
 
 /// Rounds a sum of weighted integers. The sum carries the weights' rounding error, so it is first snapped to a grid
-/// coarser than that error (2^-30 below 2^21, 2^-18 below 2^33): a sum that is a tie or an integer in exact arithmetic
-/// is then seen as one, and `floor` of a constant image is that constant.
+/// coarser than that error (2^-30 below 2^16, 2^-45 of the size above): a sum that is a tie or an integer in exact
+/// arithmetic is then seen as one, and `floor` of a constant image is that constant.
 #[inline(always)]
 fn round_once(v: f64, rounding: Rounding) -> f64 {
-    const FINE: f64 = 1.5 * (1u64 << 22) as f64;
-    const COARSE: f64 = 1.5 * (1u64 << 34) as f64;
-    let size = v.abs();
-    let grid = if size < (1u64 << 21) as f64 { FINE } else { COARSE };
-    let snapped = if size < (1u64 << 33) as f64 { (v + grid) - grid } else { v };
+    // Adding and taking away 1.5 * 2^(e + 7) leaves a number of exponent e with a last place of 2^(e - 45).
+    let exponent = ((v.to_bits() >> 52) & 0x7ff).max(1023 + 15);
+    let grid = f64::from_bits(((exponent + 7) << 52) | (1 << 51));
+    // From 2^44 on the grid would reach whole numbers.
+    let snapped = if exponent < 1023 + 44 { (v + grid) - grid } else { v };
     match rounding {
-        Rounding::Nearest if size < (1u64 << 52) as f64 => (snapped + 0.5).floor(),
+        // Beyond 2^52 every double is whole, and half would be lost or rounded up.
+        Rounding::Nearest if exponent < 1023 + 52 => (snapped + 0.5).floor(),
         Rounding::Nearest => snapped,
         Rounding::HalfEven => snapped.round_ties_even(),
         Rounding::Floor => snapped.floor(),
@@ -446,5 +447,6 @@ mod tests {
             assert_eq!([2.5, -2.5, 2.7, -3.3, 1e9].map(|v| at(rule, v)), expected, "{rule:?}");
         }
         assert_eq!(Rounded::<i64>::new(Rounding::Floor).store(9.999_999_999_999_998), 10);
+        assert_eq!(Rounded::<u32>::new(Rounding::Floor).store(4_294_967_294.999_998), u32::MAX);
     }
 }

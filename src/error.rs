@@ -92,3 +92,14 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// A shape as NumPy prints it: `(2, 3)`, `(4,)`, `()`.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape<'a>(pub &'a [usize]);
+
+impl fmt::Display for Shape<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lens: Vec<String> = self.0.iter().map(ToString::to_string).collect();
+        write!(f, "({}{})", lens.join(", "), if lens.len() == 1 { "," } else { "" })
+    }
+}

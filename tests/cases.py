@@ -39,9 +39,15 @@ class Case:
     gradient: Callable | None = None  # gradient of the first result -> the backward case
 
     def __repr__(self):
-        arrays = ", ".join("None" if a is None else f"{a.dtype}{[*a.shape]}" for a in self.arrays)
+        arrays = [
+            "None" if a is None else f"{a.dtype}{[*a.shape]}{a.tolist() if a.size < 20 else ''}"
+            for a in self.arrays
+        ]
         last = ", channels_last" if self.channels_last else ""
-        return f"{self.op}({arrays}, {self.options}{last}, memory {self.layouts})"
+        return f"{self.op}({', '.join(arrays)}, {self.options}{last}, memory {self.layouts})"
+
+    def _repr_pretty_(self, printer, cycle):
+        printer.text(repr(self))
 
     def given(self, arrays=None, channels_last=None, layouts=None):
         """The arrays as the package gets them."""

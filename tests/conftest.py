@@ -13,7 +13,7 @@ from laws import ISAS  # noqa: E402 - after the line above
 
 settings.register_profile(
     "ci",
-    max_examples=25,
+    max_examples=60,
     derandomize=True,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

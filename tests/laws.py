@@ -92,7 +92,7 @@ def assert_rounded(got, exact, rounding, dtype, peak):
     double before they are rounded.
     """
     assert got.dtype == dtype and got.shape == exact.shape
-    error = Fraction(0) if peak <= 2**20 else Fraction(peak) / 2**48 + Fraction(1, 2**17)
+    error = Fraction(0) if peak <= 2**20 else Fraction(peak) / 2**44 + Fraction(1, 2**17)
     snapped = np.array([Fraction(round(v * 2**30), 2**30) for v in exact.ravel()], object)
     snapped = snapped.reshape(exact.shape)
     low = ref.round_integers(snapped - error, dtype, rounding)
@@ -127,7 +127,7 @@ def assert_agree(case, results, others):
             assert_identical(one, other)
         elif one.dtype.kind in "iu":
             peak = largest(case.arrays[0])
-            allowed = 0 if peak <= 2**20 else 1 + peak // 2**47
+            allowed = 0 if peak <= 2**20 else 1 + peak // 2**43
             difference = one.astype(object) - other.astype(object)
             assert one.dtype == other.dtype and np.all(abs(difference) <= allowed)
         else:

@@ -13,7 +13,7 @@ ONES = np.ones((2, 2))
 
 # Every operation as a function of one (4, 4) array, with further arrays of the same dtype.
 OPS = {
-    "interpolate": lambda x, **k: us.interpolate(x, scale_factor=2, **k),
+    "interpolate": lambda x, **k: us.interpolate(x, scale_factor=(2, 2), **k),
     "interpolate_backward": lambda x, **k: us.interpolate_backward(x, (2, 2), **k),
     "bed_of_nails": lambda x, **k: us.bed_of_nails(x, 2, **k),
     "bed_of_nails_backward": lambda x, **k: us.bed_of_nails_backward(x, (2, 2), 2, **k),
@@ -119,7 +119,6 @@ def test_strides_of_unit_axes_mean_nothing(op):
         "max_pool2d_backward": lambda x: us.max_pool2d_backward(x, INDICES[None], (1, 4, 4)),
         "max_unpool2d": lambda x: us.max_unpool2d(x, INDICES[None], 2),
         "max_unpool2d_backward": lambda x: us.max_unpool2d_backward(x, INDICES[None]),
-        "interpolate": lambda x: us.interpolate(x, scale_factor=(2, 2)),
         "conv2d": lambda x: us.conv2d(x, ONES[None, None]),
         "conv_transpose2d": lambda x: us.conv_transpose2d(x, ONES[None, None]),
     }.get(op, OPS[op])
@@ -304,8 +303,11 @@ def test_out_between_the_elements_of_the_input():
     assert np.array_equal(x, X)
 
 
-@pytest.mark.parametrize("out", [(None,), (None, None, None), "xy", 5])
-def test_out_of_max_pool_with_indices_is_a_pair(out):
+@pytest.mark.parametrize(
+    "out, exception",
+    [((None,), ValueError), ((None,) * 3, ValueError), ("xy", TypeError), (X, TypeError)],
+)
+def test_out_of_max_pool_with_indices_is_a_pair(out, exception):
     laws.refused(
-        lambda: us.max_pool2d(X, 2, return_indices=True, out=out), TypeError, "max_pool2d: ", "out"
+        lambda: us.max_pool2d(X, 2, return_indices=True, out=out), exception, "max_pool2d: ", "out"
     )

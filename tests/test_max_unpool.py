@@ -95,8 +95,10 @@ def test_unpooling_puts_the_maxima_back(isa, case):
     values, indices = case.run(channels_last=False)
     shape = case.arrays[0].shape
     unpool = getattr(us, case.op.replace("pool", "unpool"))
-    options = {k: case.options[k] for k in ("kernel_size", "stride") if k in case.options}
-    y = unpool(values, indices, **options, output_size=shape[-case.n :])
+    kernel, dilation = case.options["kernel_size"], case.options["dilation"]
+    spans = np.multiply(dilation, np.subtract(kernel, 1)) + 1  # as unpooling knows no dilation
+    stride, padding = case.options.get("stride", kernel), case.options["padding"]
+    y = unpool(values, indices, spans, stride, padding, shape[-case.n :])
     assert y.shape == shape
     x, y = case.arrays[0].reshape(*shape[: -case.n], -1), y.reshape(*shape[: -case.n], -1)
     kept = np.zeros(x.shape, bool)
@@ -196,7 +198,7 @@ def test_backward_refuses_an_index_out_of_range(isa, index, dtype):
 
 
 def test_output_size():
-    """The default is the smallest that pooling takes back; any other may be asked for."""
+    """The default is the smallest that pooling takes back; up to a stride from it may be asked."""
     x, at = np.ones((2, 2)), np.array([[0, 1], [2, 3]])
     assert us.max_unpool2d(x, at, 3, 2).shape == (5, 5)
     assert us.max_unpool2d(x, at, 3, 2, 1).shape == (3, 3)

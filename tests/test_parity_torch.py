@@ -115,7 +115,8 @@ def test_max_pool_and_unpool(n, data):
     )
     pairs = zip(indices.reshape(6, -1), values.reshape(6, -1), strict=True)
     assume(all(len(np.unique(i)) == len(i) for i, _ in pairs))
-    scattered = getattr(us, f"max_unpool{n}d")(values, indices, kernel, stride, output_size=size)
+    spans = [cases.extent(k, d) for k, d in zip(kernel, dilation, strict=True)]
+    scattered = getattr(us, f"max_unpool{n}d")(values, indices, spans, stride, padding, size)
     flat = torch.zeros(6, math.prod(size), dtype=torch.float64)
     flat.scatter_(1, torch.from_numpy(indices.reshape(6, -1)), want[0].reshape(6, -1))
     assert np.array_equal(scattered.reshape(6, -1), flat.numpy())

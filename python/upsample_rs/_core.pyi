@@ -178,6 +178,7 @@ def conv_transpose_backward(
     output_padding: IntOrTuple,
     groups: int,
     dilation: IntOrTuple,
+    output_size: IntOrTuple | None,
     output_mask: OutputMask,
     channels_last: bool,
     /,

@@ -667,6 +667,7 @@ def conv_transpose1d_backward(
     groups: int = 1,
     dilation: IntOrTuple = 1,
     *,
+    output_size: IntOrTuple | None = None,
     output_mask: OutputMask = (True, True, True),
     channels_last: bool = False,
 ) -> Gradients:
@@ -676,7 +677,7 @@ def conv_transpose1d_backward(
     ----------
     grad_output : array_like
         Gradient of the result, of the result's shape and floating dtype.
-    x, weight, stride, padding, output_padding, groups, dilation, channels_last
+    x, weight, stride, padding, output_padding, groups, dilation, output_size, channels_last
         As given to :func:`conv_transpose1d`, same defaults.
     output_mask : (bool, bool, bool), default (True, True, True)
         Which of the three gradients to compute.
@@ -713,6 +714,7 @@ def conv_transpose1d_backward(
         output_padding,
         groups,
         dilation,
+        output_size,
         output_mask,
         channels_last,
     )
@@ -728,6 +730,7 @@ def conv_transpose2d_backward(
     groups: int = 1,
     dilation: IntOrTuple = 1,
     *,
+    output_size: IntOrTuple | None = None,
     output_mask: OutputMask = (True, True, True),
     channels_last: bool = False,
 ) -> Gradients:
@@ -737,9 +740,8 @@ def conv_transpose2d_backward(
     ----------
     grad_output : array_like
         Gradient of the result, of the result's shape and dtype, which must be floating.
-    x, weight, stride, padding, output_padding, groups, dilation, channels_last
-        As given to :func:`conv_transpose2d`, same defaults. Where `output_size` was given, pass the
-        `output_padding` that leads to it.
+    x, weight, stride, padding, output_padding, groups, dilation, output_size, channels_last
+        As given to :func:`conv_transpose2d`, same defaults.
     output_mask : (bool, bool, bool), default (True, True, True)
         Which of the three gradients to compute.
 
@@ -786,6 +788,7 @@ def conv_transpose2d_backward(
         output_padding,
         groups,
         dilation,
+        output_size,
         output_mask,
         channels_last,
     )
@@ -801,6 +804,7 @@ def conv_transpose3d_backward(
     groups: int = 1,
     dilation: IntOrTuple = 1,
     *,
+    output_size: IntOrTuple | None = None,
     output_mask: OutputMask = (True, True, True),
     channels_last: bool = False,
 ) -> Gradients:
@@ -810,7 +814,7 @@ def conv_transpose3d_backward(
     ----------
     grad_output : array_like
         Gradient of the result, of the result's shape and floating dtype.
-    x, weight, stride, padding, output_padding, groups, dilation, channels_last
+    x, weight, stride, padding, output_padding, groups, dilation, output_size, channels_last
         As given to :func:`conv_transpose3d`, same defaults.
     output_mask : (bool, bool, bool), default (True, True, True)
         Which of the three gradients to compute.
@@ -848,6 +852,7 @@ def conv_transpose3d_backward(
         output_padding,
         groups,
         dilation,
+        output_size,
         output_mask,
         channels_last,
     )

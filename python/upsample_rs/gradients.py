@@ -16,14 +16,13 @@ are made, once, whether or not the caller asked for them.
 
 from __future__ import annotations
 
-from functools import cache, partial
+from functools import cache
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 
 from . import convolution, pooling, upsampling
-from .sizes import conv_transpose_output_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,25 +50,6 @@ def _positions_from_sizes(given: dict[str, Any], output: Array) -> None:
         given["scale_factor"] = None
 
 
-def _padding_from_size(n: int, given: dict[str, Any], output: Array) -> None:
-    """Give the backward the output padding that `output_size` stands for."""
-    if given["output_size"] is None:
-        return
-    last = -1 if given["channels_last"] and output.ndim > n else None
-    axes = slice(-n if last is None else -n - 1, last)
-    shortest = conv_transpose_output_size(
-        given["x"].shape[axes],
-        given["weight"].shape[-n:],
-        given["stride"],
-        given["padding"],
-        0,
-        given["dilation"],
-    )
-    given["output_padding"] = tuple(
-        length - least for length, least in zip(output.shape[axes], shortest, strict=True)
-    )
-
-
 _CONV = ("x", "weight", "bias")
 
 _RULES: dict[Callable[..., Any], _Rule] = {
@@ -84,15 +64,9 @@ _RULES: dict[Callable[..., Any], _Rule] = {
     convolution.conv1d: _Rule(convolution.conv1d_backward, _CONV),
     convolution.conv2d: _Rule(convolution.conv2d_backward, _CONV),
     convolution.conv3d: _Rule(convolution.conv3d_backward, _CONV),
-    convolution.conv_transpose1d: _Rule(
-        convolution.conv_transpose1d_backward, _CONV, partial(_padding_from_size, 1)
-    ),
-    convolution.conv_transpose2d: _Rule(
-        convolution.conv_transpose2d_backward, _CONV, partial(_padding_from_size, 2)
-    ),
-    convolution.conv_transpose3d: _Rule(
-        convolution.conv_transpose3d_backward, _CONV, partial(_padding_from_size, 3)
-    ),
+    convolution.conv_transpose1d: _Rule(convolution.conv_transpose1d_backward, _CONV),
+    convolution.conv_transpose2d: _Rule(convolution.conv_transpose2d_backward, _CONV),
+    convolution.conv_transpose3d: _Rule(convolution.conv_transpose3d_backward, _CONV),
 }
 
 

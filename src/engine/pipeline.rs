@@ -105,17 +105,18 @@ fn stretch<S: Separable>(op: &S, units: Range<usize>, ring: [usize; 2], tile: us
     let mut held: Vec<Option<(usize, At)>> = reserved(slots.len())?;
     held.resize(slots.len(), None);
     let mut rows = reserved(slots.len())?;
-    for unit in units {
-        let (group, row) = (unit / (out_d * out_h), unit % (out_d * out_h));
-        let (block, strip) = (group / tiles, group % tiles);
-        let at = At { block, d: row / out_h, h: row % out_h };
+    let (mut group, mut row) = (units.start / (out_d * out_h), units.start % (out_d * out_h));
+    for _ in units {
+        let (block, strip) = if tiles == 1 { (group, 0) } else { (group / tiles, group % tiles) };
+        let at =
+            At { block, d: if out_d == 1 { 0 } else { row / out_h }, h: if out_d == 1 { row } else { row % out_h } };
         let cols = strip * tile..((strip + 1) * tile).min(out_w);
         let (rd, rh) = (op.reach(0, at.d), op.reach(1, at.h));
         rows.clear();
         for jd in 0..rd.count {
             for jh in 0..rh.count {
                 let from = At { block, d: rd.start + jd * rd.step, h: rh.start + jh * rh.step };
-                let slot = (from.d % ring[0]) * ring[1] + from.h % ring[1];
+                let slot = modulo(from.d, ring[0]) * ring[1] + modulo(from.h, ring[1]);
                 if held[slot] != Some((strip, from)) {
                     held[slot] = Some((strip, from));
                     op.across(from, &cols, &mut scratch, &mut slots[slot]);
@@ -124,6 +125,16 @@ fn stretch<S: Separable>(op: &S, units: Range<usize>, ring: [usize; 2], tile: us
             }
         }
         op.down(at, &cols, &rows, &slots, &mut scratch);
+        row += 1;
+        if row == out_d * out_h {
+            (group, row) = (group + 1, 0);
+        }
     }
     Ok(())
+}
+
+/// `a % n`; rings mostly have one or two places, and a division for every row is worth avoiding.
+#[inline(always)]
+fn modulo(a: usize, n: usize) -> usize {
+    if n.is_power_of_two() { a & (n - 1) } else { a % n }
 }

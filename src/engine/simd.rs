@@ -7,6 +7,8 @@
 //! made the extension 11 MB and took six minutes to build.) `UPSAMPLE_RS_ISA` = `scalar`, `avx2` or `avx512` forces a
 //! lower level.
 
+use std::cell::Cell;
+use std::mem::MaybeUninit;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -47,20 +49,135 @@ impl Isa {
 pub trait Level: Copy {
     /// Whether a fused multiply-add is one instruction.
     const FMA: bool;
+
+    /// `dst[2*i] = a[i]`, `dst[2*i + 1] = b[i]`; `None` stands for zeros. The slices must agree in length.
+    ///
+    /// (Left to the compiler, these loops stay scalar more often than not: it must allow for `dst` overlapping a row
+    /// seen through `Cell`.)
+    fn zip<T: Copy + Default>(self, a: Option<&[Cell<T>]>, b: Option<&[Cell<T>]>, dst: &mut [MaybeUninit<T>]);
 }
 
-/// Levels as types.
+/// The target's guaranteed features.
 #[derive(Debug, Clone, Copy)]
 pub struct Baseline;
-/// A level with fused multiply-add.
-#[derive(Debug, Clone, Copy)]
-pub struct Fused;
 
 impl Level for Baseline {
     const FMA: bool = cfg!(target_arch = "aarch64");
+
+    #[inline(always)]
+    fn zip<T: Copy + Default>(self, a: Option<&[Cell<T>]>, b: Option<&[Cell<T>]>, dst: &mut [MaybeUninit<T>]) {
+        zip_from(0, a, b, dst);
+    }
 }
-impl Level for Fused {
-    const FMA: bool = true;
+
+/// [`Level::zip`] from element `from` on, one by one.
+#[inline(always)]
+fn zip_from<T: Copy + Default>(from: usize, a: Option<&[Cell<T>]>, b: Option<&[Cell<T>]>, dst: &mut [MaybeUninit<T>]) {
+    for (i, d) in dst.chunks_exact_mut(2).enumerate().skip(from) {
+        d[0].write(a.map_or_else(T::default, |a| a[i].get()));
+        d[1].write(b.map_or_else(T::default, |b| b[i].get()));
+    }
+}
+
+/// Levels that exist on x86-64 only. Their values are made by [`dispatch`] alone, which has found the features.
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::{Cell, Level, MaybeUninit, zip_from};
+    use std::arch::x86_64::*;
+
+    /// AVX2 and what belongs to it.
+    #[derive(Debug, Clone, Copy)]
+    pub struct Avx2(pub(super) ());
+    /// AVX-512 and what belongs to it.
+    #[derive(Debug, Clone, Copy)]
+    pub struct Avx512(pub(super) ());
+
+    /// Interleaves vector by vector: `$load` and `$store` move `$width` bytes, `$zip` interleaves two vectors into two.
+    macro_rules! zip_vectors {
+        ($a:ident, $b:ident, $dst:ident, $width:expr, $vector:ty, $zero:expr, $load:expr, $store:expr, $zip:expr) => {{
+            let lanes = $width / size_of::<T>();
+            let n = $dst.len() / 2;
+            let whole = if matches!(size_of::<T>(), 1 | 2 | 4 | 8) { n / lanes * lanes } else { 0 };
+            // Checked once: every vector below lies within these.
+            let (a, b) = ($a.map(|a| a[..n].as_ptr()), $b.map(|b| b[..n].as_ptr()));
+            let mut i = 0;
+            while i < whole {
+                // SAFETY: `i + lanes <= n` elements of each source, `2*(i + lanes)` of `dst`; unaligned accesses; the
+                // level's value proves the instructions exist. The bits moved are whole `T`s.
+                unsafe {
+                    let load = |p: Option<*const std::cell::Cell<T>>| -> $vector {
+                        match p {
+                            Some(p) => $load(p.add(i).cast()),
+                            None => $zero,
+                        }
+                    };
+                    let (low, high) = $zip(load(a), load(b));
+                    $store($dst.as_mut_ptr().add(2 * i).cast(), low);
+                    $store($dst.as_mut_ptr().add(2 * i + lanes).cast(), high);
+                }
+                i += lanes;
+            }
+            zip_from(whole, $a, $b, $dst);
+        }};
+    }
+
+    impl Level for Avx2 {
+        const FMA: bool = true;
+
+        #[inline(always)]
+        fn zip<T: Copy + Default>(self, a: Option<&[Cell<T>]>, b: Option<&[Cell<T>]>, dst: &mut [MaybeUninit<T>]) {
+            zip_vectors!(
+                a,
+                b,
+                dst,
+                32,
+                __m256i,
+                _mm256_setzero_si256(),
+                _mm256_loadu_si256,
+                _mm256_storeu_si256,
+                |a, b| {
+                    let (low, high) = match size_of::<T>() {
+                        1 => (_mm256_unpacklo_epi8(a, b), _mm256_unpackhi_epi8(a, b)),
+                        2 => (_mm256_unpacklo_epi16(a, b), _mm256_unpackhi_epi16(a, b)),
+                        4 => (_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b)),
+                        _ => (_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b)),
+                    };
+                    // Unpacking works within halves; put the halves in order.
+                    (_mm256_permute2x128_si256::<0x20>(low, high), _mm256_permute2x128_si256::<0x31>(low, high))
+                }
+            );
+        }
+    }
+
+    impl Level for Avx512 {
+        const FMA: bool = true;
+
+        #[inline(always)]
+        fn zip<T: Copy + Default>(self, a: Option<&[Cell<T>]>, b: Option<&[Cell<T>]>, dst: &mut [MaybeUninit<T>]) {
+            zip_vectors!(
+                a,
+                b,
+                dst,
+                64,
+                __m512i,
+                _mm512_setzero_si512(),
+                _mm512_loadu_si512,
+                _mm512_storeu_si512,
+                |a, b| {
+                    let (low, high) = match size_of::<T>() {
+                        1 => (_mm512_unpacklo_epi8(a, b), _mm512_unpackhi_epi8(a, b)),
+                        2 => (_mm512_unpacklo_epi16(a, b), _mm512_unpackhi_epi16(a, b)),
+                        4 => (_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b)),
+                        _ => (_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b)),
+                    };
+                    // Unpacking works within quarters; put the quarters in order.
+                    let first = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);
+                    let second = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
+                    (_mm512_permutex2var_epi64(low, first, high), _mm512_permutex2var_epi64(low, second, high))
+                }
+            );
+        }
+    }
 }
 
 /// Work to be compiled for every level. `run` must be `#[inline(always)]`, as must all it calls in a hot loop.
@@ -147,11 +264,11 @@ pub fn dispatch<J: Job>(job: J) -> J::Output {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512cd,avx2,fma,f16c,bmi1,bmi2,lzcnt,popcnt")]
 fn avx512<J: Job>(job: J) -> J::Output {
-    job.run(Fused)
+    job.run(x86::Avx512(()))
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma,f16c,bmi1,bmi2,lzcnt,popcnt")]
 fn avx2<J: Job>(job: J) -> J::Output {
-    job.run(Fused)
+    job.run(x86::Avx2(()))
 }

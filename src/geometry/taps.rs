@@ -46,7 +46,7 @@ pub(crate) fn reserved<T>(n: usize) -> Result<Vec<T>> {
     Ok(v)
 }
 
-/// Weighted, contiguous taps: output `o` is the sum of `weights(o)[j] * input[start + j]`.
+/// Weighted, contiguous taps, whose starts and ends never decrease: output `o` is the sum of `weights(o)[j] * input[start + j]`.
 ///
 /// A weight of exactly zero at either end is left out, so the input there is never read.
 #[derive(Debug, Clone, PartialEq)]
@@ -205,12 +205,14 @@ impl Taps {
         self.out_len() == self.in_len && (0..self.in_len).all(|o| self.starts[o] == o && self.weights(o) == [1.0])
     }
 
-    /// The input range that a range of outputs reads.
+    /// The input range that a range of outputs reads. Starts and ends never decrease, so the first and the last output
+    /// that read anything decide.
     #[must_use]
-    pub fn inputs(&self, out: Range<usize>) -> Range<usize> {
-        let mut reaches = out.map(|o| self.at(o)).filter(|r| r.count > 0);
-        let Some(first) = reaches.next() else { return 0..0 };
-        reaches.fold(first.start..first.end(), |all, r| all.start.min(r.start)..all.end.max(r.end()))
+    pub fn inputs(&self, mut out: Range<usize>) -> Range<usize> {
+        let reads = |o: &usize| self.at(*o).count > 0;
+        let Some(first) = out.clone().find(reads) else { return 0..0 };
+        let last = out.rfind(reads).unwrap_or(first);
+        self.at(first).start..self.at(last).end()
     }
 
     /// Most inputs any one output reads.
@@ -229,7 +231,7 @@ impl Taps {
     }
 }
 
-/// At most one source for each output: the map of a move. An output without a source is zero.
+/// At most one source for each output, never decreasing: the map of a move. An output without a source is zero.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Picks {
     in_len: usize,
@@ -269,12 +271,12 @@ impl Picks {
         (i != NOTHING).then_some(i)
     }
 
-    /// The input range that a range of outputs reads.
+    /// The input range that a range of outputs reads; sources never decrease.
     #[must_use]
-    pub fn inputs(&self, out: Range<usize>) -> Range<usize> {
-        let mut sources = out.filter_map(|o| self.at(o));
-        let Some(first) = sources.next() else { return 0..0 };
-        sources.fold(first..first + 1, |all, i| all.start.min(i)..all.end.max(i + 1))
+    pub fn inputs(&self, mut out: Range<usize>) -> Range<usize> {
+        let Some(first) = out.clone().find_map(|o| self.at(o)) else { return 0..0 };
+        let last = out.rfind(|o| self.at(*o).is_some()).and_then(|o| self.at(o));
+        first..last.unwrap_or(first) + 1
     }
 
     /// The stretch whose sources repeat, if it is worth a kernel of its own.

@@ -217,15 +217,21 @@ impl Windows {
         }
     }
 
+    /// `ceil(n / dilation)`; dividing by a dilation of 1, for every row, would cost as much as a short row's kernel.
+    #[inline(always)]
+    fn dilations(&self, n: usize) -> usize {
+        if self.dilation == 1 { n } else { n.div_ceil(self.dilation) }
+    }
+
     /// Input elements of window `o`, clipped to the axis.
     #[inline]
     #[must_use]
     pub fn at(&self, o: usize) -> Reach {
         let first = o.saturating_mul(self.stride); // in padded coordinates
-        let skipped = self.pad.before.saturating_sub(first).div_ceil(self.dilation);
+        let skipped = self.skipped(o);
         let start = first.saturating_add(skipped.saturating_mul(self.dilation)).saturating_sub(self.pad.before);
         let left = self.kernel.saturating_sub(skipped);
-        let fits = self.in_len.saturating_sub(start).div_ceil(self.dilation);
+        let fits = self.dilations(self.in_len.saturating_sub(start));
         let count = left.min(fits);
         Reach { start: if count == 0 { 0 } else { start }, count, step: self.dilation }
     }
@@ -234,7 +240,7 @@ impl Windows {
     #[inline]
     #[must_use]
     pub fn skipped(&self, o: usize) -> usize {
-        self.pad.before.saturating_sub(o.saturating_mul(self.stride)).div_ceil(self.dilation)
+        self.dilations(self.pad.before.saturating_sub(o.saturating_mul(self.stride)))
     }
 
     /// Windows that lie wholly inside the input.

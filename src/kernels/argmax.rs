@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::reduce::{Beats, Span};
+use super::reduce::{Beats, NARROW, Span, WIDE};
 use crate::element::Order;
 use crate::engine::simd::{Job, Level};
 use crate::geometry::window::Windows;
@@ -46,6 +46,8 @@ fn replaces<T: Order, B: Beats>(v: T, a: T) -> bool {
 pub struct Across<'a, T, I, B> {
     /// The windows.
     pub windows: &'a Windows,
+    /// Those wholly inside the row, [`Windows::interior`].
+    pub inside: &'a Range<usize>,
     /// The row.
     pub span: Span<'a, T>,
     /// The best elements.
@@ -61,13 +63,15 @@ impl<T: Order, I: Position, B: Beats> Job for Across<'_, T, I, B> {
     #[inline(always)]
     fn run<L: Level>(self, _: L) {
         let Span { src, from, cols, inner } = self.span;
-        across::<T, I, B>(self.windows, src, from, cols, inner, self.values, self.positions);
+        across::<T, I, B>(self.windows, self.inside, src, from, cols, inner, self.values, self.positions);
     }
 }
 
 #[inline(always)]
+#[allow(clippy::too_many_arguments)]
 fn across<T: Order, I: Position, B: Beats>(
     w: &Windows,
+    inside: &Range<usize>,
     src: &[Cell<T>],
     from: usize,
     cols: &Range<usize>,
@@ -75,7 +79,6 @@ fn across<T: Order, I: Position, B: Beats>(
     values: &mut [T],
     positions: &mut [I],
 ) {
-    let inside = w.interior();
     let (lo, hi) = (inside.start.clamp(cols.start, cols.end), inside.end.clamp(cols.start, cols.end));
     if inner == 1 && lo < hi {
         let (a, b) = (lo - cols.start, hi - cols.start);
@@ -113,7 +116,7 @@ fn general<T: Order, I: Position, B: Beats>(
     }
 }
 
-/// Whole windows from output `o0` on, one channel.
+/// Whole windows from output `o0` on, one channel. As in [`super::reduce`], stride and common kernels are constants.
 #[inline(always)]
 fn interior<T: Order, I: Position, B: Beats>(
     w: &Windows,
@@ -124,46 +127,78 @@ fn interior<T: Order, I: Position, B: Beats>(
     positions: &mut [I],
 ) {
     let start = w.at(o0).start;
-    let src = &src[start - from..];
+    let row = Row { src: &src[start - from..], start, dilation: w.dilation };
     match (w.kernel, w.stride, w.dilation) {
-        (2, 2, 1) => windows::<T, I, B, 2, 2>(src, start, values, positions),
-        (3, 2, 1) => windows::<T, I, B, 3, 2>(src, start, values, positions),
-        (2, 1, 1) => windows::<T, I, B, 2, 1>(src, start, values, positions),
-        (3, 1, 1) => windows::<T, I, B, 3, 1>(src, start, values, positions),
-        (3, 3, 1) => windows::<T, I, B, 3, 3>(src, start, values, positions),
-        _ => {
-            for k in 0..w.kernel {
-                let offset = k * w.dilation;
-                let taps = src[offset..].iter().step_by(w.stride);
-                for (o, ((best, position), v)) in values.iter_mut().zip(positions.iter_mut()).zip(taps).enumerate() {
-                    let better = (k == 0) | replaces::<T, B>(v.get(), *best);
-                    *best = if better { v.get() } else { *best };
-                    *position = if better { I::of(start + offset + o * w.stride) } else { *position };
-                }
-            }
+        (2, 1, 1) => blocks::<T, I, B, 1>(Row { dilation: 1, ..row }, 2, values, positions),
+        (3, 1, 1) => blocks::<T, I, B, 1>(Row { dilation: 1, ..row }, 3, values, positions),
+        (2, 2, 1) => blocks::<T, I, B, 2>(Row { dilation: 1, ..row }, 2, values, positions),
+        (3, 2, 1) => blocks::<T, I, B, 2>(Row { dilation: 1, ..row }, 3, values, positions),
+        (k, 1, _) => blocks::<T, I, B, 1>(row, k, values, positions),
+        (k, 2, _) => blocks::<T, I, B, 2>(row, k, values, positions),
+        (k, 3, _) => blocks::<T, I, B, 3>(row, k, values, positions),
+        (k, 4, _) => blocks::<T, I, B, 4>(row, k, values, positions),
+        _ => general::<T, I, B>(w, src, from, o0..o0 + values.len(), 1, values, positions),
+    }
+}
+
+/// A row, the position of its first element, and the distance between a window's elements.
+struct Row<'a, T> {
+    src: &'a [Cell<T>],
+    start: usize,
+    dilation: usize,
+}
+
+#[inline(always)]
+fn blocks<T: Order, I: Position, B: Beats, const S: usize>(
+    row: Row<'_, T>,
+    kernel: usize,
+    values: &mut [T],
+    positions: &mut [I],
+) {
+    let (n, mut done) = (values.len(), 0);
+    while done < n {
+        if n - done >= WIDE {
+            block::<T, I, B, S, WIDE>(&row, done, kernel, &mut values[done..], &mut positions[done..]);
+            done += WIDE;
+        } else if n >= NARROW {
+            let from = done.min(n - NARROW);
+            block::<T, I, B, S, NARROW>(&row, from, kernel, &mut values[from..], &mut positions[from..]);
+            done = from + NARROW;
+        } else {
+            block::<T, I, B, S, 1>(&row, done, kernel, &mut values[done..], &mut positions[done..]);
+            done += 1;
         }
     }
 }
 
 #[inline(always)]
-fn windows<T: Order, I: Position, B: Beats, const K: usize, const S: usize>(
-    src: &[Cell<T>],
-    start: usize,
+fn block<T: Order, I: Position, B: Beats, const S: usize, const N: usize>(
+    row: &Row<'_, T>,
+    from: usize,
+    kernel: usize,
     values: &mut [T],
     positions: &mut [I],
 ) {
-    let src = &src[..(values.len() - 1) * S + K];
-    for (o, (value, position)) in values.iter_mut().zip(positions).enumerate() {
-        let (mut best, mut at) = (src[o * S].get(), I::of(start + o * S));
-        for k in 1..K {
-            let v = src[o * S + k].get();
-            let better = replaces::<T, B>(v, best);
-            best = if better { v } else { best };
-            at = if better { I::of(start + o * S + k) } else { at };
-        }
-        *value = best;
-        *position = at;
+    let (mut best, mut at) = ([T::default(); N], [I::default(); N]);
+    let src = &row.src[from * S..];
+    let first = &src[..(N - 1) * S + 1];
+    let base = I::of(row.start + from * S);
+    for i in 0..N {
+        best[i] = first[i * S].get();
+        at[i] = base.plus(I::of(i * S));
     }
+    for k in 1..kernel {
+        let tap = &src[k * row.dilation..][..(N - 1) * S + 1];
+        let base = base.plus(I::of(k * row.dilation));
+        for i in 0..N {
+            let v = tap[i * S].get();
+            let better = replaces::<T, B>(v, best[i]);
+            best[i] = if better { v } else { best[i] };
+            at[i] = if better { base.plus(I::of(i * S)) } else { at[i] };
+        }
+    }
+    values[..N].copy_from_slice(&best);
+    positions[..N].copy_from_slice(&at);
 }
 
 /// A row that has gone across: its values, its positions along the row, and what to add to them.

@@ -23,14 +23,15 @@ pub struct Across<'a, T> {
 impl<T: Copy + Default> Job for Across<'_, T> {
     type Output = ();
     #[inline(always)]
-    fn run<L: Level>(self, _: L) {
+    fn run<L: Level>(self, level: L) {
         let Span { src, from, cols, inner } = self.span;
-        across(self.picks, self.period, src, from, cols, inner, self.dst);
+        across(level, self.picks, self.period, src, from, cols, inner, self.dst);
     }
 }
 
 #[inline(always)]
-fn across<T: Copy + Default>(
+fn across<T: Copy + Default, L: Level>(
+    level: L,
     picks: &Picks,
     period: Option<&Period>,
     src: &[Cell<T>],
@@ -59,7 +60,15 @@ fn across<T: Copy + Default>(
     };
     singly(picks, src, from, cols.start..repeats.start, &mut dst[..repeats.start - cols.start]);
     if let Some(p) = period.filter(|_| !repeats.is_empty()) {
-        periodic(picks, p, src, from, repeats.start, &mut dst[repeats.start - cols.start..repeats.end - cols.start]);
+        periodic(
+            level,
+            picks,
+            p,
+            src,
+            from,
+            repeats.start,
+            &mut dst[repeats.start - cols.start..repeats.end - cols.start],
+        );
     }
     singly(picks, src, from, repeats.end..cols.end, &mut dst[repeats.end - cols.start..]);
 }
@@ -85,7 +94,8 @@ fn singly<T: Copy + Default>(
 
 /// Whole repetitions from output `o0` on.
 #[inline(always)]
-fn periodic<T: Copy + Default>(
+fn periodic<T: Copy + Default, L: Level>(
+    level: L,
     picks: &Picks,
     p: &Period,
     src: &[Cell<T>],
@@ -94,55 +104,78 @@ fn periodic<T: Copy + Default>(
     dst: &mut [MaybeUninit<T>],
 ) {
     match (p.outs, p.ins) {
-        (1, 1) => blocks::<T, 1, 1>(picks, src, from, o0, dst),
-        (2, 1) => blocks::<T, 2, 1>(picks, src, from, o0, dst),
-        (3, 1) => blocks::<T, 3, 1>(picks, src, from, o0, dst),
-        (4, 1) => blocks::<T, 4, 1>(picks, src, from, o0, dst),
-        (8, 1) => blocks::<T, 8, 1>(picks, src, from, o0, dst),
-        (1, 2) => blocks::<T, 1, 2>(picks, src, from, o0, dst),
-        (1, 3) => blocks::<T, 1, 3>(picks, src, from, o0, dst),
-        (1, 4) => blocks::<T, 1, 4>(picks, src, from, o0, dst),
+        (1, 1) => blocks::<T, L, 1, 1>(level, picks, src, from, o0, dst),
+        (2, 1) => blocks::<T, L, 2, 1>(level, picks, src, from, o0, dst),
+        (3, 1) => blocks::<T, L, 3, 1>(level, picks, src, from, o0, dst),
+        (4, 1) => blocks::<T, L, 4, 1>(level, picks, src, from, o0, dst),
+        (8, 1) => blocks::<T, L, 8, 1>(level, picks, src, from, o0, dst),
+        (1, 2) => blocks::<T, L, 1, 2>(level, picks, src, from, o0, dst),
+        (1, 3) => blocks::<T, L, 1, 3>(level, picks, src, from, o0, dst),
+        (1, 4) => blocks::<T, L, 1, 4>(level, picks, src, from, o0, dst),
         _ => singly(picks, src, from, o0..o0 + dst.len(), dst),
     }
 }
 
-/// `P` outputs for every `Q` inputs.
+/// `P` outputs for every `Q` inputs. (Filling phases and interleaving them, as resampling does, is three times slower
+/// here than the plain loops: there is no arithmetic to hide the shuffles behind.)
 #[inline(always)]
-fn blocks<T: Copy + Default, const P: usize, const Q: usize>(
+fn blocks<T: Copy + Default, L: Level, const P: usize, const Q: usize>(
+    level: L,
     picks: &Picks,
     src: &[Cell<T>],
     from: usize,
     o0: usize,
     dst: &mut [MaybeUninit<T>],
 ) {
-    let sources: [Option<usize>; P] = std::array::from_fn(|j| picks.at(o0 + j));
     let n = dst.len() / P;
-    let Some(base) = sources.iter().flatten().min().copied() else { return zero(dst) };
-    if Q == 1 && sources.iter().all(|s| *s == Some(base)) {
-        // Nearest: every input P times.
-        for (d, v) in dst.chunks_exact_mut(P).zip(&src[base - from..][..n]) {
-            let v = v.get();
+    let (mut sources, mut filled, mut last) = (0, 0, (0, 0));
+    for j in 0..P {
+        if let Some(i) = picks.at(o0 + j) {
+            filled += 1;
+            sources += usize::from(filled == 1 || i != last.1);
+            last = (j, i);
+        }
+    }
+    let (place, source) = last;
+    if P == 1 && filled == 1 {
+        let row = &src[source - from..][..(n - 1) * Q + 1];
+        for (d, s) in dst.iter_mut().zip(row.chunks(Q)) {
+            d.write(s[0].get());
+        }
+    } else if P == 2 && Q == 1 && sources == 1 {
+        let row = Some(&src[source - from..][..n]);
+        let even = row.filter(|_| filled == 2 || place == 0);
+        level.zip(even, row.filter(|_| filled == 2 || place == 1), dst);
+    } else if Q == 1 && filled == P && sources == 1 {
+        for (d, v) in dst.chunks_exact_mut(P).zip(&src[source - from..][..n]) {
+            let v = v.get(); // once: for all the compiler knows, the writes below may change it
             for d in d {
                 d.write(v);
             }
         }
-        return;
+    } else if Q == 1 && filled == 1 {
+        spread::<T, P>(&src[source - from..][..n], place, dst);
+    } else {
+        singly(picks, src, from, o0..o0 + dst.len(), dst);
     }
-    if let [(j, Some(i))] = sources.iter().enumerate().filter(|s| s.1.is_some()).collect::<Vec<_>>()[..]
-        && Q == 1
-    {
-        // Bed of nails: every input once, zeros between.
-        for (d, v) in dst.chunks_exact_mut(P).zip(&src[i - from..][..n]) {
-            let v = v.get();
-            for (k, d) in d.iter_mut().enumerate() {
-                d.write(if k == j { v } else { T::default() });
-            }
+}
+
+/// Every input at `place` of its `P` outputs, zeros between.
+#[inline(always)]
+fn spread<T: Copy + Default, const P: usize>(src: &[Cell<T>], place: usize, dst: &mut [MaybeUninit<T>]) {
+    let (head, body) = dst.split_at_mut(place);
+    zero(head);
+    let mut groups = body.chunks_exact_mut(P);
+    for (d, v) in groups.by_ref().zip(src) {
+        d[0].write(v.get());
+        for d in &mut d[1..] {
+            d.write(T::default());
         }
-        return;
     }
-    for (b, d) in dst.chunks_exact_mut(P).enumerate() {
-        for (d, s) in d.iter_mut().zip(sources) {
-            d.write(s.map_or_else(T::default, |i| src[i - from + b * Q].get()));
-        }
+    // Behind an offset the last group is cut short.
+    let rest = groups.into_remainder();
+    zero(rest);
+    if let (Some(d), Some(v)) = (rest.first_mut(), src.last()) {
+        d.write(v.get());
     }
 }

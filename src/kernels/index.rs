@@ -31,21 +31,27 @@ pub fn scatter<T: Copy, A>(
     tile: &mut [A],
     put: impl Fn(&mut A, T),
 ) {
+    let n = indices.len().min(values.len());
+    let (indices, values) = (&indices[..n], &values[..n]);
+    // One bounds check both keeps to the tile and passes over what is outside it.
+    if inner == 1 && !reverse {
+        for (index, v) in indices.iter().zip(values) {
+            let at = (index.get() as u64).wrapping_sub(from as u64);
+            if let Some(element) = usize::try_from(at).ok().and_then(|at| tile.get_mut(at)) {
+                put(element, v.get());
+            }
+        }
+        return;
+    }
     let len = tile.len() / inner.max(1);
-    let mut one = |position: usize, channel: usize| {
+    for k in 0..n {
+        let position = if reverse { n - 1 - k } else { k };
         let at = (indices[position].get() as u64).wrapping_sub(from as u64);
         if at < len as u64
-            && let Some(element) = tile.get_mut(at as usize * inner + channel)
+            && let Some(element) = tile.get_mut(at as usize * inner + position % inner)
         {
             put(element, values[position].get());
         }
-    };
-    let n = indices.len().min(values.len());
-    match (inner, reverse) {
-        (1, false) => (0..n).for_each(|i| one(i, 0)),
-        (1, true) => (0..n).rev().for_each(|i| one(i, 0)),
-        (_, false) => (0..n).for_each(|i| one(i, i % inner)),
-        (_, true) => (0..n).rev().for_each(|i| one(i, i % inner)),
     }
 }
 

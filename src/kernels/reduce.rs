@@ -61,6 +61,8 @@ pub struct Span<'a, T> {
 pub struct Across<'a, T, B> {
     /// The windows.
     pub windows: &'a Windows,
+    /// Those wholly inside the row, [`Windows::interior`].
+    pub inside: &'a Range<usize>,
     /// The row.
     pub span: Span<'a, T>,
     /// The result.
@@ -74,7 +76,7 @@ impl<T: Order, B: Beats> Job for Across<'_, T, B> {
     #[inline(always)]
     fn run<L: Level>(self, _: L) {
         let Span { src, from, cols, inner } = self.span;
-        across::<T, B>(self.windows, src, from, cols, inner, self.dst);
+        across::<T, B>(self.windows, self.inside, src, from, cols, inner, self.dst);
     }
 }
 
@@ -101,13 +103,13 @@ impl<'r, R: Fn(usize) -> &'r [T], T: Order, B: Beats> Job for Down<'_, R, T, B> 
 #[inline(always)]
 fn across<T: Order, B: Beats>(
     w: &Windows,
+    inside: &Range<usize>,
     src: &[Cell<T>],
     from: usize,
     cols: &Range<usize>,
     inner: usize,
     dst: &mut [T],
 ) {
-    let inside = w.interior();
     let (lo, hi) = (inside.start.clamp(cols.start, cols.end), inside.end.clamp(cols.start, cols.end));
     if inner == 1 {
         edge::<T, B>(w, src, from, cols.start..lo, &mut dst[..lo - cols.start]);
@@ -142,56 +144,70 @@ fn edge<T: Order, B: Beats>(w: &Windows, src: &[Cell<T>], from: usize, cols: Ran
     }
 }
 
-/// Whole windows; the first begins at `src[0]`. Kernel and stride as constants let the compiler load each vector once
-/// and separate even from odd elements by shuffles.
+/// Whole windows; the first begins at `src[0]`. With the stride (and, for the common kernels, the length) a constant,
+/// the compiler separates even from odd elements by shuffles.
 #[inline(always)]
 fn interior<T: Order, B: Beats>(w: &Windows, src: &[Cell<T>], dst: &mut [T]) {
     match (w.kernel, w.stride, w.dilation) {
-        (1, 1, _) => windows::<T, B, 1, 1>(src, dst),
-        (2, 1, 1) => windows::<T, B, 2, 1>(src, dst),
-        (3, 1, 1) => windows::<T, B, 3, 1>(src, dst),
-        (2, 2, 1) => windows::<T, B, 2, 2>(src, dst),
-        (3, 2, 1) => windows::<T, B, 3, 2>(src, dst),
-        (3, 3, 1) => windows::<T, B, 3, 3>(src, dst),
-        _ => {
-            strided(src, w.stride, dst, |_, v| v);
-            for k in 1..w.kernel {
-                strided(&src[k * w.dilation..], w.stride, dst, best::<T, B>);
+        (2, 1, 1) => blocks::<T, B, 1>(src, 2, 1, dst),
+        (3, 1, 1) => blocks::<T, B, 1>(src, 3, 1, dst),
+        (2, 2, 1) => blocks::<T, B, 2>(src, 2, 1, dst),
+        (3, 2, 1) => blocks::<T, B, 2>(src, 3, 1, dst),
+        (k, 1, d) => blocks::<T, B, 1>(src, k, d, dst),
+        (k, 2, d) => blocks::<T, B, 2>(src, k, d, dst),
+        (k, 3, d) => blocks::<T, B, 3>(src, k, d, dst),
+        (k, 4, d) => blocks::<T, B, 4>(src, k, d, dst),
+        (k, s, d) => {
+            for (o, best_so_far) in dst.iter_mut().enumerate() {
+                *best_so_far = src[o * s].get();
+                for j in 1..k {
+                    *best_so_far = best::<T, B>(*best_so_far, src[o * s + j * d].get());
+                }
             }
         }
     }
 }
 
+/// Outputs computed side by side: four vectors of float32, or one.
+pub(super) const WIDE: usize = 64;
+pub(super) const NARROW: usize = 16;
+
 #[inline(always)]
-fn windows<T: Order, B: Beats, const K: usize, const S: usize>(src: &[Cell<T>], dst: &mut [T]) {
-    let src = &src[..(dst.len() - 1) * S + K];
-    for (o, d) in dst.iter_mut().enumerate() {
-        let mut m = src[o * S].get();
-        for k in 1..K {
-            m = best::<T, B>(m, src[o * S + k].get());
+fn blocks<T: Order, B: Beats, const S: usize>(src: &[Cell<T>], kernel: usize, dilation: usize, dst: &mut [T]) {
+    let (n, mut done) = (dst.len(), 0);
+    while done < n {
+        if n - done >= WIDE {
+            block::<T, B, S, WIDE>(&src[done * S..], kernel, dilation, &mut dst[done..]);
+            done += WIDE;
+        } else if n >= NARROW {
+            // The last block may overlap the one before it: it computes the same values again.
+            let from = done.min(n - NARROW);
+            block::<T, B, S, NARROW>(&src[from * S..], kernel, dilation, &mut dst[from..]);
+            done = from + NARROW;
+        } else {
+            block::<T, B, S, 1>(&src[done * S..], kernel, dilation, &mut dst[done..]);
+            done += 1;
         }
-        *d = m;
     }
 }
 
-/// `dst[o] = fold(dst[o], src[o*stride])`.
 #[inline(always)]
-pub(super) fn strided<T: Copy, A: Copy>(src: &[Cell<T>], stride: usize, dst: &mut [A], fold: impl Fn(A, T) -> A) {
-    #[inline(always)]
-    fn by<T: Copy, A: Copy>(src: &[Cell<T>], stride: usize, dst: &mut [A], fold: impl Fn(A, T) -> A) {
-        let src = &src[..(dst.len() - 1) * stride + 1];
-        for (o, d) in dst.iter_mut().enumerate() {
-            *d = fold(*d, src[o * stride].get());
+fn block<T: Order, B: Beats, const S: usize, const N: usize>(
+    src: &[Cell<T>],
+    kernel: usize,
+    dilation: usize,
+    dst: &mut [T],
+) {
+    let mut held = [T::default(); N];
+    let first = &src[..(N - 1) * S + 1];
+    for i in 0..N {
+        held[i] = first[i * S].get();
+    }
+    for k in 1..kernel {
+        let tap = &src[k * dilation..][..(N - 1) * S + 1];
+        for i in 0..N {
+            held[i] = best::<T, B>(held[i], tap[i * S].get());
         }
     }
-    if dst.is_empty() {
-        return;
-    }
-    match stride {
-        1 => by(src, 1, dst, fold),
-        2 => by(src, 2, dst, fold),
-        3 => by(src, 3, dst, fold),
-        4 => by(src, 4, dst, fold),
-        _ => by(src, stride, dst, fold),
-    }
+    dst[..N].copy_from_slice(&held);
 }

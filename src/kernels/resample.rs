@@ -7,6 +7,7 @@ use std::ops::Range;
 use super::down::fold_rows;
 use super::reduce::Span;
 use crate::element::Real;
+use crate::engine::rows::{as_cells, as_uninit};
 use crate::engine::simd::{Job, Level};
 use crate::geometry::taps::{Period, Taps};
 
@@ -58,8 +59,9 @@ pub struct Weighted<'a, T> {
     pub period: Option<&'a Period>,
 }
 
-/// Repetitions computed at once: enough to fill vectors, few enough to stay in registers and L1.
-const BLOCKS: usize = 32;
+/// Repetitions computed at once: one vector of float32. (Two make the shortest row that is done in blocks twice as
+/// long and gain nothing.)
+const BLOCKS: usize = 16;
 
 impl<T: Real> Weighted<'_, T> {
     /// Sum over the taps of output `o`; `src` begins at input `from`.
@@ -80,7 +82,15 @@ impl<T: Real> Weighted<'_, T> {
 
     /// Outputs `cols` of a row, `inner` elements each. `src` begins at input `from`.
     #[inline(always)]
-    fn across<L: Level>(&self, _: L, src: &[Cell<T>], from: usize, cols: &Range<usize>, inner: usize, dst: &mut [T]) {
+    fn across<L: Level>(
+        &self,
+        level: L,
+        src: &[Cell<T>],
+        from: usize,
+        cols: &Range<usize>,
+        inner: usize,
+        dst: &mut [T],
+    ) {
         if inner != 1 {
             self.across_channels::<L>(src, from, cols, inner, dst);
             return;
@@ -91,35 +101,35 @@ impl<T: Real> Weighted<'_, T> {
         }
         if let Some(period) = self.period.filter(|_| !repeats.is_empty()) {
             let dst = &mut dst[repeats.start - cols.start..repeats.end - cols.start];
-            self.periodic::<L>(period, src, from, repeats.start, dst);
+            self.periodic(level, period, src, from, repeats.start, dst);
         }
         for o in repeats.end..cols.end {
             dst[o - cols.start] = self.one::<L>(src, from, o);
         }
     }
 
-    /// The whole blocks of repetitions within `cols`.
+    /// The whole repetitions within `cols`, if they fill a block.
     #[inline(always)]
     fn repeats(&self, cols: &Range<usize>) -> Range<usize> {
         let Some(p) = self.period else { return cols.end..cols.end };
         let start = p.range.start.max(cols.start);
-        let count = p.range.end.min(cols.end).saturating_sub(start) / (p.outs * BLOCKS);
-        if count == 0 { cols.end..cols.end } else { start..start + count * p.outs * BLOCKS }
+        let count = p.range.end.min(cols.end).saturating_sub(start) / p.outs;
+        if count < BLOCKS { cols.end..cols.end } else { start..start + count * p.outs }
     }
 
     #[inline(always)]
-    fn periodic<L: Level>(&self, p: &Period, src: &[Cell<T>], from: usize, o0: usize, dst: &mut [T]) {
+    fn periodic<L: Level>(&self, level: L, p: &Period, src: &[Cell<T>], from: usize, o0: usize, dst: &mut [T]) {
         match (p.outs, p.ins) {
-            (1, 1) => self.blocks::<L, 1, 1>(src, from, o0, dst),
-            (2, 1) => self.blocks::<L, 2, 1>(src, from, o0, dst),
-            (3, 1) => self.blocks::<L, 3, 1>(src, from, o0, dst),
-            (4, 1) => self.blocks::<L, 4, 1>(src, from, o0, dst),
-            (8, 1) => self.blocks::<L, 8, 1>(src, from, o0, dst),
-            (1, 2) => self.blocks::<L, 1, 2>(src, from, o0, dst),
-            (1, 3) => self.blocks::<L, 1, 3>(src, from, o0, dst),
-            (1, 4) => self.blocks::<L, 1, 4>(src, from, o0, dst),
-            (3, 2) => self.blocks::<L, 3, 2>(src, from, o0, dst),
-            (2, 3) => self.blocks::<L, 2, 3>(src, from, o0, dst),
+            (1, 1) => self.blocks::<L, 1, 1>(level, src, from, o0, dst),
+            (2, 1) => self.blocks::<L, 2, 1>(level, src, from, o0, dst),
+            (3, 1) => self.blocks::<L, 3, 1>(level, src, from, o0, dst),
+            (4, 1) => self.blocks::<L, 4, 1>(level, src, from, o0, dst),
+            (8, 1) => self.blocks::<L, 8, 1>(level, src, from, o0, dst),
+            (1, 2) => self.blocks::<L, 1, 2>(level, src, from, o0, dst),
+            (1, 3) => self.blocks::<L, 1, 3>(level, src, from, o0, dst),
+            (1, 4) => self.blocks::<L, 1, 4>(level, src, from, o0, dst),
+            (3, 2) => self.blocks::<L, 3, 2>(level, src, from, o0, dst),
+            (2, 3) => self.blocks::<L, 2, 3>(level, src, from, o0, dst),
             _ => {
                 for (i, d) in dst.iter_mut().enumerate() {
                     *d = self.one::<L>(src, from, o0 + i);
@@ -131,49 +141,27 @@ impl<T: Real> Weighted<'_, T> {
     /// `P` outputs for every `Q` inputs: each of the `P` phases is a short convolution with constant weights, computed for
     /// `BLOCKS` repetitions side by side and interleaved at the end.
     #[inline(always)]
-    fn blocks<L: Level, const P: usize, const Q: usize>(&self, src: &[Cell<T>], from: usize, o0: usize, dst: &mut [T]) {
-        let mut phase = [[T::default(); BLOCKS]; P];
-        let starts = (o0..o0 + P).map(|o| self.taps.at(o)).filter(|r| r.count > 0).map(|r| r.start);
-        let Some(base) = starts.min() else { return dst.fill(T::default()) };
-        for (b, dst) in dst.chunks_exact_mut(P * BLOCKS).enumerate() {
-            let src = &src[base - from + b * BLOCKS * Q..];
-            for (j, phase) in phase.iter_mut().enumerate() {
+    fn blocks<L: Level, const P: usize, const Q: usize>(
+        &self,
+        level: L,
+        src: &[Cell<T>],
+        from: usize,
+        o0: usize,
+        dst: &mut [T],
+    ) {
+        let repetitions = dst.len() / P;
+        let mut phases = [[T::default(); BLOCKS]; P];
+        let mut done = 0;
+        while done < repetitions {
+            // The last block may overlap the one before it: it computes the same values again.
+            let b = done.min(repetitions - BLOCKS);
+            for (j, phase) in phases.iter_mut().enumerate() {
                 let r = self.taps.at(o0 + j);
-                let w = &self.weights[self.taps.offset(o0 + j)..][..r.count];
-                let ahead = r.start.wrapping_sub(base); // not used where there are no taps
-                match *w {
-                    [] => *phase = [T::default(); BLOCKS],
-                    [a] => {
-                        let s = &src[ahead..][..(BLOCKS - 1) * Q + 1];
-                        for i in 0..BLOCKS {
-                            phase[i] = T::mul(a, s[i * Q].get());
-                        }
-                    }
-                    [a, b] => {
-                        let s = &src[ahead..][..(BLOCKS - 1) * Q + 2];
-                        for i in 0..BLOCKS {
-                            phase[i] = fma::<T, L>(b, s[i * Q + 1].get(), T::mul(a, s[i * Q].get()));
-                        }
-                    }
-                    [first, ref rest @ ..] => {
-                        let s = &src[ahead..][..(BLOCKS - 1) * Q + 1];
-                        for i in 0..BLOCKS {
-                            phase[i] = T::mul(first, s[i * Q].get());
-                        }
-                        for (k, &w) in rest.iter().enumerate() {
-                            let s = &src[ahead + k + 1..][..(BLOCKS - 1) * Q + 1];
-                            for i in 0..BLOCKS {
-                                phase[i] = fma::<T, L>(w, s[i * Q].get(), phase[i]);
-                            }
-                        }
-                    }
-                }
+                let weights = &self.weights[self.taps.offset(o0 + j)..][..r.count];
+                one_phase::<T, L, Q>(weights, src, r.start.wrapping_sub(from).wrapping_add(b * Q), phase);
             }
-            for i in 0..BLOCKS {
-                for j in 0..P {
-                    dst[i * P + j] = phase[j][i];
-                }
-            }
+            interleave::<T, L, P>(level, &mut phases, &mut dst[b * P..][..P * BLOCKS]);
+            done = b + BLOCKS;
         }
     }
 
@@ -204,6 +192,53 @@ impl<T: Real> Weighted<'_, T> {
                     }
                 }
             }
+        }
+    }
+}
+
+/// One phase of `BLOCKS` repetitions: taps from `src[ahead]` on, every `Q` inputs. (Plain loops: a closure handed to
+/// `array::from_fn` or `map` is compiled without the level's features, and every fused product becomes a library call.)
+#[inline(always)]
+fn one_phase<T: Real, L: Level, const Q: usize>(weights: &[T], src: &[Cell<T>], ahead: usize, out: &mut [T; BLOCKS]) {
+    match *weights {
+        [] => *out = [T::default(); BLOCKS],
+        [a, b] => {
+            let s = &src[ahead..][..(BLOCKS - 1) * Q + 2];
+            for i in 0..BLOCKS {
+                out[i] = fma::<T, L>(b, s[i * Q + 1].get(), T::mul(a, s[i * Q].get()));
+            }
+        }
+        [first, ref rest @ ..] => {
+            let s = &src[ahead..][..(BLOCKS - 1) * Q + 1];
+            for i in 0..BLOCKS {
+                out[i] = T::mul(first, s[i * Q].get());
+            }
+            for (k, &w) in rest.iter().enumerate() {
+                let s = &src[ahead + k + 1..][..(BLOCKS - 1) * Q + 1];
+                for i in 0..BLOCKS {
+                    out[i] = fma::<T, L>(w, s[i * Q].get(), out[i]);
+                }
+            }
+        }
+    }
+}
+
+/// `dst[i*P + j] = phases[j][i]`: by pairs where `P` is a power of two, else one by one.
+#[inline(always)]
+fn interleave<T: Real, L: Level, const P: usize>(level: L, phases: &mut [[T; BLOCKS]; P], dst: &mut [T]) {
+    let dst = &mut dst[..P * BLOCKS];
+    if let [a, b] = &mut phases[..] {
+        return level.zip(Some(as_cells(a)), Some(as_cells(b)), as_uninit(dst));
+    }
+    if let [a, b, c, d] = &mut phases[..] {
+        let (mut even, mut odd) = ([T::default(); 2 * BLOCKS], [T::default(); 2 * BLOCKS]);
+        level.zip(Some(as_cells(a)), Some(as_cells(c)), as_uninit(&mut even));
+        level.zip(Some(as_cells(b)), Some(as_cells(d)), as_uninit(&mut odd));
+        return level.zip(Some(as_cells(&mut even)), Some(as_cells(&mut odd)), as_uninit(dst));
+    }
+    for i in 0..BLOCKS {
+        for j in 0..P {
+            dst[i * P + j] = phases[j][i];
         }
     }
 }

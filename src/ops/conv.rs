@@ -10,7 +10,7 @@ use crate::element::{Codec, Multiplied, Ring};
 use crate::engine::parallel;
 use crate::engine::rows::{At, as_cells, scratch};
 use crate::engine::simd;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Shape};
 use crate::geometry::phase::Links;
 use crate::geometry::taps::reserved;
 use crate::geometry::window::{AxisName, Pad, Padding, Windows, transposed_len};
@@ -183,7 +183,7 @@ impl ConvPlan {
         if let Some(bias) = bias
             && *bias != [r.out_channels]
         {
-            return Err(Error::value(format!("bias.shape = {bias:?}: must be [{}]", r.out_channels)));
+            return Err(Error::value(format!("bias.shape = {}: must be ({},)", Shape(bias), r.out_channels)));
         }
         let (mut lens, mut outs, mut kernel) = ([1; 3], [1; 3], [1; 3]);
         let mut windows = [None; 3];
@@ -261,8 +261,9 @@ impl ConvPlan {
     pub fn check_grad(&self, shape: &[usize]) -> Result<()> {
         if *shape != *self.out_shape {
             return Err(Error::value(format!(
-                "grad_output.shape = {shape:?}: must be the result's, {:?}",
-                self.out_shape
+                "grad_output.shape = {}: must be the result's, {}",
+                Shape(shape),
+                Shape(&self.out_shape)
             )));
         }
         Ok(())

@@ -15,7 +15,7 @@ use crate::element::{Added, Codec, Element, Order, Ordered, Plain, Ring};
 use crate::engine::parallel;
 use crate::engine::rows::{At, scratch};
 use crate::engine::simd;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Shape};
 use crate::geometry::taps::reserved;
 use crate::geometry::window::{AxisName, Pad};
 use crate::kernels::index::{Extent, gather, scatter};
@@ -94,9 +94,16 @@ impl IndexPlan {
         (block_name, block_shape): (&str, &[usize]),
         itemsize: usize,
     ) -> Result<Self> {
+        for (name, shape) in [(values, values_shape), (block_name, block_shape)] {
+            if shape.len() != axes.ndim {
+                return Err(Error::value(format!("{name} = {}: must have {} axes", Shape(shape), axes.ndim)));
+            }
+        }
         if indices_shape != values_shape {
             return Err(Error::value(format!(
-                "indices.shape = {indices_shape:?}: must be that of {values}, {values_shape:?}"
+                "indices.shape = {}: must be that of {values}, {}",
+                Shape(indices_shape),
+                Shape(values_shape)
             )));
         }
         let first = axes.first();
@@ -105,16 +112,19 @@ impl IndexPlan {
             s.drain(first..first + axes.rank);
             s
         };
-        if block_shape.len() != axes.ndim || around(block_shape) != around(values_shape) {
+        if around(block_shape) != around(values_shape) {
             return Err(Error::value(format!(
-                "{block_name} = {block_shape:?}: must be {values_shape:?} (the shape of {values}) but for the last {} spatial axes",
+                "{block_name} = {}: must be {}, the shape of {values}, but for the {} spatial axes",
+                Shape(block_shape),
+                Shape(values_shape),
                 axes.rank
             )));
         }
-        for shape in [values_shape, block_shape] {
+        for (name, shape) in [(values, values_shape), (block_name, block_shape)] {
             if axes.spatial(shape).contains(&0) {
                 return Err(Error::value(format!(
-                    "shape {shape:?}: a spatial axis has 0 elements, must be at least 1"
+                    "{name} = {}: a spatial axis has 0 elements, must be at least 1",
+                    Shape(shape)
                 )));
             }
         }
@@ -158,7 +168,7 @@ impl IndexPlan {
         let first =
             indices.elements().map(|(at, i)| (at, wide.load(i))).find(|(_, i)| !(0..self.block as i64).contains(i));
         let (at, index) = first.unwrap_or_default(); // none only if another thread has changed it meanwhile
-        Err(Error::index(format!("indices{at:?} = {index}: must be from 0 to {}", self.block - 1)))
+        Err(Error::index(format!("indices[{}] = {index}: must be from 0 to {}", place(&at), self.block - 1)))
     }
 
     /// Writes zeros and, on each index' place, its value.
@@ -253,7 +263,8 @@ impl IndexPlan {
             let index = I::ToWide::default().load(index);
             if !earlier.insert((block, index)) {
                 return Err(Error::value(format!(
-                    "indices{at:?} = {index}: is there twice, must be unique in its block with duplicates='error'"
+                    "indices[{}] = {index}: is there twice, must be unique in its block with duplicates='error'",
+                    place(&at)
                 )));
             }
         }
@@ -326,6 +337,11 @@ impl IndexPlan {
         let cost = (rows * width * job.out.inner).max(chunks.per_block * chunks.elements / tiles);
         parallel::for_each(job.out.blocks() * tiles, cost, |units| job.run(units))
     }
+}
+
+/// An index as NumPy takes it: `0, 1, 2`.
+fn place(at: &[usize]) -> String {
+    at.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Which of several values on one place stays.
@@ -430,8 +446,10 @@ impl<T: Copy + Default + Send + Sync + 'static, I: IndexElement> Taking<'_, T, I
 trait Put<A>: Send + Sync + 'static {
     /// Times the values are gone through.
     const PASSES: usize = 1;
-    /// Whether from the last to the first.
-    const REVERSE: bool = false;
+    /// Whether a pass goes from the last to the first.
+    fn reverse(_pass: usize) -> bool {
+        false
+    }
     /// Whether places are only ever overwritten, so that fresh memory will do.
     const OVERWRITES: bool = false;
     /// Puts `v` on a place.
@@ -451,8 +469,10 @@ impl<A> Put<A> for Latest {
     }
 }
 impl<A> Put<A> for Earliest {
-    const REVERSE: bool = true;
     const OVERWRITES: bool = true;
+    fn reverse(_: usize) -> bool {
+        true
+    }
     #[inline(always)]
     fn put(_: usize, place: &mut A, v: A) {
         *place = v;
@@ -465,8 +485,11 @@ impl<A: Ring> Put<A> for Sums {
     }
 }
 impl<A: Order> Put<A> for Best {
-    /// First some value of each place, instead of the zero there; then the largest.
+    /// First each place's first value, instead of the zero there; then the largest, the first of equals.
     const PASSES: usize = 2;
+    fn reverse(pass: usize) -> bool {
+        pass == 0
+    }
     #[inline(always)]
     fn put(pass: usize, place: &mut A, v: A) {
         *place = if pass == 0 { v } else { best::<A, Larger>(*place, v) };
@@ -505,8 +528,9 @@ impl<C: Codec + Default, I: IndexElement, P: Put<C::Computed>> Scattering<C, I, 
     ) {
         let count = self.chunks.per_block;
         for pass in 0..P::PASSES {
+            let reverse = P::reverse(pass);
             for k in 0..count {
-                let n = block * count + if P::REVERSE { count - 1 - k } else { k };
+                let n = block * count + if reverse { count - 1 - k } else { k };
                 if let Some(table) = &self.extents {
                     let [lo, hi] = [0, 1].map(|i| table[n][i].load(Ordering::Relaxed));
                     if hi < span.start as i64 || lo >= span.end as i64 {
@@ -516,7 +540,7 @@ impl<C: Codec + Default, I: IndexElement, P: Put<C::Computed>> Scattering<C, I, 
                 let (at, cols) = self.chunks.at(n);
                 let indices = self.indices.load(I::ToWide::default(), at, &cols, &mut packed.indices);
                 let values = self.x.load(C::default(), at, &cols, &mut packed.values);
-                scatter(indices, values, span.start, self.x.inner, P::REVERSE, tile, |a, v| put(pass, a, v));
+                scatter(indices, values, span.start, self.x.inner, reverse, tile, |a, v| put(pass, a, v));
             }
         }
     }

@@ -106,7 +106,13 @@ impl PoolPlan {
     pub fn extrema<T: Ordered, B: Beats>(&self, x: &View<'_, T>, out: &mut ViewMut<'_, T>) -> Result<()> {
         let (mut x, mut out) = (x.grid_of(&self.axes), out.grid_of(&self.axes));
         simplify(&mut x, &mut [&mut out]);
-        pipeline::run(&Extrema::<T, B> { windows: &self.windows, x, out, beats: PhantomData })
+        pipeline::run(&Extrema::<T, B> {
+            windows: &self.windows,
+            inside: self.windows[2].interior(),
+            x,
+            out,
+            beats: PhantomData,
+        })
     }
 
     /// The windows' best elements and their flat positions in the spatial block.
@@ -122,11 +128,11 @@ impl PoolPlan {
         let (mut x, mut out, mut indices) =
             (x.grid_of(&self.axes), out.grid_of(&self.axes), indices.grid_of(&self.axes));
         simplify(&mut x, &mut [&mut out, &mut indices]);
-        let windows = &self.windows;
+        let (windows, inside) = (&self.windows, self.windows[2].interior());
         if self.positions_are_short() {
-            pipeline::run(&Located::<T, i32, O, B> { windows, x, out, indices, marker: PhantomData })
+            pipeline::run(&Located::<T, i32, O, B> { windows, inside, x, out, indices, marker: PhantomData })
         } else {
-            pipeline::run(&Located::<T, i64, O, B> { windows, x, out, indices, marker: PhantomData })
+            pipeline::run(&Located::<T, i64, O, B> { windows, inside, x, out, indices, marker: PhantomData })
         }
     }
 }
@@ -152,6 +158,7 @@ impl Stored for i32 {
 /// Values only.
 struct Extrema<'a, T: Ordered, B> {
     windows: &'a [Windows; 3],
+    inside: Range<usize>,
     x: Grid<*const T>,
     out: Grid<*mut T>,
     beats: PhantomData<B>,
@@ -203,7 +210,13 @@ impl<T: Ordered, B: Beats> Separable for Extrema<'_, T, B> {
         let ins = self.windows[2].inputs(cols.clone());
         let row: &[Cell<T::Key>] = self.x.load(T::KeyCodec::default(), at, &ins, &mut s.packed);
         let span = Span { src: row, from: ins.start, cols, inner: self.x.inner };
-        simd::dispatch(reduce::Across { windows: &self.windows[2], span, dst: slot, beats: B::default() });
+        simd::dispatch(reduce::Across {
+            windows: &self.windows[2],
+            inside: &self.inside,
+            span,
+            dst: slot,
+            beats: B::default(),
+        });
     }
 
     fn down(&self, at: At, cols: &Range<usize>, rows: &[(usize, At)], slots: &[Self::Slot], s: &mut Self::Scratch) {
@@ -223,6 +236,7 @@ fn at_level<I, J: Job>(job: J) -> J::Output {
 /// Values and positions.
 struct Located<'a, T: Ordered, I, O, B> {
     windows: &'a [Windows; 3],
+    inside: Range<usize>,
     x: Grid<*const T>,
     out: Grid<*mut T>,
     indices: Grid<*mut O>,
@@ -263,7 +277,14 @@ impl<T: Ordered, I: Position, O: Stored, B: Beats> Separable for Located<'_, T, 
         let (values, positions) = (&mut slot.0[..n], &mut slot.1[..n]);
         let span = Span { src: row, from: ins.start, cols, inner: self.x.inner };
         let beats = B::default();
-        at_level::<I, _>(argmax::Across { windows: &self.windows[2], span, values, positions, beats });
+        at_level::<I, _>(argmax::Across {
+            windows: &self.windows[2],
+            inside: &self.inside,
+            span,
+            values,
+            positions,
+            beats,
+        });
     }
 
     fn down(&self, at: At, cols: &Range<usize>, rows: &[(usize, At)], slots: &[Self::Slot], s: &mut Self::Scratch) {

@@ -40,14 +40,13 @@ pub fn is_sequence(object: &Bound<'_, PyAny>) -> bool {
         && object.len().is_ok()
 }
 
-/// The entries of a sequence that must have `n` (or one, which then stands for all).
+/// The entries of a sequence that must have `n`.
 fn entries<'py>(name: &str, object: &Bound<'py, PyAny>, n: usize) -> Outcome<Vec<Bound<'py, PyAny>>> {
     let len = object.len()?;
-    if len != n && len != 1 {
+    if len != n {
         return Err(Error::value(format!("{name} has {len} entries: must be an int or {n} entries")).into());
     }
-    let items = object.try_iter()?.collect::<PyResult<Vec<_>>>()?;
-    Ok(if len == 1 { (0..n).map(|_| items[0].clone()).collect() } else { items })
+    Ok(object.try_iter()?.collect::<PyResult<Vec<_>>>()?)
 }
 
 /// One integer for each of `n` axes.
@@ -169,6 +168,9 @@ pub fn sizes<'py>(
     let many = is_sequence(size);
     let lens = if many { shape("size", size)? } else { vec![index("size", size)?] };
     let rank = lens.len();
+    if rank == 0 {
+        return Err(Error::value("size has 0 entries: must be an int or at least 1 entry").into());
+    }
     let [kernel, stride, dilation] = params;
     let kernel = indices("kernel_size", kernel, rank)?;
     let stride = indices("stride", stride, rank)?;

@@ -10,7 +10,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyType};
 
 use super::error::{Fail, Outcome};
-use crate::error::Error;
+use crate::error::{Error, Shape};
 use crate::layout::{MAX_NDIM, View, ViewMut};
 
 /// The dtypes operations know; the last two are only ever moved.
@@ -309,7 +309,9 @@ impl<'py> Output<'py> {
             return Err(Error::kind(format!("{name}.dtype = {given}: must be {descr}")).into());
         }
         if array.shape() != shape {
-            return Err(Error::value(format!("{name}.shape = {:?}: must be {shape:?}", array.shape())).into());
+            return Err(
+                Error::value(format!("{name}.shape = {}: must be {}", Shape(array.shape()), Shape(shape))).into()
+            );
         }
         // SAFETY: a bound array's header is valid.
         let flags = unsafe { (*array.as_array_ptr()).fields.flags };

@@ -4,7 +4,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use super::args::{self, given};
-use super::array::{Input, Output, require_same_dtype};
+use super::array::{Input, Output, require_same_dtype, type_name};
 use super::dispatch::dispatch;
 use super::error::{Fail, Outcome};
 use super::{Names, named, released, volume};
@@ -82,6 +82,7 @@ fn forward<'py>(
     // SAFETY: `multiplied` picks the dtype's own type or its unsigned twin, for which all bits are valid.
     dispatch!(multiplied, x, "x", T => {
         let (x, weight, mut out) = unsafe { (x.view::<T>(), weight.view::<T>(), out.view::<T>()) };
+        // SAFETY: as above.
         let bias = bias.as_ref().map(|b| unsafe { b.view::<T>() });
         released(py, work(&plan), || plan.forward(&x, &weight, bias.as_ref(), &mut out))?;
         Ok::<(), Fail>(())
@@ -91,8 +92,15 @@ fn forward<'py>(
 
 /// Which gradients are wanted.
 fn mask(object: &Bound<'_, PyAny>) -> Outcome<[bool; 3]> {
-    if !args::is_sequence(object) || object.len()? != 3 {
-        return Err(Error::value("output_mask: must have 3 entries, for x, weight and bias").into());
+    if !args::is_sequence(object) {
+        let kind = type_name(object);
+        return Err(
+            Error::kind(format!("output_mask is {kind}: must be 3 truth values, for x, weight and bias")).into()
+        );
+    }
+    if object.len()? != 3 {
+        let len = object.len()?;
+        return Err(Error::value(format!("output_mask has {len} entries: must be 3, for x, weight and bias")).into());
     }
     let one = |i: usize| args::flag(&format!("output_mask[{i}]"), &object.get_item(i)?);
     Ok([one(0)?, one(1)?, one(2)?])
@@ -123,9 +131,8 @@ fn backward<'py>(
     dispatch!(float, grad, "grad_output", T => {
         let (grad, x, weight) = unsafe { (grad.view::<T>(), x.view::<T>(), weight.view::<T>()) };
         let [gx, gw, gb] = &mut grads;
-        let mut gx = gx.as_mut().map(|o| unsafe { o.view::<T>() });
-        let mut gw = gw.as_mut().map(|o| unsafe { o.view::<T>() });
-        let mut gb = gb.as_mut().map(|o| unsafe { o.view::<T>() });
+        // SAFETY: as above, for each of the three.
+        let [mut gx, mut gw, mut gb] = [gx, gw, gb].map(|g| g.as_mut().map(|o| unsafe { o.view::<T>() }));
         released(py, work(&plan), || {
             gx.as_mut().map_or(Ok(()), |out| plan.input_grad(&grad, &weight, out))?;
             gw.as_mut().map_or(Ok(()), |out| plan.weight_grad(&grad, &x, out))?;

@@ -93,6 +93,7 @@ fn max_pool<'py>(
         accept_ordered(&x)?;
         let plan = PoolPlan::new(x.shape(), x.itemsize, &params)?;
         let work = volume(x.shape()).max(volume(&plan.out_shape));
+        let wide = index_dtype_is_wide(index_dtype)?;
         if !args::flag("return_indices", return_indices)? {
             let mut out = Output::new(&plan.out_shape, &x, &[&x], given(out), "out")?;
             // SAFETY: `ordered` picks the dtype's own type (u8 for bool), for which all bits are valid.
@@ -103,7 +104,6 @@ fn max_pool<'py>(
             })?;
             return Ok(out.into_array());
         }
-        let wide = index_dtype_is_wide(index_dtype)?;
         let axes = Axes::new(x.shape().len(), n, params.channels_last)?;
         let block = axes.spatial(x.shape()).iter().try_fold(1usize, |n, &d| n.checked_mul(d));
         if !wide && block.is_none_or(|b| i32::try_from(b).is_err()) && volume(&plan.out_shape) > 0 {
@@ -122,9 +122,11 @@ fn max_pool<'py>(
         dispatch!(ordered, x, "x", T => {
             let (x, mut values) = unsafe { (x.view::<T>(), values.view::<T>()) };
             if wide {
+                // SAFETY: as above.
                 let mut indices = unsafe { indices.view::<i64>() };
                 released(py, work, || plan.extrema_with_indices::<T, Larger, _>(&x, &mut values, &mut indices))?;
             } else {
+                // SAFETY: as above.
                 let mut indices = unsafe { indices.view::<i32>() };
                 released(py, work, || plan.extrema_with_indices::<T, Larger, _>(&x, &mut values, &mut indices))?;
             }
@@ -147,13 +149,15 @@ fn indices_input<'py>(object: &Bound<'py, PyAny>) -> Outcome<Input<'py>> {
         Kind::I8 | Kind::I16 | Kind::U8 | Kind::U16 | Kind::U32 => {
             Input::new("indices", &input.into_array().call_method1("astype", ("int64",))?)
         }
-        // Beyond int64, an index is out of any range: it becomes -1, which is refused as such.
         Kind::U64 => {
             let array = input.into_array();
-            let numpy = object.py().import("numpy")?;
-            let large = array.call_method1("__gt__", (i64::MAX,))?;
-            let wide = array.call_method1("astype", ("int64",))?;
-            Input::new("indices", &numpy.call_method1("where", (large, -1, wide))?)
+            let beyond = array.call_method1("__gt__", (i64::MAX,))?;
+            if beyond.call_method0("any")?.extract::<bool>()? {
+                let first = beyond.call_method0("argmax")?;
+                let value = array.getattr("flat")?.get_item(first)?.str()?;
+                return Err(Error::index(format!("indices = {value}: must be below 2**63")).into());
+            }
+            Input::new("indices", &array.call_method1("astype", ("int64",))?)
         }
         _ => Err(Error::kind(format!("indices.dtype = {}: must be integers", input.dtype_name())).into()),
     }
@@ -264,15 +268,18 @@ fn unpool<'py>(
         match rule {
             // The sum of truth values is their "or", which is their maximum.
             Duplicates::Sum if x.kind != Kind::Bool => dispatch!(added, x, "x", T => {
+                // SAFETY: as above.
                 let (x, mut out) = unsafe { (x.view::<T>(), out.view::<T>()) };
                 Ok(released(py, work, || plan.add(&x, &i, &mut out))?)
             }),
             Duplicates::Max | Duplicates::Sum => dispatch!(ordered, x, "x", T => {
+                // SAFETY: as above.
                 let (x, mut out) = unsafe { (x.view::<T>(), out.view::<T>()) };
                 Ok(released(py, work, || plan.largest(&x, &i, &mut out))?)
             }),
             Duplicates::Last | Duplicates::First | Duplicates::Error => dispatch!(moved, x, "x", T => {
                 let placed = if rule == Duplicates::First { Placed::First } else { Placed::Last };
+                // SAFETY: as above.
                 let (x, mut out) = unsafe { (x.view::<T>(), out.view::<T>()) };
                 Ok(released(py, work, || plan.place(placed, &x, &i, &mut out))?)
             }),

@@ -8,7 +8,7 @@ use super::dispatch::dispatch;
 use super::error::Outcome;
 use super::{released, volume};
 use crate::element::Rounding;
-use crate::error::Error;
+use crate::error::{Error, Shape};
 use crate::ops::moves::{NailsParams, NailsPlan};
 use crate::ops::resample::{InterpolateParams, InterpolatePlan, Mode, Target};
 
@@ -190,9 +190,9 @@ fn interpolate_backward<'py>(
         )?;
         if grad.shape() != plan.out_shape {
             return Err(Error::value(format!(
-                "grad_output.shape = {:?}: must be the result's, {:?}",
-                grad.shape(),
-                plan.out_shape
+                "grad_output.shape = {}: must be the result's, {}",
+                Shape(grad.shape()),
+                Shape(&plan.out_shape)
             ))
             .into());
         }
@@ -275,9 +275,9 @@ fn bed_of_nails_backward<'py>(
         let plan = NailsPlan::new(&input_size, grad.itemsize, &nails(factor, offset, channels_last)?)?;
         if grad.shape() != plan.out_shape {
             return Err(Error::value(format!(
-                "grad_output.shape = {:?}: must be the result's, {:?}",
-                grad.shape(),
-                plan.out_shape
+                "grad_output.shape = {}: must be the result's, {}",
+                Shape(grad.shape()),
+                Shape(&plan.out_shape)
             ))
             .into());
         }
