@@ -43,7 +43,7 @@ from .pooling import (
     max_unpool3d,
     max_unpool3d_backward,
 )
-from .runtime import config, get_num_threads, set_num_threads
+from .runtime import config, get_num_threads, set_cache_limit, set_num_threads
 from .sizes import conv_output_size, conv_transpose_output_size, pool_output_size
 from .upsampling import bed_of_nails, bed_of_nails_backward, interpolate, interpolate_backward
 
@@ -82,6 +82,7 @@ __all__ = [
     "max_unpool3d",
     "max_unpool3d_backward",
     "pool_output_size",
+    "set_cache_limit",
     "set_num_threads",
     "vjp",
 ]

@@ -26,6 +26,8 @@ class Config(TypedDict):
     isa: str
     isa_detected: str
     threads: int
+    cache_bytes: int
+    cache_limit: int
 
 
 Array: TypeAlias = npt.NDArray[Any]

@@ -314,11 +314,15 @@ pub fn transposed_len(
             "output_padding[{i}] = {output_padding}: must be below max(stride, dilation) = {limit}"
         )));
     }
-    let wide = |n: usize| n as i128; // usize is at most 64 bits: every product below fits in 127
-    let len = wide(in_len - 1) * wide(stride) - wide(pad.before) - wide(pad.after)
-        + wide(kernel - 1) * wide(dilation)
-        + 1
-        + wide(output_padding);
+    let too_long =
+        || Error::value(format!("stride[{i}] = {stride}: makes axis {} longer than 2**63 elements", axis.letter()));
+    let wide = |n: usize| n as i128;
+    let reach = |steps: usize, step: usize| wide(steps).checked_mul(wide(step));
+    let len = reach(in_len - 1, stride)
+        .zip(reach(kernel - 1, dilation))
+        .and_then(|(strides, taps)| strides.checked_add(taps))
+        .and_then(|n| n.checked_add(1 + wide(output_padding) - wide(pad.before) - wide(pad.after)))
+        .ok_or_else(too_long)?;
     if len < 1 {
         return Err(Error::value(format!(
             "padding[{i}] = ({}, {}): leaves axis {} with {len} elements, must be at least 1",
@@ -327,7 +331,5 @@ pub fn transposed_len(
             axis.letter()
         )));
     }
-    usize::try_from(len).ok().filter(|&n| isize::try_from(n).is_ok()).ok_or_else(|| {
-        Error::value(format!("stride[{i}] = {stride}: makes axis {} longer than 2**63 elements", axis.letter()))
-    })
+    usize::try_from(len).ok().filter(|&n| isize::try_from(n).is_ok()).ok_or_else(too_long)
 }

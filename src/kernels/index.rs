@@ -5,6 +5,7 @@
 use std::cell::Cell;
 use std::mem::MaybeUninit;
 
+use crate::engine::rows::as_cells;
 use crate::engine::simd::{Job, Level};
 
 /// Smallest and largest index.
@@ -52,6 +53,48 @@ pub fn scatter<T: Copy, A>(
         {
             put(element, values[position].get());
         }
+    }
+}
+
+/// Elements settled at once.
+const LANES: usize = 64;
+
+/// One output row of an unpooling by pairs: element `i` belongs on `2*i` or `2*i + 1` if its index says so, and zeros go
+/// everywhere else. Returns how many found their place in this row.
+pub struct Settle<'a, T> {
+    /// Indices of the pooled row.
+    pub indices: &'a [Cell<i64>],
+    /// Values of the pooled row.
+    pub values: &'a [Cell<T>],
+    /// Index of the output row's first element.
+    pub first: i64,
+    /// The output row, twice as long.
+    pub dst: &'a mut [MaybeUninit<T>],
+}
+
+impl<T: Copy + Default> Job for Settle<'_, T> {
+    type Output = usize;
+    #[inline(always)]
+    fn run<L: Level>(self, level: L) -> usize {
+        let Self { indices, values, first, dst } = self;
+        let mut found = 0;
+        let (mut even, mut odd) = ([T::default(); LANES], [T::default(); LANES]);
+        let parts = indices.chunks(LANES).zip(values.chunks(LANES)).zip(dst.chunks_mut(2 * LANES));
+        for (part, ((indices, values), dst)) in parts.enumerate() {
+            let n = values.len();
+            let start = first + (part * LANES * 2) as i64;
+            let mut hits = 0u32;
+            for i in 0..n {
+                let place = indices[i].get().wrapping_sub(start + 2 * i as i64);
+                let v = values[i].get();
+                even[i] = if place == 0 { v } else { T::default() };
+                odd[i] = if place == 1 { v } else { T::default() };
+                hits += u32::from(place == 0) + u32::from(place == 1);
+            }
+            found += hits as usize;
+            level.zip(Some(&as_cells(&mut even)[..n]), Some(&as_cells(&mut odd)[..n]), dst);
+        }
+        found
     }
 }
 

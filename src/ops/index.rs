@@ -18,7 +18,7 @@ use crate::engine::simd;
 use crate::error::{Error, Result, Shape};
 use crate::geometry::taps::reserved;
 use crate::geometry::window::{AxisName, Pad};
-use crate::kernels::index::{Extent, gather, scatter};
+use crate::kernels::index::{Extent, Settle, gather, scatter};
 use crate::kernels::reduce::{Larger, best};
 use crate::layout::{Axes, Grid, View, ViewMut, element_count, simplify};
 
@@ -80,6 +80,8 @@ pub struct IndexPlan {
     pub block_shape: Vec<usize>,
     /// Elements of one spatial block.
     block: usize,
+    /// Whether windows of this size lie side by side and fill the block, so that an index should be in its own.
+    own_windows: Option<[usize; 3]>,
 }
 
 impl IndexPlan {
@@ -132,7 +134,26 @@ impl IndexPlan {
         element_count(values_shape, itemsize)?;
         // An empty batch may stand beside lengths whose product no machine could hold.
         let block = axes.spatial(block_shape).iter().fold(1usize, |n, &d| n.saturating_mul(d));
-        Ok(Self { axes, values_shape: values_shape.to_vec(), block_shape: block_shape.to_vec(), block })
+        Ok(Self {
+            axes,
+            values_shape: values_shape.to_vec(),
+            block_shape: block_shape.to_vec(),
+            block,
+            own_windows: None,
+        })
+    }
+
+    /// Says that the indices come from windows of `kernel` elements, `stride` apart, which lets a scatter try the window
+    /// an element belongs to before it looks anywhere else.
+    #[must_use]
+    pub fn with_windows(mut self, kernel: &[usize], stride: &[usize]) -> Self {
+        let rank = self.axes.rank;
+        let (values, blocks) = (self.axes.spatial(&self.values_shape), self.axes.spatial(&self.block_shape));
+        let mut size = [1; 3];
+        size[3 - rank..].copy_from_slice(kernel);
+        let side_by_side = kernel == stride && (0..3).all(|a| values[a].checked_mul(size[a]) == Some(blocks[a]));
+        self.own_windows = side_by_side.then_some(size);
+        self
     }
 
     fn is_empty(&self) -> bool {
@@ -186,10 +207,69 @@ impl IndexPlan {
         T: Copy + Default + Send + Sync + 'static,
         I: IndexElement,
     {
+        if let Some(size @ [_, _, 2]) = self.own_windows
+            && !self.axes.channels_last
+        {
+            self.check(indices)?;
+            if self.settle(size, x, indices, out)? {
+                return Ok(());
+            }
+        }
         match rule {
             Placed::Last => self.scatter::<Plain<T>, I, Latest>(x, indices, out),
             Placed::First => self.scatter::<Plain<T>, I, Earliest>(x, indices, out),
         }
+    }
+
+    /// Writes every output row once, each element in its own window, zeros elsewhere; false if some index is not in its
+    /// element's window, and the result therefore incomplete.
+    fn settle<T, I>(
+        &self,
+        size: [usize; 3],
+        x: &View<'_, T>,
+        indices: &View<'_, I>,
+        out: &mut ViewMut<'_, T>,
+    ) -> Result<bool>
+    where
+        T: Copy + Default + Send + Sync + 'static,
+        I: IndexElement,
+    {
+        if self.is_empty() {
+            return Ok(true);
+        }
+        let (mut x, mut i, mut out) = (x.grid_of(&self.axes), indices.grid_of(&self.axes), out.grid_of(&self.axes));
+        simplify(&mut x, &mut [&mut i, &mut out]);
+        if x.inner != 1 {
+            return Ok(false);
+        }
+        let strayed = AtomicBool::new(false);
+        let chunks = Chunks::of(&x);
+        let [sd, sh, sw] = size;
+        let [_, out_h, out_w] = out.spatial;
+        parallel::for_each(x.blocks() * chunks.per_block, chunks.elements * sd * sh * sw, |units| {
+            let (mut wide, mut packed) = (scratch(chunks.elements)?, scratch(chunks.elements)?);
+            let mut row = scratch(chunks.elements * sw)?;
+            for unit in units {
+                let (at, cols) = chunks.at(unit);
+                let indices = i.load(I::ToWide::default(), at, &cols, &mut wide);
+                let values = x.load(Plain::<T>::default(), at, &cols, &mut packed);
+                let wide_cols = cols.start * sw..cols.end * sw;
+                let mut found = 0;
+                for (d, h) in (0..sd).flat_map(|d| (0..sh).map(move |h| (d, h))) {
+                    let to = At { block: at.block, d: at.d * sd + d, h: at.h * sh + h };
+                    let first = ((to.d * out_h + to.h) * out_w + wide_cols.start) as i64;
+                    out.store(Plain::<T>::default(), to, &wide_cols, &mut row, |dst| {
+                        found += simd::dispatch(Settle { indices, values, first, dst });
+                    });
+                }
+                if found != cols.len() {
+                    strayed.store(true, Ordering::Relaxed);
+                    return Ok(());
+                }
+            }
+            Ok(())
+        })?;
+        Ok(!strayed.into_inner())
     }
 
     /// Writes, on each place, the sum of the values whose index it is.

@@ -10,6 +10,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyType};
 
 use super::error::{Fail, Outcome};
+use super::memory;
 use crate::error::{Error, Shape};
 use crate::layout::{MAX_NDIM, View, ViewMut};
 
@@ -274,22 +275,27 @@ impl<'py> Output<'py> {
             step = step.saturating_mul(len as isize);
         }
         debug_assert!(itemsize > 0);
-        // SAFETY: `descr` is passed as an owned reference, which the call consumes; `dims` has `shape.len()` entries;
-        // null strides and data ask for a fresh C-contiguous array. NumPy sets MemoryError itself and returns null.
-        let array = unsafe {
-            let array = PY_ARRAY_API.PyArray_NewFromDescr(
-                py,
-                npyffi::get_type_object(py, npyffi::NpyTypes::PyArray_Type),
-                descr.into_dtype_ptr(),
-                shape.len() as i32,
-                dims.as_mut_ptr(),
-                std::ptr::null_mut(),
-                std::ptr::null_mut(),
-                0,
-                std::ptr::null_mut(),
-            );
-            Bound::from_owned_ptr_or_err(py, array)?
+        let make = || {
+            // SAFETY: `descr` is passed as an owned reference, which the call consumes; `dims` has `shape.len()`
+            // entries; null strides and data ask for a fresh C-contiguous array. NumPy sets MemoryError itself and
+            // returns null.
+            unsafe {
+                let array = PY_ARRAY_API.PyArray_NewFromDescr(
+                    py,
+                    npyffi::get_type_object(py, npyffi::NpyTypes::PyArray_Type),
+                    descr.into_dtype_ptr(),
+                    shape.len() as i32,
+                    dims.as_mut_ptr(),
+                    std::ptr::null_mut(),
+                    std::ptr::null_mut(),
+                    0,
+                    std::ptr::null_mut(),
+                );
+                Bound::from_owned_ptr_or_err(py, array)
+            }
         };
+        let bytes = step.saturating_mul(itemsize) as usize;
+        let array = if bytes < memory::LEAST { make()? } else { memory::from_store(py, make)? };
         Ok(Self { array: array.cast_into::<PyUntypedArray>().map_err(PyErr::from)?, strides })
     }
 

@@ -7,6 +7,7 @@ mod array;
 mod convolution;
 mod dispatch;
 mod error;
+mod memory;
 mod pooling;
 mod runtime;
 mod upsampling;

@@ -225,7 +225,8 @@ fn max_unpool<'py>(
             Ok(unpooled_len(x.shape()[first + i], kernel[i], stride[i], padding[i], size, name)?)
         })?;
         let shape = given_size.unwrap_or(shape);
-        let plan = IndexPlan::new(axes, ("x", x.shape()), indices.shape(), ("output_size", &shape), x.itemsize)?;
+        let plan = IndexPlan::new(axes, ("x", x.shape()), indices.shape(), ("output_size", &shape), x.itemsize)?
+            .with_windows(&kernel, &stride);
         refuse_rule(rule, &x)?;
         // SAFETY: indices are of the type their kind says.
         with_indices!(indices, I => {

@@ -5,6 +5,7 @@ use pyo3::types::PyDict;
 
 use super::args;
 use super::error::{Fail, Outcome};
+use super::memory;
 use crate::engine::parallel;
 use crate::engine::simd::{self, Isa};
 use crate::error::Error;
@@ -28,12 +29,23 @@ fn get_num_threads() -> usize {
 }
 
 #[pyfunction]
+#[pyo3(signature = (nbytes, /))]
+fn set_cache_limit(nbytes: &Bound<'_, PyAny>) -> PyResult<()> {
+    let nbytes = args::index("nbytes", nbytes).map_err(|e| e.of("set_cache_limit"))?;
+    memory::set_limit(nbytes);
+    Ok(())
+}
+
+#[pyfunction]
 fn config(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let dict = PyDict::new(py);
     dict.set_item("version", env!("CARGO_PKG_VERSION"))?;
     dict.set_item("isa", simd::current().name())?;
     dict.set_item("isa_detected", simd::detected().name())?;
     dict.set_item("threads", parallel::num_threads())?;
+    let (waiting, limit) = memory::usage();
+    dict.set_item("cache_bytes", waiting)?;
+    dict.set_item("cache_limit", limit)?;
     Ok(dict)
 }
 
@@ -63,6 +75,7 @@ fn _force_grain(n: Option<usize>) {
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(set_num_threads, m)?)?;
     m.add_function(wrap_pyfunction!(get_num_threads, m)?)?;
+    m.add_function(wrap_pyfunction!(set_cache_limit, m)?)?;
     m.add_function(wrap_pyfunction!(config, m)?)?;
     m.add_function(wrap_pyfunction!(_force_isa, m)?)?;
     m.add_function(wrap_pyfunction!(_force_grain, m)?)

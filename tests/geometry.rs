@@ -1,0 +1,552 @@
+//! Axis arithmetic against its definitions: every small case, random ones, and the ends of 64 bits.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::ops::Range;
+
+use proptest::prelude::*;
+use upsample_rs::geometry::coords::{AxisMap, Rule, scaled_len};
+use upsample_rs::geometry::phase::Links;
+use upsample_rs::geometry::taps::{Period, Picks, Taps};
+use upsample_rs::geometry::window::{AxisName, Pad, Padding, Windows, span, transposed_len};
+use upsample_rs::geometry::{Reach, gcd};
+
+const AXIS: AxisName = AxisName { index: 1, rank: 2 };
+
+fn positions(r: Reach) -> Vec<usize> {
+    (0..r.count).map(|j| r.start + j * r.step).collect()
+}
+
+/// The smallest range that holds all of these.
+fn hull(all: impl IntoIterator<Item = usize>) -> Range<usize> {
+    let all: Vec<usize> = all.into_iter().collect();
+    all.iter().min().map_or(0..0, |&lo| lo..all.iter().max().unwrap() + 1)
+}
+
+fn covers(range: &Range<usize>, inner: &Range<usize>) -> bool {
+    inner.is_empty() || (range.start <= inner.start && inner.end <= range.end)
+}
+
+// ------------------------------------------------------------------------------------------------------------ windows
+
+/// `(position, tap)` of window `o`, by definition.
+fn window(w: &Windows, o: usize) -> Vec<(usize, usize)> {
+    (0..w.kernel)
+        .filter_map(|k| (o * w.stride + k * w.dilation).checked_sub(w.pad.before).map(|i| (i, k)))
+        .filter(|&(i, _)| i < w.in_len)
+        .collect()
+}
+
+fn check_windows(w: &Windows) {
+    let reaches: Vec<_> = (0..w.out_len).map(|o| window(w, o)).collect();
+    for (o, expected) in reaches.iter().enumerate() {
+        let found = w.at(o);
+        assert_eq!(positions(found), expected.iter().map(|e| e.0).collect::<Vec<_>>(), "{w:?} at {o}");
+        assert_eq!(found.end(), hull(positions(found)).end.max(found.start), "{w:?} end {o}");
+        if let Some((_, tap)) = expected.first() {
+            assert_eq!(w.skipped(o), *tap, "{w:?} skipped {o}");
+        }
+        assert_eq!(w.interior().contains(&o), expected.len() == w.kernel, "{w:?} interior {o}");
+    }
+    for a in 0..=w.out_len {
+        for b in a..=w.out_len {
+            let read = hull(reaches[a..b].iter().flatten().map(|e| e.0));
+            let claimed = w.inputs(a..b);
+            assert!(covers(&claimed, &read) && claimed.end <= w.in_len, "{w:?} inputs {a}..{b}: {claimed:?} {read:?}");
+        }
+    }
+}
+
+#[test]
+fn pool_windows_match_their_definition() {
+    let mut cases = 0;
+    for in_len in 1..=7 {
+        for (kernel, stride, dilation) in product3(1..=4, 1..=4, 1..=3) {
+            for (before, after, ceil_mode) in product3(0..=2, 0..=2, 0..=1) {
+                let pad = Pad { before, after };
+                let (room, ceil_mode) =
+                    ((in_len + before + after).checked_sub((kernel - 1) * dilation + 1), ceil_mode == 1);
+                let found = Windows::pool(in_len, kernel, stride, dilation, pad, ceil_mode, AXIS);
+                let Some(room) = room else {
+                    assert!(found.is_err());
+                    continue;
+                };
+                // Floor: windows that fit. Ceil: also a partial one, if it starts before the padding after the input.
+                let fits = |o: usize| o * stride <= room;
+                let partial = |o: usize| ceil_mode && (o - 1) * stride < room && o * stride < in_len + before;
+                let expected = (0..).take_while(|&o| fits(o) || partial(o)).count();
+                let w = found.unwrap();
+                assert_eq!(w.out_len, expected, "{w:?} {ceil_mode}");
+                check_windows(&w);
+                cases += 1;
+            }
+        }
+    }
+    assert!(cases > 3000);
+}
+
+fn product3(
+    a: std::ops::RangeInclusive<usize>,
+    b: std::ops::RangeInclusive<usize>,
+    c: std::ops::RangeInclusive<usize>,
+) -> impl Iterator<Item = (usize, usize, usize)> {
+    a.flat_map(move |a| {
+        let c = c.clone();
+        b.clone().flat_map(move |b| c.clone().map(move |c| (a, b, c)))
+    })
+}
+
+#[test]
+fn same_padding_gives_the_ceiling_of_len_over_stride() {
+    for in_len in 1..=9usize {
+        for (kernel, stride, dilation) in product3(1..=5, 1..=4, 1..=3) {
+            for padding in [Padding::Same, Padding::SameLower] {
+                let w = Windows::conv(in_len, kernel, stride, dilation, padding, AXIS).unwrap();
+                assert_eq!(w.out_len, in_len.div_ceil(stride), "{w:?}");
+                let (Pad { before, after }, total) = (w.pad, w.pad.before + w.pad.after);
+                let needed = ((w.out_len - 1) * stride + (kernel - 1) * dilation + 1).saturating_sub(in_len);
+                assert_eq!(total, needed, "{w:?}");
+                let odd = total % 2;
+                let expected =
+                    if padding == Padding::Same { (total / 2, total / 2 + odd) } else { (total / 2 + odd, total / 2) };
+                assert_eq!((before, after), expected);
+                check_windows(&w);
+            }
+        }
+    }
+}
+
+#[test]
+fn windows_of_padding_only_are_refused() {
+    for in_len in 1..=5 {
+        for (kernel, stride, dilation) in product3(1..=4, 1..=3, 1..=4) {
+            for (before, after, ceil) in product3(0..=3, 0..=3, 0..=1) {
+                let pad = Pad { before, after };
+                let Ok(w) = Windows::pool(in_len, kernel, stride, dilation, pad, ceil == 1, AXIS) else { continue };
+                let half = span(kernel, dilation, AXIS).unwrap() / 2;
+                let empty = (0..w.out_len).any(|o| window(&w, o).is_empty());
+                let expected = before.max(after) > half || empty;
+                assert_eq!(w.require_input_in_every_window(AXIS).is_err(), expected, "{w:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn transposed_len_is_where_the_last_stamp_ends() {
+    for in_len in 0..=5usize {
+        for (kernel, stride, dilation) in product3(0..=4, 0..=4, 0..=3) {
+            for (before, after, extra) in product3(0..=3, 0..=3, 0..=4) {
+                let found = transposed_len(in_len, kernel, stride, dilation, Pad { before, after }, extra, AXIS);
+                let valid = [in_len, kernel, stride, dilation].iter().all(|&n| n > 0) && extra < stride.max(dilation);
+                let expected = valid
+                    .then(|| ((in_len - 1) * stride + (kernel - 1) * dilation + 1 + extra).checked_sub(before + after))
+                    .flatten()
+                    .filter(|&n| n > 0);
+                assert_eq!(found.ok(), expected, "{in_len} {kernel} {stride} {dilation} {before} {after} {extra}");
+            }
+        }
+    }
+}
+
+// -------------------------------------------------------------------------------------------------------------- links
+
+/// `(tap, output, input)` of everything joined, as the runs say.
+fn joined(links: &Links) -> Vec<(usize, usize, usize)> {
+    let mut all: Vec<_> = links
+        .runs
+        .iter()
+        .enumerate()
+        .flat_map(|(k, r)| (0..r.len).map(move |j| (k, r.out + j * links.out_step, r.in_ + j * links.in_step)))
+        .collect();
+    all.sort_unstable();
+    all
+}
+
+fn check_links(links: &Links, expected: &[(usize, usize, usize)]) {
+    assert_eq!(joined(links), expected, "{links:?}");
+    let taps = links.runs.len();
+    for (k, o) in (0..=taps).flat_map(|k| (0..links.out_len + 2).map(move |o| (k, o))) {
+        let input = expected.iter().find(|e| (e.0, e.1) == (k, o)).map(|e| e.2);
+        assert_eq!(links.input_of(k, o), input, "{links:?} tap {k} output {o}");
+    }
+    for a in 0..=links.out_len {
+        for b in a..=links.out_len {
+            let within = |e: &&(usize, usize, usize)| (a..b).contains(&e.1);
+            for k in 0..taps {
+                let r = links.clip(k, &(a..b));
+                let found: Vec<_> =
+                    (0..r.len).map(|j| (k, r.out + j * links.out_step, r.in_ + j * links.in_step)).collect();
+                let of_tap: Vec<_> = expected.iter().filter(within).filter(|e| e.0 == k).copied().collect();
+                assert_eq!(found, of_tap, "{links:?} clip {k} {a}..{b}");
+            }
+            let read = hull(expected.iter().filter(within).map(|e| e.2));
+            assert_eq!(links.inputs(&(a..b)), read, "{links:?} inputs {a}..{b}");
+        }
+    }
+    let swapped = links.swapped();
+    let mut turned: Vec<_> = expected.iter().map(|&(k, o, i)| (k, i, o)).collect();
+    turned.sort_unstable();
+    assert_eq!(joined(&swapped), turned);
+    assert_eq!(swapped.swapped(), *links);
+}
+
+#[test]
+fn links_join_what_the_definition_joins() {
+    for in_len in 1..=5 {
+        for (kernel, stride, dilation) in product3(1..=3, 1..=4, 1..=3) {
+            for (before, after, extra) in product3(0..=3, 0..=2, 0..=1) {
+                let pad = Pad { before, after };
+                if let Ok(w) = Windows::conv(in_len, kernel, stride, dilation, Padding::Explicit(pad), AXIS) {
+                    let pairs = (0..w.out_len).flat_map(|o| window(&w, o).into_iter().map(move |(i, k)| (k, o, i)));
+                    let mut pairs: Vec<_> = pairs.collect();
+                    pairs.sort_unstable();
+                    check_links(&Links::conv(&w).unwrap(), &pairs);
+                }
+                if let Ok(out_len) = transposed_len(in_len, kernel, stride, dilation, pad, extra, AXIS) {
+                    let mut pairs: Vec<_> = (0..in_len)
+                        .flat_map(|i| (0..kernel).map(move |k| (k, i * stride + k * dilation, i)))
+                        .filter(|&(_, o, _)| (before..before + out_len).contains(&o))
+                        .map(|(k, o, i)| (k, o - before, i))
+                        .collect();
+                    pairs.sort_unstable();
+                    let links = Links::transposed(in_len, out_len, kernel, stride, dilation, pad).unwrap();
+                    check_links(&links, &pairs);
+                }
+            }
+        }
+    }
+}
+
+// -------------------------------------------------------------------------------------------------------- coordinates
+
+/// Exact position as a fraction, for the rules that have one.
+fn fraction(map: &AxisMap, o: usize) -> (i128, i128) {
+    let (i, n, o) = (map.in_len as i128, map.out_len as i128, o as i128);
+    match map.rule {
+        Rule::HalfPixel => ((2 * o + 1) * i - n, 2 * n),
+        Rule::AlignCorners if n == 1 => (0, 1),
+        Rule::AlignCorners => (o * (i - 1), n - 1),
+        Rule::Factor(_) => unreachable!("no exact fraction"),
+    }
+}
+
+fn check_position(map: &AxisMap, o: usize) {
+    let p = map.position(o);
+    assert!((0.0..1.0).contains(&p.frac), "{map:?} at {o}: {p:?}");
+    if let Rule::Factor(f) = map.rule {
+        let x = (o as f64 + 0.5) / f - 0.5;
+        assert!((p.floor as f64 + p.frac - x).abs() <= x.abs() * 1e-15, "{map:?} at {o}");
+        return;
+    }
+    let (num, den) = fraction(map, o);
+    assert_eq!(i128::from(p.floor), num.div_euclid(den), "{map:?} at {o}");
+    assert_eq!(p.frac, num.rem_euclid(den) as f64 / den as f64, "{map:?} at {o}");
+    if map.rule == Rule::HalfPixel {
+        let edge = |half_steps: u128| (half_steps * map.in_len as u128 / (2 * map.out_len as u128)) as usize;
+        assert_eq!(map.nearest(o), edge(2 * o as u128), "{map:?} nearest {o}");
+        assert_eq!(map.nearest_exact(o), edge(2 * o as u128 + 1), "{map:?} nearest_exact {o}");
+    }
+}
+
+#[test]
+fn positions_are_exact_fractions() {
+    for (in_len, out_len, _) in product3(1..=40, 1..=40, 0..=0) {
+        for rule in [Rule::HalfPixel, Rule::AlignCorners] {
+            let map = AxisMap { in_len, out_len, rule };
+            (0..out_len).for_each(|o| check_position(&map, o));
+        }
+    }
+}
+
+#[test]
+fn nearest_of_a_whole_factor_repeats_each_element() {
+    for (in_len, factor, _) in product3(1..=9, 1..=9, 0..=0) {
+        for rule in [Rule::HalfPixel, Rule::Factor(factor as f64)] {
+            let map = AxisMap { in_len, out_len: in_len * factor, rule };
+            for o in 0..map.out_len {
+                assert_eq!((map.nearest(o), map.nearest_exact(o)), (o / factor, o / factor), "{map:?} {o}");
+            }
+        }
+    }
+}
+
+#[test]
+fn scaled_lengths() {
+    for (len, factor, expected) in
+        [(5, 2.0, Some(10)), (5, 0.5, Some(2)), (3, 1.9, Some(5)), (1, 0.5, None), (usize::MAX >> 1, 2.0, None)]
+    {
+        assert_eq!(scaled_len(len, factor, AXIS).ok(), expected, "{len} {factor}");
+    }
+    for factor in [0.0, -1.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MAX, f64::MIN_POSITIVE] {
+        assert!(scaled_len(7, factor, AXIS).is_err(), "{factor}");
+    }
+}
+
+// --------------------------------------------------------------------------------------------------------------- taps
+
+fn dense(taps: &Taps, in_len: usize) -> Vec<Vec<f64>> {
+    (0..taps.out_len())
+        .map(|o| {
+            let mut row = vec![0.0; in_len];
+            let r = taps.at(o);
+            assert_eq!(r.count, taps.weights(o).len());
+            row[r.start..r.start + r.count].copy_from_slice(taps.weights(o));
+            row
+        })
+        .collect()
+}
+
+/// Weights by the definition: a triangle about the position, clamped (plain) or renormalised (widened).
+fn triangle(map: &AxisMap, o: usize, antialias: bool) -> Vec<f64> {
+    let p = map.position(o);
+    let x = p.floor as f64 + p.frac;
+    let mut row = vec![0.0; map.in_len];
+    let scale = map.ratio();
+    if antialias && scale > 1.0 {
+        row.iter_mut().enumerate().for_each(|(i, w)| *w = (1.0 - (i as f64 - x).abs() / scale).max(0.0));
+        let sum: f64 = row.iter().sum();
+        row.iter_mut().for_each(|w| *w /= sum);
+        return row;
+    }
+    let x = x.clamp(0.0, (map.in_len - 1) as f64);
+    row[x as usize] += 1.0 - x.fract();
+    if x.fract() > 0.0 {
+        row[x as usize + 1] += x.fract();
+    }
+    row
+}
+
+fn check_period(period: Option<Period>, out_len: usize, repeats: impl Fn(usize, usize, usize) -> bool) {
+    let Some(Period { outs, ins, range }) = period else { return };
+    assert!(range.end <= out_len && range.len() % outs == 0 && !range.is_empty(), "{range:?} of {out_len}");
+    for o in range.start..range.end - outs {
+        assert!(repeats(o, outs, ins), "{outs} {ins} {range:?} at {o}");
+    }
+}
+
+fn check_taps(taps: &Taps, in_len: usize) {
+    for o in 0..taps.out_len() {
+        let w = taps.weights(o);
+        assert!(w.first() != Some(&0.0) && w.last() != Some(&0.0), "zero weight at an end: {taps:?}");
+        let from = taps.offset(o);
+        assert_eq!(&taps.all_weights()[from..from + w.len()], w);
+    }
+    assert_eq!(taps.widest(), (0..taps.out_len()).map(|o| taps.at(o).count).max().unwrap_or(0));
+    for a in 0..=taps.out_len() {
+        for b in a..=taps.out_len() {
+            assert_eq!(taps.inputs(a..b), hull((a..b).flat_map(|o| positions(taps.at(o)))), "{taps:?} {a}..{b}");
+        }
+    }
+    let (rows, back) = (dense(taps, in_len), taps.transposed().unwrap());
+    let columns = dense(&back, taps.out_len());
+    assert_eq!(columns.len(), in_len);
+    for (o, row) in rows.iter().enumerate() {
+        for (i, w) in row.iter().enumerate() {
+            assert_eq!(*w, columns[i][o], "{taps:?} transposed {o} {i}");
+        }
+    }
+    for t in [taps, &back] {
+        check_period(t.period(), t.out_len(), |o, outs, ins| {
+            t.at(o + outs).start == t.at(o).start + ins && t.weights(o + outs) == t.weights(o)
+        });
+    }
+}
+
+fn check_linear(map: &AxisMap) {
+    for antialias in [false, true] {
+        let taps = if antialias { Taps::linear_antialiased(map) } else { Taps::linear(map) }.unwrap();
+        assert_eq!(taps.out_len(), map.out_len);
+        check_taps(&taps, map.in_len);
+        for (o, row) in dense(&taps, map.in_len).iter().enumerate() {
+            let sum: f64 = row.iter().sum();
+            assert!((sum - 1.0).abs() < 1e-12, "{map:?} at {o}: {sum}");
+            for (found, expected) in row.iter().zip(triangle(map, o, antialias)) {
+                assert!((found - expected).abs() < 1e-12, "{map:?} {antialias} at {o}: {row:?}");
+            }
+        }
+        assert_eq!(taps.is_identity(), dense(&taps, map.in_len) == identity(map.in_len), "{map:?}");
+    }
+}
+
+fn identity(n: usize) -> Vec<Vec<f64>> {
+    (0..n).map(|o| (0..n).map(|i| f64::from(u8::from(i == o))).collect()).collect()
+}
+
+#[test]
+fn taps_are_triangles_about_the_position() {
+    for (in_len, out_len, _) in product3(1..=9, 1..=14, 0..=0) {
+        for rule in [Rule::HalfPixel, Rule::AlignCorners, Rule::Factor(out_len as f64 / in_len as f64 + 0.01)] {
+            check_linear(&AxisMap { in_len, out_len, rule });
+        }
+    }
+    for (in_len, out_len) in [(40, 80), (80, 40), (30, 45), (45, 30), (20, 80), (80, 20)] {
+        let map = AxisMap { in_len, out_len, rule: Rule::HalfPixel };
+        check_linear(&map);
+        assert!(Taps::linear(&map).unwrap().period().is_some(), "{map:?} repeats");
+    }
+}
+
+fn check_picks(picks: &Picks, in_len: usize) {
+    let n = picks.out_len();
+    for a in 0..=n {
+        for b in a..=n {
+            assert_eq!(picks.inputs(a..b), hull((a..b).filter_map(|o| picks.at(o))), "{picks:?} {a}..{b}");
+        }
+    }
+    check_period(picks.period(), n, |o, outs, ins| match (picks.at(o), picks.at(o + outs)) {
+        (Some(a), Some(b)) => b == a + ins,
+        (a, b) => a.is_none() && b.is_none(),
+    });
+    let taps = Taps::from_picks(picks).unwrap();
+    for o in 0..n {
+        assert_eq!(positions(taps.at(o)), picks.at(o).into_iter().collect::<Vec<_>>());
+    }
+    check_taps(&taps, in_len);
+}
+
+#[test]
+fn picks_of_nearest_and_of_nails() {
+    for (in_len, out_len, exact) in product3(1..=9, 1..=20, 0..=1) {
+        let map = AxisMap { in_len, out_len, rule: Rule::HalfPixel };
+        let source = |o| if exact == 1 { map.nearest_exact(o) } else { map.nearest(o) };
+        let picks = Picks::new(in_len, out_len, map.period(), |o| Some(source(o))).unwrap();
+        assert!((0..out_len).all(|o| picks.at(o) == Some(source(o))));
+        check_picks(&picks, in_len);
+    }
+    for (len, factor, offset) in product3(1..=9, 1..=5, 0..=4) {
+        let nail = |o: usize| (o % factor == offset).then_some(o / factor);
+        check_picks(&Picks::new(len, len * factor, (factor, 1), nail).unwrap(), len);
+        if offset < factor {
+            let back = Picks::new(len * factor, len, (1, factor), |o| Some(o * factor + offset)).unwrap();
+            check_picks(&back, len * factor);
+        }
+    }
+}
+
+// ------------------------------------------------------------------------------------------------ the ends of 64 bits
+
+/// Any length, with the ends more often than not.
+fn wild() -> impl Strategy<Value = usize> {
+    let edges = [0, 1, 2, 3, (1 << 31) - 1, 1 << 31, 1 << 32, 1 << 53, (1 << 62) - 1, 1 << 62];
+    let top = [(1 << 63) - 2, (1 << 63) - 1, 1 << 63, usize::MAX - 1, usize::MAX];
+    prop_oneof![prop::sample::select(edges.to_vec()), prop::sample::select(top.to_vec()), 0usize..100, any::<usize>(),]
+}
+
+fn length() -> impl Strategy<Value = usize> {
+    wild().prop_map(|n| (n & (usize::MAX >> 1)).max(1))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4096, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn windows_at_extremes(
+        (in_len, kernel, stride, dilation) in (wild(), wild(), wild(), wild()),
+        (before, after) in (wild(), wild()),
+        ceil_mode: bool,
+        at in any::<prop::sample::Index>(),
+    ) {
+        let pad = Pad { before, after };
+        let in_len = in_len & (usize::MAX >> 1); // no array is longer
+        let all = [
+            Windows::pool(in_len, kernel, stride, dilation, pad, ceil_mode, AXIS),
+            Windows::conv(in_len, kernel, stride, dilation, Padding::Same, AXIS),
+            Windows::conv(in_len, kernel, stride, dilation, Padding::SameLower, AXIS),
+            Windows::conv(in_len, kernel, stride, dilation, Padding::Explicit(pad), AXIS),
+        ];
+        for w in all.into_iter().flatten() {
+            prop_assert!(w.out_len >= 1);
+            let o = at.index(w.out_len);
+            let (i, k, d, p) = (o as i128 * w.stride as i128, w.kernel as i128, w.dilation as i128, w.pad.before as i128);
+            // By the definition, in 128 bits: taps k with 0 <= i + k*d - p < in_len.
+            let lo = (p - i).max(0).div_euclid(d) + i128::from((p - i).max(0).rem_euclid(d) > 0);
+            let hi = ((w.in_len as i128 - 1 + p - i).div_euclid(d) + 1).clamp(0, k);
+            let count = (hi - lo).max(0);
+            let r = w.at(o);
+            prop_assert_eq!(r.count as i128, count, "{:?} at {}", w, o);
+            if count > 0 {
+                prop_assert_eq!(r.start as i128, i + lo * d - p);
+                prop_assert_eq!(w.skipped(o) as i128, lo);
+                prop_assert_eq!(w.interior().contains(&o), count == k);
+                let ins = w.inputs(o..o + 1);
+                prop_assert!(ins.start <= r.start && r.end() <= ins.end && ins.end <= w.in_len);
+            }
+            let all = w.inputs(0..w.out_len);
+            prop_assert!(all.end <= w.in_len);
+        }
+    }
+
+    #[test]
+    fn transposed_len_at_extremes(
+        (in_len, kernel, stride, dilation) in (wild(), wild(), wild(), wild()),
+        (before, after, extra) in (wild(), wild(), wild()),
+    ) {
+        let in_len = in_len & (usize::MAX >> 1);
+        if let Ok(n) = transposed_len(in_len, kernel, stride, dilation, Pad { before, after }, extra, AXIS) {
+            let wide = |n: usize| n as i128; // what was accepted fits in 63 bits, and then so do the terms in 127
+            let expected = (wide(in_len) - 1) * wide(stride) + (wide(kernel) - 1) * wide(dilation) + 1 + wide(extra)
+                - wide(before) - wide(after);
+            prop_assert_eq!(wide(n), expected);
+        }
+    }
+
+    #[test]
+    fn positions_at_extremes(in_len in length(), out_len in length(), at in any::<prop::sample::Index>(), factor in 1e-9..1e9) {
+        let o = at.index(out_len);
+        for rule in [Rule::HalfPixel, Rule::AlignCorners] {
+            let map = AxisMap { in_len, out_len, rule };
+            // Fractions whose terms pass 2^53 are rounded before they are divided, so 1.0 is possible there.
+            let (p, (num, den)) = (map.position(o), fraction(&map, o));
+            prop_assert_eq!(i128::from(p.floor), num.div_euclid(den));
+            prop_assert!((0.0..=1.0).contains(&p.frac));
+            prop_assert!(map.nearest(o) < in_len && map.nearest_exact(o) < in_len);
+            prop_assert!(map.ratio() >= 0.0);
+            let (outs, ins) = map.period();
+            prop_assert!(outs <= out_len && ins <= in_len);
+        }
+        let map = AxisMap { in_len, out_len, rule: Rule::Factor(factor) };
+        prop_assert!(map.nearest(o) < in_len && map.nearest_exact(o) < in_len);
+        let _ = (map.position(o), map.period(), map.ratio());
+        let _ = scaled_len(in_len, factor, AXIS);
+    }
+
+    #[test]
+    fn links_at_extremes(
+        (in_len, out_len) in (length(), length()),
+        (kernel, stride, dilation) in (1usize..5, length(), length()),
+        before in length(),
+        at in any::<prop::sample::Index>(),
+    ) {
+        let pad = Pad { before, after: 0 };
+        let links = Links::transposed(in_len, out_len, kernel, stride, dilation, pad).unwrap();
+        for (k, r) in links.runs.iter().enumerate().filter(|(_, r)| r.len > 0) {
+            let joins = |i: usize, o: usize| i as i128 * stride as i128 + k as i128 * dilation as i128 - before as i128 == o as i128;
+            let (last_in, last_out) = (r.in_ + (r.len - 1), r.out + (r.len - 1) * stride);
+            prop_assert!(joins(r.in_, r.out) && joins(last_in, last_out));
+            prop_assert!(last_in < in_len && last_out < out_len);
+            let j = at.index(r.len);
+            prop_assert_eq!(links.input_of(k, r.out + j * stride), Some(r.in_ + j));
+            let clipped = links.clip(k, &(r.out + j * stride..out_len));
+            prop_assert_eq!(clipped.len, r.len - j);
+        }
+        let ins = links.inputs(&(0..out_len));
+        prop_assert!(ins.end <= in_len);
+    }
+
+    #[test]
+    fn random_resizes(in_len in 1usize..70, out_len in 1usize..70, part in 0.0f64..1.0, rule in 0usize..3) {
+        // A factor whose `floor(in_len * factor)` is the output's length.
+        let factor = (out_len as f64 + part) / in_len as f64;
+        let rule = [Rule::HalfPixel, Rule::AlignCorners, Rule::Factor(factor)][rule];
+        let map = AxisMap { in_len, out_len, rule };
+        check_linear(&map);
+        (0..out_len).for_each(|o| check_position(&map, o));
+    }
+
+    #[test]
+    fn greatest_common_divisors(a in 0usize..10_000, b in 1usize..10_000) {
+        let g = gcd(a, b);
+        prop_assert!(a % g == 0 && b % g == 0);
+        prop_assert_eq!(gcd(a / g, b / g), 1);
+    }
+}
