@@ -70,6 +70,8 @@ pub trait Codec: Copy + Send + Sync + 'static {
     type Stored: Copy + Send + Sync + 'static;
     /// What kernels see.
     type Computed: Copy + Default + Send + Sync + 'static;
+    /// Whether the two are the same, so that rows can be borrowed.
+    const SAME: bool = false;
     /// One element in.
     fn load(self, v: Self::Stored) -> Self::Computed;
     /// One element out.
@@ -99,6 +101,7 @@ impl<T> Default for Plain<T> {
 impl<T: Copy + Default + Send + Sync + 'static> Codec for Plain<T> {
     type Stored = T;
     type Computed = T;
+    const SAME: bool = true;
     #[inline(always)]
     fn load(self, v: T) -> T {
         v

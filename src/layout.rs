@@ -9,6 +9,14 @@ use ndarray::{ArrayViewD, ArrayViewMutD};
 
 use crate::error::{Error, Result, Shape};
 
+/// Results from this size on are written past the caches: they would not fit beside their input in the last one, and a
+/// normal store reads each line before it writes it. Filling reused memory on a Zen 5 core with 32 MB of L3, normal and
+/// streamed: 4 MiB 0.04 and 0.15 ms; 16 MiB 0.64 and 0.46; 26 MiB 1.36 and 0.78; 134 MiB 7.1 and 4.0.
+const STREAMED_BYTES: usize = 16 << 20;
+
+/// Bytes of a cache line.
+const CACHE_LINE: usize = 64;
+
 /// Most axes an array may have.
 pub const MAX_NDIM: usize = 32;
 
@@ -84,7 +92,16 @@ impl<'a, T> ViewMut<'a, T> {
     }
 
     pub(crate) fn grid_of(&mut self, axes: &Axes) -> Grid<*mut T> {
-        Grid::new(self.ptr, self.shape, self.strides, axes)
+        let mut grid = Grid::new(self.ptr, self.shape, self.strides, axes);
+        let bytes = self.shape.iter().fold(size_of::<T>(), |n, &d| n.saturating_mul(d));
+        // Only rows that begin on a cache line: at both ends of any other, a streamed and a normal store would meet in
+        // one line, which is several times slower than not streaming at all.
+        let on_line = |stride: isize| stride.unsigned_abs().wrapping_mul(size_of::<T>()) % CACHE_LINE == 0;
+        grid.streamed = bytes >= STREAMED_BYTES
+            && self.ptr as usize % CACHE_LINE == 0
+            && grid.outer.iter().all(|o| on_line(o.1))
+            && grid.spatial_strides[..2].iter().all(|&s| on_line(s));
+        grid
     }
 }
 
@@ -175,6 +192,8 @@ pub struct Grid<P> {
     pub inner: usize,
     pub(crate) spatial_strides: [isize; 3],
     pub(crate) inner_stride: isize,
+    /// Whether rows are better written past the caches.
+    pub(crate) streamed: bool,
     outer: Vec<(usize, isize)>,
 }
 
@@ -204,6 +223,7 @@ impl<P: Copy> Grid<P> {
             inner,
             spatial_strides,
             inner_stride,
+            streamed: false,
             outer: (0..first).map(|i| (shape[i], stride(i))).collect(),
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Work is a range of units cut into chunks that threads take from a counter; every output element is computed by
 //! exactly one unit, the same way whichever thread takes it, so results do not depend on the number of threads. The
-//! caller's thread works too. Small work never leaves it.
+//! caller's thread works too. Small work never leaves it. Every chunk ends in a fence, for rows may be streamed.
 //!
 //! After `fork`, a child has the pool's memory but none of its threads, so a pool is valid only in the process that
 //! made it; a child leaks the inherited one and makes its own. No lock is held anywhere, for a lock taken by another
@@ -146,7 +146,9 @@ impl<F: Fn(Range<usize>) -> Result<()> + Sync> Run<'_, F> {
                 return;
             }
             let end = start.saturating_add(self.chunk).min(self.total);
-            if let Err(e) = (self.work)(start..end).and_then(|()| between()) {
+            let done = (self.work)(start..end);
+            super::simd::fence();
+            if let Err(e) = done.and_then(|()| between()) {
                 let _ = self.failure.set(e); // the first failure is the one told
                 self.stop.store(true, Ordering::Relaxed);
             }
@@ -187,7 +189,9 @@ where
     };
     let all = total.saturating_mul(cost);
     if all < 2 * grain {
-        return work(0..total);
+        let done = work(0..total);
+        super::simd::fence();
+        return done;
     }
     let threads = num_threads_cached().min(total).min(all / grain);
     let even = total.div_ceil(threads * if threads > 1 { CHUNKS_PER_THREAD } else { 1 });

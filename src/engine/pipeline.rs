@@ -16,6 +16,9 @@ use crate::geometry::{Reach, gcd};
 /// Bytes of ring to aim at: half of a small L2, so that the rows and the output stay in it too.
 const RING_BYTES: usize = 128 << 10;
 
+/// Most bytes of whole planes to keep, where D is combined too: a share of L2.
+const PLANES_BYTES: usize = 512 << 10;
+
 /// Narrowest column tile worth its overhead.
 const MIN_TILE: usize = 64;
 
@@ -86,9 +89,15 @@ pub fn run<S: Separable>(op: &S) -> Result<()> {
     if op.blocks() == 0 || rows == 0 || out_w == 0 {
         return Ok(());
     }
-    let ring = ring_shape(op);
+    let mut ring = ring_shape(op);
+    let all_h = (0..out_h).map(|o| op.reach(1, o).end()).max().unwrap_or(1).max(1);
+    if out_d > 1 && ring[0] * all_h * op.column_bytes() * out_w <= PLANES_BYTES {
+        // The planes one output plane reads, whole: else the next output plane sends them across again.
+        ring[1] = all_h;
+    }
     let per_column = (ring[0] * ring[1]).saturating_mul(op.column_bytes()).max(1);
-    let tile = (RING_BYTES / per_column).max(MIN_TILE).next_multiple_of(TILE_STEP).min(out_w);
+    let bytes = if ring[1] == all_h { PLANES_BYTES } else { RING_BYTES };
+    let tile = (bytes / per_column).max(MIN_TILE).next_multiple_of(TILE_STEP).min(out_w);
     let tiles = out_w.div_ceil(tile);
     let units = op.blocks() * tiles * rows;
     parallel::for_each(units, op.row_cost() / tiles, |units| stretch(op, units, ring, tile, tiles))

@@ -82,6 +82,20 @@ impl<C: Codec> Job for Store<'_, C> {
     }
 }
 
+/// Copies a row past the caches.
+struct Stream<'a, T> {
+    from: &'a [T],
+    to: &'a mut [MaybeUninit<T>],
+}
+
+impl<T: Copy> Job for Stream<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<L: Level>(self, level: L) {
+        level.stream(self.from, self.to);
+    }
+}
+
 /// Geometry of a row within its array.
 #[derive(Clone, Copy)]
 struct Strides {
@@ -204,13 +218,15 @@ impl<T: Copy> Grid<*mut T> {
         if s.contiguous() {
             // SAFETY: in-range, writeable, and nobody else's: the view's contract, and one row is stored by one thread.
             let row = unsafe { std::slice::from_raw_parts_mut(first.cast::<MaybeUninit<T>>(), s.len()) };
-            if let Some(row) = C::borrow_mut(row) {
+            if !self.streamed
+                && let Some(row) = C::borrow_mut(row)
+            {
                 fill(row);
                 return;
             }
             let scratch = &mut scratch[..s.len()];
             fill(as_uninit(scratch));
-            simd::dispatch(Store { codec, from: scratch, to: row });
+            self.put(codec, scratch, row);
             return;
         }
         let scratch = &mut scratch[..s.len()];
@@ -233,7 +249,16 @@ impl<T: Copy> Grid<*mut T> {
         }
         // SAFETY: as in `store`.
         let row = unsafe { std::slice::from_raw_parts_mut(self.ptr.offset(offset).cast::<MaybeUninit<T>>(), s.len()) };
-        simd::dispatch(Store { codec, from: values, to: row });
+        self.put(codec, &values[..s.len()], row);
+    }
+
+    /// Writes a computed row to a contiguous one.
+    fn put<C: Codec<Stored = T>>(&self, codec: C, from: &[C::Computed], to: &mut [MaybeUninit<T>]) {
+        if !self.streamed || !C::SAME {
+            simd::dispatch(Store { codec, from, to });
+        } else if let Some(to) = C::borrow_mut(to) {
+            simd::dispatch(Stream { from, to });
+        }
     }
 
     /// Stores a row equal to the one this thread stored last at `from`: copied from there where both lie contiguous,
@@ -247,7 +272,9 @@ impl<T: Copy> Grid<*mut T> {
         scratch: &mut [C::Computed],
     ) {
         let ((source, s), (target, _)) = (self.row(from, cols), self.row(at, cols));
-        if s.contiguous() {
+        if s.contiguous() && self.streamed {
+            self.store_from(codec, at, cols, scratch);
+        } else if s.contiguous() {
             // SAFETY: both rows are in range and contiguous; they are different positions, which share no element; the
             // row at `from` was stored, so it is initialised.
             unsafe { std::ptr::copy_nonoverlapping(self.ptr.offset(source), self.ptr.offset(target), s.len()) };

@@ -55,6 +55,23 @@ pub trait Level: Copy {
     /// (Left to the compiler, these loops stay scalar more often than not: it must allow for `dst` overlapping a row
     /// seen through `Cell`.)
     fn zip<T: Copy + Default>(self, a: Option<&[Cell<T>]>, b: Option<&[Cell<T>]>, dst: &mut [MaybeUninit<T>]);
+
+    /// Copies past the caches where the level can. The slices must agree in length. [`fence`] must follow before another
+    /// thread may read what was written.
+    #[inline(always)]
+    fn stream<T: Copy>(self, from: &[T], to: &mut [MaybeUninit<T>]) {
+        to.iter_mut().zip(from).for_each(|(to, from)| _ = to.write(*from));
+    }
+}
+
+/// Makes streamed stores visible to other threads, in order.
+#[inline]
+pub fn fence() {
+    // SAFETY: SSE is part of every x86-64.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        std::arch::x86_64::_mm_sfence();
+    }
 }
 
 /// The target's guaranteed features.
@@ -92,6 +109,27 @@ mod x86 {
     #[derive(Debug, Clone, Copy)]
     pub struct Avx512(pub(super) ());
 
+    /// Streams whole, aligned vectors of `$width` bytes; the elements before and after them are copied.
+    macro_rules! stream_vectors {
+        ($from:ident, $to:ident, $width:expr, $load:expr, $store:expr) => {{
+            let n = $to.len().min($from.len());
+            let (from, to) = (&$from[..n], &mut $to[..n]);
+            let head = to.as_ptr().align_offset($width).min(n);
+            let lanes = ($width / size_of::<T>().max(1)).max(1);
+            let whole = if $width % size_of::<T>().max(1) == 0 { (n - head) / lanes * lanes } else { 0 };
+            let mut i = head;
+            while i < head + whole {
+                // SAFETY: `i + lanes <= n`; `to` is aligned to the vector from `head` on, in steps of whole vectors;
+                // the level's value proves the instructions exist. The bits moved are whole `T`s.
+                unsafe { $store(to.as_mut_ptr().add(i).cast(), $load(from.as_ptr().add(i).cast())) };
+                i += lanes;
+            }
+            for i in (0..head).chain(head + whole..n) {
+                to[i].write(from[i]);
+            }
+        }};
+    }
+
     /// Interleaves vector by vector: `$load` and `$store` move `$width` bytes, `$zip` interleaves two vectors into two.
     macro_rules! zip_vectors {
         ($a:ident, $b:ident, $dst:ident, $width:expr, $vector:ty, $zero:expr, $load:expr, $store:expr, $zip:expr) => {{
@@ -125,6 +163,11 @@ mod x86 {
         const FMA: bool = true;
 
         #[inline(always)]
+        fn stream<T: Copy>(self, from: &[T], to: &mut [MaybeUninit<T>]) {
+            stream_vectors!(from, to, 32, _mm256_loadu_si256, _mm256_stream_si256);
+        }
+
+        #[inline(always)]
         fn zip<T: Copy + Default>(self, a: Option<&[Cell<T>]>, b: Option<&[Cell<T>]>, dst: &mut [MaybeUninit<T>]) {
             zip_vectors!(
                 a,
@@ -151,6 +194,11 @@ mod x86 {
 
     impl Level for Avx512 {
         const FMA: bool = true;
+
+        #[inline(always)]
+        fn stream<T: Copy>(self, from: &[T], to: &mut [MaybeUninit<T>]) {
+            stream_vectors!(from, to, 64, _mm512_loadu_si512, _mm512_stream_si512);
+        }
 
         #[inline(always)]
         fn zip<T: Copy + Default>(self, a: Option<&[Cell<T>]>, b: Option<&[Cell<T>]>, dst: &mut [MaybeUninit<T>]) {

@@ -7,7 +7,8 @@ use std::cell::Cell;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::reduce::{Beats, NARROW, Span, WIDE};
+use super::conv::split;
+use super::reduce::{Beats, Span};
 use crate::element::Order;
 use crate::engine::simd::{Job, Level};
 use crate::geometry::window::Windows;
@@ -50,6 +51,8 @@ pub struct Across<'a, T, I, B> {
     pub inside: &'a Range<usize>,
     /// The row.
     pub span: Span<'a, T>,
+    /// Scratch for the row, split by residue: [`split_room`](super::conv::split_room) of it.
+    pub parts: &'a mut [T],
     /// The best elements.
     pub values: &'a mut [T],
     /// Their positions along the row.
@@ -63,7 +66,7 @@ impl<T: Order, I: Position, B: Beats> Job for Across<'_, T, I, B> {
     #[inline(always)]
     fn run<L: Level>(self, _: L) {
         let Span { src, from, cols, inner } = self.span;
-        across::<T, I, B>(self.windows, self.inside, src, from, cols, inner, self.values, self.positions);
+        across::<T, I, B>(self.windows, self.inside, src, from, cols, inner, self.parts, self.values, self.positions);
     }
 }
 
@@ -76,6 +79,7 @@ fn across<T: Order, I: Position, B: Beats>(
     from: usize,
     cols: &Range<usize>,
     inner: usize,
+    parts: &mut [T],
     values: &mut [T],
     positions: &mut [I],
 ) {
@@ -84,7 +88,8 @@ fn across<T: Order, I: Position, B: Beats>(
         let (a, b) = (lo - cols.start, hi - cols.start);
         general::<T, I, B>(w, src, from, cols.start..lo, 1, &mut values[..a], &mut positions[..a]);
         general::<T, I, B>(w, src, from, hi..cols.end, 1, &mut values[b..], &mut positions[b..]);
-        interior::<T, I, B>(w, src, from, lo, &mut values[a..b], &mut positions[a..b]);
+        let start = w.at(lo).start;
+        interior::<T, I, B>(w, &src[start - from..], start, parts, &mut values[a..b], &mut positions[a..b]);
     } else {
         general::<T, I, B>(w, src, from, cols.clone(), inner, values, positions);
     }
@@ -116,89 +121,61 @@ fn general<T: Order, I: Position, B: Beats>(
     }
 }
 
-/// Whole windows from output `o0` on, one channel. As in [`super::reduce`], stride and common kernels are constants.
+/// Whole windows from output `o0` on, one channel. The row is first split by residue modulo the stride, so that each
+/// element of the windows is a contiguous stretch; values and positions are then folded by plain loops over equal
+/// lanes. (Fixed blocks of outputs with strided reads, as in [`super::reduce`], fall apart into scalars here.)
 #[inline(always)]
 fn interior<T: Order, I: Position, B: Beats>(
     w: &Windows,
     src: &[Cell<T>],
-    from: usize,
-    o0: usize,
-    values: &mut [T],
-    positions: &mut [I],
-) {
-    let start = w.at(o0).start;
-    let row = Row { src: &src[start - from..], start, dilation: w.dilation };
-    match (w.kernel, w.stride, w.dilation) {
-        (2, 1, 1) => blocks::<T, I, B, 1>(Row { dilation: 1, ..row }, 2, values, positions),
-        (3, 1, 1) => blocks::<T, I, B, 1>(Row { dilation: 1, ..row }, 3, values, positions),
-        (2, 2, 1) => blocks::<T, I, B, 2>(Row { dilation: 1, ..row }, 2, values, positions),
-        (3, 2, 1) => blocks::<T, I, B, 2>(Row { dilation: 1, ..row }, 3, values, positions),
-        (k, 1, _) => blocks::<T, I, B, 1>(row, k, values, positions),
-        (k, 2, _) => blocks::<T, I, B, 2>(row, k, values, positions),
-        (k, 3, _) => blocks::<T, I, B, 3>(row, k, values, positions),
-        (k, 4, _) => blocks::<T, I, B, 4>(row, k, values, positions),
-        _ => general::<T, I, B>(w, src, from, o0..o0 + values.len(), 1, values, positions),
-    }
-}
-
-/// A row, the position of its first element, and the distance between a window's elements.
-struct Row<'a, T> {
-    src: &'a [Cell<T>],
     start: usize,
-    dilation: usize,
-}
-
-#[inline(always)]
-fn blocks<T: Order, I: Position, B: Beats, const S: usize>(
-    row: Row<'_, T>,
-    kernel: usize,
+    parts: &mut [T],
     values: &mut [T],
     positions: &mut [I],
 ) {
-    let (n, mut done) = (values.len(), 0);
-    while done < n {
-        if n - done >= WIDE {
-            block::<T, I, B, S, WIDE>(&row, done, kernel, &mut values[done..], &mut positions[done..]);
-            done += WIDE;
-        } else if n >= NARROW {
-            let from = done.min(n - NARROW);
-            block::<T, I, B, S, NARROW>(&row, from, kernel, &mut values[from..], &mut positions[from..]);
-            done = from + NARROW;
-        } else {
-            block::<T, I, B, S, 1>(&row, done, kernel, &mut values[done..], &mut positions[done..]);
-            done += 1;
+    let (n, stride) = (values.len(), w.stride);
+    let used = (n - 1) * stride + (w.kernel - 1) * w.dilation + 1;
+    let part = used.div_ceil(stride);
+    let row = &src[..used];
+    let parts = &mut parts[..part * stride];
+    match stride {
+        1 => parts.iter_mut().zip(row).for_each(|(p, v)| *p = v.get()),
+        2 => {
+            let (even, odd) = parts.split_at_mut(part);
+            for ((e, o), pair) in even.iter_mut().zip(odd.iter_mut()).zip(row.chunks_exact(2)) {
+                *e = pair[0].get();
+                *o = pair[1].get();
+            }
+            if let [.., last] = row
+                && row.len() % 2 == 1
+            {
+                even[part - 1] = last.get();
+            }
+        }
+        _ => split(row, stride, parts),
+    }
+    let tap = |k: usize| {
+        let at = k * w.dilation;
+        (at, &parts[at % stride * part + at / stride..][..n])
+    };
+    let step = I::of(stride);
+    let (_, first) = tap(0);
+    let mut at = I::of(start);
+    for ((value, position), v) in values.iter_mut().zip(positions.iter_mut()).zip(first) {
+        *value = *v;
+        *position = at;
+        at = at.plus(step);
+    }
+    for k in 1..w.kernel {
+        let (offset, taps) = tap(k);
+        let mut at = I::of(start + offset);
+        for ((value, position), v) in values.iter_mut().zip(positions.iter_mut()).zip(taps) {
+            let better = replaces::<T, B>(*v, *value);
+            *value = if better { *v } else { *value };
+            *position = if better { at } else { *position };
+            at = at.plus(step);
         }
     }
-}
-
-#[inline(always)]
-fn block<T: Order, I: Position, B: Beats, const S: usize, const N: usize>(
-    row: &Row<'_, T>,
-    from: usize,
-    kernel: usize,
-    values: &mut [T],
-    positions: &mut [I],
-) {
-    let (mut best, mut at) = ([T::default(); N], [I::default(); N]);
-    let src = &row.src[from * S..];
-    let first = &src[..(N - 1) * S + 1];
-    let base = I::of(row.start + from * S);
-    for i in 0..N {
-        best[i] = first[i * S].get();
-        at[i] = base.plus(I::of(i * S));
-    }
-    for k in 1..kernel {
-        let tap = &src[k * row.dilation..][..(N - 1) * S + 1];
-        let base = base.plus(I::of(k * row.dilation));
-        for i in 0..N {
-            let v = tap[i * S].get();
-            let better = replaces::<T, B>(v, best[i]);
-            best[i] = if better { v } else { best[i] };
-            at[i] = if better { base.plus(I::of(i * S)) } else { at[i] };
-        }
-    }
-    values[..N].copy_from_slice(&best);
-    positions[..N].copy_from_slice(&at);
 }
 
 /// A row that has gone across: its values, its positions along the row, and what to add to them.

@@ -56,9 +56,6 @@ pub fn scatter<T: Copy, A>(
     }
 }
 
-/// Elements settled at once.
-const LANES: usize = 64;
-
 /// One output row of an unpooling by pairs: element `i` belongs on `2*i` or `2*i + 1` if its index says so, and zeros go
 /// everywhere else. Returns how many found their place in this row.
 pub struct Settle<'a, T> {
@@ -68,6 +65,8 @@ pub struct Settle<'a, T> {
     pub values: &'a [Cell<T>],
     /// Index of the output row's first element.
     pub first: i64,
+    /// Scratch, as long as the output row.
+    pub halves: &'a mut [T],
     /// The output row, twice as long.
     pub dst: &'a mut [MaybeUninit<T>],
 }
@@ -76,26 +75,31 @@ impl<T: Copy + Default> Job for Settle<'_, T> {
     type Output = usize;
     #[inline(always)]
     fn run<L: Level>(self, level: L) -> usize {
-        let Self { indices, values, first, dst } = self;
-        let mut found = 0;
-        let (mut even, mut odd) = ([T::default(); LANES], [T::default(); LANES]);
-        let parts = indices.chunks(LANES).zip(values.chunks(LANES)).zip(dst.chunks_mut(2 * LANES));
-        for (part, ((indices, values), dst)) in parts.enumerate() {
-            let n = values.len();
-            let start = first + (part * LANES * 2) as i64;
-            let mut hits = 0u32;
-            for i in 0..n {
-                let place = indices[i].get().wrapping_sub(start + 2 * i as i64);
-                let v = values[i].get();
-                even[i] = if place == 0 { v } else { T::default() };
-                odd[i] = if place == 1 { v } else { T::default() };
-                hits += u32::from(place == 0) + u32::from(place == 1);
-            }
-            found += hits as usize;
-            level.zip(Some(&as_cells(&mut even)[..n]), Some(&as_cells(&mut odd)[..n]), dst);
-        }
+        let n = self.values.len();
+        let (even, odd) = self.halves[..2 * n].split_at_mut(n);
+        let found = settle(self.indices, self.values, self.first, even, odd);
+        level.zip(Some(as_cells(even)), Some(as_cells(odd)), self.dst);
         found
     }
+}
+
+#[inline(always)]
+fn settle<T: Copy + Default>(
+    indices: &[Cell<i64>],
+    values: &[Cell<T>],
+    first: i64,
+    even: &mut [T],
+    odd: &mut [T],
+) -> usize {
+    let (mut at, mut found) = (first, 0i64);
+    for (((index, v), even), odd) in indices.iter().zip(values).zip(even).zip(odd) {
+        let (place, v) = (index.get().wrapping_sub(at), v.get());
+        *even = if place == 0 { v } else { T::default() };
+        *odd = if place == 1 { v } else { T::default() };
+        found += i64::from((place as u64) < 2);
+        at += 2;
+    }
+    found as usize
 }
 
 /// `dst[i] = source(indices[i], channel)`.

@@ -59,9 +59,10 @@ pub struct Weighted<'a, T> {
     pub period: Option<&'a Period>,
 }
 
-/// Repetitions computed at once: one vector of float32. (Two make the shortest row that is done in blocks twice as
-/// long and gain nothing.)
-const BLOCKS: usize = 16;
+/// Repetitions computed at once: four vectors of float32, or one in shorter rows and for the last of a row. (With one
+/// vector throughout, finding the taps costs as much as the sums.)
+const WIDE: usize = 64;
+const NARROW: usize = 16;
 
 impl<T: Real> Weighted<'_, T> {
     /// Sum over the taps of output `o`; `src` begins at input `from`.
@@ -114,7 +115,7 @@ impl<T: Real> Weighted<'_, T> {
         let Some(p) = self.period else { return cols.end..cols.end };
         let start = p.range.start.max(cols.start);
         let count = p.range.end.min(cols.end).saturating_sub(start) / p.outs;
-        if count < BLOCKS { cols.end..cols.end } else { start..start + count * p.outs }
+        if count < NARROW { cols.end..cols.end } else { start..start + count * p.outs }
     }
 
     #[inline(always)]
@@ -139,7 +140,7 @@ impl<T: Real> Weighted<'_, T> {
     }
 
     /// `P` outputs for every `Q` inputs: each of the `P` phases is a short convolution with constant weights, computed for
-    /// `BLOCKS` repetitions side by side and interleaved at the end.
+    /// `N` repetitions side by side and interleaved at the end.
     #[inline(always)]
     fn blocks<L: Level, const P: usize, const Q: usize>(
         &self,
@@ -149,20 +150,37 @@ impl<T: Real> Weighted<'_, T> {
         o0: usize,
         dst: &mut [T],
     ) {
-        let repetitions = dst.len() / P;
-        let mut phases = [[T::default(); BLOCKS]; P];
-        let mut done = 0;
-        while done < repetitions {
-            // The last block may overlap the one before it: it computes the same values again.
-            let b = done.min(repetitions - BLOCKS);
-            for (j, phase) in phases.iter_mut().enumerate() {
-                let r = self.taps.at(o0 + j);
-                let weights = &self.weights[self.taps.offset(o0 + j)..][..r.count];
-                one_phase::<T, L, Q>(weights, src, r.start.wrapping_sub(from).wrapping_add(b * Q), phase);
+        let (n, mut done) = (dst.len() / P, 0);
+        while done < n {
+            if n - done >= WIDE {
+                self.block::<L, P, Q, WIDE>(level, src, from, (o0, done), &mut dst[done * P..]);
+                done += WIDE;
+            } else {
+                // The last block may overlap the one before it: it computes the same values again.
+                let b = done.min(n - NARROW);
+                self.block::<L, P, Q, NARROW>(level, src, from, (o0, b), &mut dst[b * P..]);
+                done = b + NARROW;
             }
-            interleave::<T, L, P>(level, &mut phases, &mut dst[b * P..][..P * BLOCKS]);
-            done = b + BLOCKS;
         }
+    }
+
+    /// `N` repetitions, from the `b`-th after output `o0` on.
+    #[inline(always)]
+    fn block<L: Level, const P: usize, const Q: usize, const N: usize>(
+        &self,
+        level: L,
+        src: &[Cell<T>],
+        from: usize,
+        (o0, b): (usize, usize),
+        dst: &mut [T],
+    ) {
+        let mut phases = [[T::default(); N]; P];
+        for (j, phase) in phases.iter_mut().enumerate() {
+            let r = self.taps.at(o0 + j);
+            let weights = &self.weights[self.taps.offset(o0 + j)..][..r.count];
+            one_phase::<T, L, Q, N>(weights, src, r.start.wrapping_sub(from).wrapping_add(b * Q), phase);
+        }
+        interleave::<T, L, P, N>(level, &mut phases, dst);
     }
 
     #[inline(always)]
@@ -196,26 +214,31 @@ impl<T: Real> Weighted<'_, T> {
     }
 }
 
-/// One phase of `BLOCKS` repetitions: taps from `src[ahead]` on, every `Q` inputs. (Plain loops: a closure handed to
+/// One phase of `N` repetitions: taps from `src[ahead]` on, every `Q` inputs. (Plain loops: a closure handed to
 /// `array::from_fn` or `map` is compiled without the level's features, and every fused product becomes a library call.)
 #[inline(always)]
-fn one_phase<T: Real, L: Level, const Q: usize>(weights: &[T], src: &[Cell<T>], ahead: usize, out: &mut [T; BLOCKS]) {
+fn one_phase<T: Real, L: Level, const Q: usize, const N: usize>(
+    weights: &[T],
+    src: &[Cell<T>],
+    ahead: usize,
+    out: &mut [T; N],
+) {
     match *weights {
-        [] => *out = [T::default(); BLOCKS],
+        [] => *out = [T::default(); N],
         [a, b] => {
-            let s = &src[ahead..][..(BLOCKS - 1) * Q + 2];
-            for i in 0..BLOCKS {
+            let s = &src[ahead..][..(N - 1) * Q + 2];
+            for i in 0..N {
                 out[i] = fma::<T, L>(b, s[i * Q + 1].get(), T::mul(a, s[i * Q].get()));
             }
         }
         [first, ref rest @ ..] => {
-            let s = &src[ahead..][..(BLOCKS - 1) * Q + 1];
-            for i in 0..BLOCKS {
+            let s = &src[ahead..][..(N - 1) * Q + 1];
+            for i in 0..N {
                 out[i] = T::mul(first, s[i * Q].get());
             }
             for (k, &w) in rest.iter().enumerate() {
-                let s = &src[ahead + k + 1..][..(BLOCKS - 1) * Q + 1];
-                for i in 0..BLOCKS {
+                let s = &src[ahead + k + 1..][..(N - 1) * Q + 1];
+                for i in 0..N {
                     out[i] = fma::<T, L>(w, s[i * Q].get(), out[i]);
                 }
             }
@@ -225,18 +248,19 @@ fn one_phase<T: Real, L: Level, const Q: usize>(weights: &[T], src: &[Cell<T>], 
 
 /// `dst[i*P + j] = phases[j][i]`: by pairs where `P` is a power of two, else one by one.
 #[inline(always)]
-fn interleave<T: Real, L: Level, const P: usize>(level: L, phases: &mut [[T; BLOCKS]; P], dst: &mut [T]) {
-    let dst = &mut dst[..P * BLOCKS];
+fn interleave<T: Real, L: Level, const P: usize, const N: usize>(level: L, phases: &mut [[T; N]; P], dst: &mut [T]) {
+    let dst = &mut dst[..P * N];
     if let [a, b] = &mut phases[..] {
         return level.zip(Some(as_cells(a)), Some(as_cells(b)), as_uninit(dst));
     }
     if let [a, b, c, d] = &mut phases[..] {
-        let (mut even, mut odd) = ([T::default(); 2 * BLOCKS], [T::default(); 2 * BLOCKS]);
-        level.zip(Some(as_cells(a)), Some(as_cells(c)), as_uninit(&mut even));
-        level.zip(Some(as_cells(b)), Some(as_cells(d)), as_uninit(&mut odd));
-        return level.zip(Some(as_cells(&mut even)), Some(as_cells(&mut odd)), as_uninit(dst));
+        let (mut even, mut odd) = ([T::default(); 2 * WIDE], [T::default(); 2 * WIDE]);
+        let (even, odd) = (&mut even[..2 * N], &mut odd[..2 * N]);
+        level.zip(Some(as_cells(a)), Some(as_cells(c)), as_uninit(even));
+        level.zip(Some(as_cells(b)), Some(as_cells(d)), as_uninit(odd));
+        return level.zip(Some(as_cells(even)), Some(as_cells(odd)), as_uninit(dst));
     }
-    for i in 0..BLOCKS {
+    for i in 0..N {
         for j in 0..P {
             dst[i * P + j] = phases[j][i];
         }

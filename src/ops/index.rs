@@ -248,7 +248,7 @@ impl IndexPlan {
         let [_, out_h, out_w] = out.spatial;
         parallel::for_each(x.blocks() * chunks.per_block, chunks.elements * sd * sh * sw, |units| {
             let (mut wide, mut packed) = (scratch(chunks.elements)?, scratch(chunks.elements)?);
-            let mut row = scratch(chunks.elements * sw)?;
+            let (mut row, mut halves) = (scratch(chunks.elements * sw)?, scratch(chunks.elements * sw)?);
             for unit in units {
                 let (at, cols) = chunks.at(unit);
                 let indices = i.load(I::ToWide::default(), at, &cols, &mut wide);
@@ -259,7 +259,7 @@ impl IndexPlan {
                     let to = At { block: at.block, d: at.d * sd + d, h: at.h * sh + h };
                     let first = ((to.d * out_h + to.h) * out_w + wide_cols.start) as i64;
                     out.store(Plain::<T>::default(), to, &wide_cols, &mut row, |dst| {
-                        found += simd::dispatch(Settle { indices, values, first, dst });
+                        found += simd::dispatch(Settle { indices, values, first, halves: &mut halves, dst });
                     });
                 }
                 if found != cols.len() {

@@ -67,11 +67,13 @@ impl<T: Copy + Default + Send + Sync + 'static> Copying<'_, T> {
         let mut packed = Vec::new();
         let mut expanded = scratch(tile * inner)?;
         let mut previous = None;
-        for unit in units {
-            let (row, group) = (unit % rows, unit / rows);
-            let (block, strip) = (group / tiles, group % tiles);
+        let (mut group, mut row) = (units.start / rows, units.start % rows);
+        for _ in units {
+            let (block, strip) = if tiles == 1 { (group, 0) } else { (group / tiles, group % tiles) };
+            let (depth, line) = if height == rows { (0, row) } else { (row / height, row % height) };
+            let at = At { block, d: depth, h: line };
             let cols = strip * tile..((strip + 1) * tile).min(w.out_len());
-            let at = At { block, d: row / height, h: row % height };
+            (group, row) = if row + 1 == rows { (group + 1, 0) } else { (group, row + 1) };
             let source = d.at(at.d).zip(h.at(at.h)).map(|(d, h)| At { block, d, h });
             let scratch = &mut expanded;
             match source {

@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::geometry::Reach;
 use crate::geometry::window::{AxisName, Pad, Windows};
 use crate::kernels::argmax::{self, Position};
+use crate::kernels::conv::split_room;
 use crate::kernels::reduce::{self, Beats, Span};
 use crate::layout::{Axes, Grid, View, ViewMut, element_count, simplify};
 
@@ -244,7 +245,7 @@ struct Located<'a, T: Ordered, I, O, B> {
 }
 
 impl<T: Ordered, I: Position, O: Stored, B: Beats> Separable for Located<'_, T, I, O, B> {
-    type Scratch = (Scratch<T::Key>, Vec<O>);
+    type Scratch = (Scratch<T::Key>, Vec<T::Key>, Vec<O>);
     type Slot = (Vec<T::Key>, Vec<I>);
 
     fn out_spatial(&self) -> [usize; 3] {
@@ -264,7 +265,9 @@ impl<T: Ordered, I: Position, O: Stored, B: Beats> Separable for Located<'_, T, 
         2 * w.out_len * self.x.inner * (w.kernel + d.kernel * h.kernel)
     }
     fn scratch(&self, tile: usize) -> Result<Self::Scratch> {
-        Ok((Scratch::new(&self.windows[2], tile, self.x.inner)?, scratch(tile * self.x.inner)?))
+        let rows = Scratch::new(&self.windows[2], tile, self.x.inner)?;
+        let parts = if self.x.inner == 1 { split_room(rows.packed.len(), self.windows[2].stride) } else { 0 };
+        Ok((rows, scratch(parts)?, scratch(tile * self.x.inner)?))
     }
     fn slot(&self, tile: usize) -> Result<Self::Slot> {
         Ok((scratch(tile * self.x.inner)?, scratch(tile * self.x.inner)?))
@@ -281,6 +284,7 @@ impl<T: Ordered, I: Position, O: Stored, B: Beats> Separable for Located<'_, T, 
             windows: &self.windows[2],
             inside: &self.inside,
             span,
+            parts: &mut s.1,
             values,
             positions,
             beats,
@@ -294,7 +298,7 @@ impl<T: Ordered, I: Position, O: Stored, B: Beats> Separable for Located<'_, T, 
             let (values, positions) = &slots[slot];
             (&values[..], &positions[..], I::of((from.d * h.in_len + from.h) * w.in_len))
         };
-        let (s, stored) = s;
+        let (s, _, stored) = s;
         self.out.store(T::KeyCodec::default(), at, cols, &mut s.row, |values| {
             self.indices.store(crate::element::Plain::<O>::default(), at, cols, stored, |positions| {
                 let store = |i: I| O::of(i.wide());

@@ -1,0 +1,898 @@
+//! Every function on arrays against its definition, written as plain loops: every memory layout, instruction set and
+//! number of threads, sizes on both sides of the vector widths.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use common::{Engine, Layout, as4, channels_first, channels_last, every_engine, noise, on_every_engine};
+use half::{bf16, f16};
+use ndarray::{Array2, Array4, ArrayD, ArrayViewD, Axis, Dimension, IxDyn, array};
+use num_complex::Complex;
+use upsample_rs::*;
+
+/// Runs `op` on every layout of `x`: all must agree with each other, bit for bit, on every engine. Returns one result
+/// for each level.
+fn every_layout<T: Copy, R: PartialEq + std::fmt::Debug>(
+    what: &str,
+    x: &ArrayD<T>,
+    op: impl Fn(&ArrayViewD<'_, T>) -> R,
+) -> Vec<R> {
+    let run = |layout: Layout| {
+        let base = layout.lay(x, x.iter().next().copied().unwrap());
+        every_engine(&format!("{what} {layout:?}"), || op(&layout.see(&base)))
+    };
+    let plain = run(Layout::C);
+    for layout in Layout::ALL {
+        assert_eq!(run(layout), plain, "{what}: {layout:?}");
+    }
+    plain
+}
+
+fn bits(x: &ArrayD<f32>) -> ArrayD<u32> {
+    x.mapv(f32::to_bits)
+}
+
+fn dot(a: &ArrayD<f32>, b: &ArrayD<f32>) -> f64 {
+    assert_eq!(a.shape(), b.shape());
+    a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+}
+
+fn close(found: &ArrayD<f32>, expected: &ArrayD<f64>, what: &str) {
+    assert_eq!(found.shape(), expected.shape(), "{what}");
+    for (f, e) in found.iter().zip(expected) {
+        assert!((f64::from(*f) - e).abs() < 1e-5 * (1.0 + e.abs()), "{what}: {f} for {e}");
+    }
+}
+
+// -------------------------------------------------------------------------------------- linear maps along each axis
+
+/// `out[.., o, ..] = sum over i of m[o, i] * x[.., i, ..]` along `axis`.
+fn along(x: &ArrayD<f64>, axis: usize, m: &Array2<f64>) -> ArrayD<f64> {
+    let mut shape = x.shape().to_vec();
+    shape[axis] = m.nrows();
+    let mut out = ArrayD::zeros(shape);
+    for (mut to, weights) in out.axis_iter_mut(Axis(axis)).zip(m.rows()) {
+        for (from, w) in x.axis_iter(Axis(axis)).zip(weights) {
+            to.scaled_add(*w, &from);
+        }
+    }
+    out
+}
+
+/// The maps along the last axes.
+fn along_last(x: &ArrayD<f64>, maps: &[Array2<f64>]) -> ArrayD<f64> {
+    let first = x.ndim() - maps.len();
+    maps.iter().enumerate().fold(x.clone(), |x, (i, m)| along(&x, first + i, m))
+}
+
+/// The rule of an interpolation, one axis, as a matrix.
+fn resize(p: &InterpolateParams, len: usize, axis: usize) -> Array2<f64> {
+    let (out_len, ratio) = match &p.target {
+        Target::Size(size) => (size[axis], len as f64 / size[axis] as f64),
+        Target::Scale { factors, recompute } => {
+            let out_len = (len as f64 * factors[axis]) as usize;
+            (out_len, if *recompute { len as f64 / out_len as f64 } else { 1.0 / factors[axis] })
+        }
+    };
+    let mut m = Array2::zeros((out_len, len));
+    for o in 0..out_len {
+        let at = o as f64;
+        let x = match p.align_corners {
+            true if out_len == 1 => 0.0,
+            true => at * (len - 1) as f64 / (out_len - 1) as f64,
+            false => (at + 0.5) * ratio - 0.5,
+        };
+        let last = len - 1;
+        match p.mode {
+            Mode::Nearest => m[[o, ((at * ratio + 1e-12) as usize).min(last)]] = 1.0,
+            Mode::NearestExact => m[[o, (((at + 0.5) * ratio + 1e-12) as usize).min(last)]] = 1.0,
+            Mode::Linear if p.antialias && ratio > 1.0 => {
+                let weights: Vec<f64> = (0..len).map(|i| (1.0 - (i as f64 - x).abs() / ratio).max(0.0)).collect();
+                let sum: f64 = weights.iter().sum();
+                weights.iter().enumerate().for_each(|(i, w)| m[[o, i]] = w / sum);
+            }
+            Mode::Linear => {
+                let x = x.clamp(0.0, last as f64);
+                m[[o, x as usize]] += 1.0 - x.fract();
+                m[[o, (x as usize + 1).min(last)]] += x.fract();
+            }
+        }
+    }
+    m
+}
+
+fn nails(p: &NailsParams, len: usize, axis: usize) -> Array2<f64> {
+    Array2::from_shape_fn((len * p.factor[axis], len), |(o, i)| {
+        f64::from(u8::from(o == i * p.factor[axis] + p.offset[axis]))
+    })
+}
+
+fn turned(maps: &[Array2<f64>]) -> Vec<Array2<f64>> {
+    maps.iter().map(|m| m.t().to_owned()).collect()
+}
+
+fn size(size: &[usize]) -> Target {
+    Target::Size(size.to_vec())
+}
+
+fn scale(factors: &[f64], recompute: bool) -> Target {
+    Target::Scale { factors: factors.to_vec(), recompute }
+}
+
+/// Shapes and targets: ones, odd lengths, rows longer than a vector of any level, whole and broken ratios.
+fn resizes() -> Vec<(Vec<usize>, Target)> {
+    vec![
+        (vec![1], size(&[3])),
+        (vec![33], size(&[66])),
+        (vec![2, 3, 17], size(&[40])),
+        (vec![70], size(&[23])),
+        (vec![3, 5, 7], size(&[10, 14])),
+        (vec![2, 3, 9, 35], size(&[18, 70])),
+        (vec![2, 2, 6, 21], size(&[24, 84])),
+        (vec![1, 3, 20, 45], size(&[7, 30])),
+        (vec![3, 4, 16], scale(&[1.7, 2.3], false)),
+        (vec![3, 4, 16], scale(&[1.7, 2.3], true)),
+        (vec![2, 3, 4, 19], size(&[6, 8, 38])),
+        (vec![2, 1, 5, 4, 18], size(&[3, 9, 5])),
+    ]
+}
+
+#[test]
+fn interpolation_matches_its_definition() {
+    for (shape, target) in resizes() {
+        let x = noise(&shape, -8, 17, |v| v as f32);
+        let rank = match &target {
+            Target::Size(s) => s.len(),
+            Target::Scale { factors, .. } => factors.len(),
+        };
+        for (mode, align_corners, antialias) in [
+            (Mode::Nearest, false, false),
+            (Mode::NearestExact, false, false),
+            (Mode::Linear, false, false),
+            (Mode::Linear, true, false),
+            (Mode::Linear, false, true),
+        ] {
+            let p = InterpolateParams { align_corners, antialias, ..InterpolateParams::new(mode, target.clone()) };
+            let what = format!("{shape:?} {p:?}");
+            let first = shape.len() - rank;
+            let maps: Vec<_> = (0..rank).map(|a| resize(&p, shape[first + a], a)).collect();
+            let expected = along_last(&x.mapv(f64::from), &maps);
+            for found in every_layout(&what, &x, |x| interpolate(x, &p).unwrap()) {
+                close(&found, &expected, &what);
+            }
+            let grad = noise(expected.shape(), -4, 9, |v| v as f32);
+            let expected_back = along_last(&grad.mapv(f64::from), &turned(&maps));
+            for back in every_layout(&what, &grad, |g| interpolate_backward(g, &shape, &p).unwrap()) {
+                close(&back, &expected_back, &what);
+                let forward = interpolate(&x.view(), &p).unwrap();
+                let (a, b) = (dot(&forward, &grad), dot(&x, &back));
+                assert!((a - b).abs() < 1e-3 * (1.0 + a.abs()), "{what}: <Ax,y> = {a}, <x,A'y> = {b}");
+            }
+            let _engine = Engine::hold(); // no other test changes the level between the two results
+            for layout in Layout::ALL {
+                let fresh = interpolate(&x.view(), &p).unwrap();
+                let filled = layout.filled(fresh.shape(), 7.5, |out| interpolate_into(&x.view(), &p, out).unwrap());
+                assert_eq!(bits(&filled), bits(&fresh), "{what} out {layout:?}");
+                let fresh = interpolate_backward(&grad.view(), &shape, &p).unwrap();
+                let filled =
+                    layout.filled(&shape, 7.5, |out| interpolate_backward_into(&grad.view(), &p, out).unwrap());
+                assert_eq!(bits(&filled), bits(&fresh), "{what} backward out {layout:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn interpolation_with_channels_last() {
+    for (shape, out, c) in
+        [(vec![2, 3, 9], vec![18], 1), (vec![2, 5, 6, 7], vec![12, 9], 1), (vec![33, 4, 5, 6], vec![8, 10, 11], 0)]
+    {
+        let x = noise(&shape, -8, 17, |v| v as f32);
+        let rank = shape.len() - c - 1;
+        assert_eq!(rank, out.len());
+        for mode in [Mode::Nearest, Mode::Linear] {
+            let first = InterpolateParams::new(mode, size(&out));
+            let last = InterpolateParams { channels_last: true, ..first.clone() };
+            let results = every_layout("channels_last", &channels_last(&x, rank), |x| interpolate(x, &last).unwrap());
+            for found in results {
+                let expected = interpolate(&x.view(), &first).unwrap().mapv(f64::from);
+                close(&channels_first(&found, rank), &expected, "channels_last");
+            }
+        }
+    }
+}
+
+fn copies<T: element::Element + std::fmt::Debug>(make: impl Fn(i64) -> T) {
+    let p = InterpolateParams::new(Mode::Nearest, size(&[10, 74]));
+    let nails = NailsParams { factor: vec![3, 2], offset: vec![1, 0], channels_last: false };
+    let x = noise(&[2, 2, 5, 37], 0, 100, make);
+    for found in every_layout("nearest", &x, |x| interpolate_move(x, &p).unwrap()) {
+        assert!(found.indexed_iter().all(|(at, v)| *v == x[[at[0], at[1], at[2] / 2, at[3] / 2]]));
+    }
+    for found in every_layout("nails", &x, |x| bed_of_nails(x, &nails).unwrap()) {
+        for (at, v) in found.indexed_iter() {
+            let nail = at[2] % 3 == 1 && at[3] % 2 == 0;
+            assert_eq!(*v, if nail { x[[at[0], at[1], at[2] / 3, at[3] / 2]] } else { T::default() });
+        }
+        let back = every_layout("nails back", &found, |g| bed_of_nails_backward(g, x.shape(), &nails).unwrap());
+        assert!(back.iter().all(|b| *b == x));
+    }
+    for layout in Layout::ALL {
+        let gap = x[[0, 0, 0, 0]];
+        let filled = layout.filled(&[2, 2, 10, 74], gap, |out| interpolate_move_into(&x.view(), &p, out).unwrap());
+        assert_eq!(filled, interpolate_move(&x.view(), &p).unwrap());
+        let filled = layout.filled(&[2, 2, 15, 74], gap, |out| bed_of_nails_into(&x.view(), &nails, out).unwrap());
+        assert_eq!(filled, bed_of_nails(&x.view(), &nails).unwrap());
+        let back =
+            layout.filled(x.shape(), gap, |out| bed_of_nails_backward_into(&filled.view(), &nails, out).unwrap());
+        assert_eq!(back, x);
+    }
+}
+
+#[test]
+fn moves_copy_every_type() {
+    copies(|v| v % 2 == 0);
+    copies(|v| v as u8);
+    copies(|v| f16::from_f32(v as f32));
+    copies(|v| v as f32);
+    copies(|v| v);
+    copies(|v| Complex::new(v as f64, -v as f64));
+}
+
+#[test]
+fn nails_match_their_definition() {
+    for (shape, factor, offset) in
+        [(vec![1], vec![4], vec![3]), (vec![3, 17], vec![2], vec![1]), (vec![2, 3, 4, 9], vec![2, 1, 3], vec![1, 0, 2])]
+    {
+        let x = noise(&shape, 1, 9, |v| v as f32);
+        let rank = factor.len();
+        let p = NailsParams { factor, offset, channels_last: false };
+        let first = shape.len() - rank;
+        let maps: Vec<_> = (0..rank).map(|a| nails(&p, shape[first + a], a)).collect();
+        let found = on_every_engine("nails", || bed_of_nails(&x.view(), &p).unwrap());
+        assert_eq!(found.mapv(f64::from), along_last(&x.mapv(f64::from), &maps));
+    }
+}
+
+#[test]
+fn integers_are_rounded_once_and_saturated() {
+    // Doubling in two dimensions: weights are sixteenths, so f64 is exact and ties are ties.
+    let p = InterpolateParams::new(Mode::Linear, size(&[14, 38]));
+    let rules: [(Rounding, fn(f64) -> f64); 4] = [
+        (Rounding::Nearest, |v| (v + 0.5).floor()),
+        (Rounding::HalfEven, f64::round_ties_even),
+        (Rounding::Floor, f64::floor),
+        (Rounding::Trunc, f64::trunc),
+    ];
+    let maps = [resize(&p, 7, 0), resize(&p, 19, 1)];
+    let x = noise(&[2, 7, 19], -128, 256, |v| v as i8);
+    let exact = along_last(&x.mapv(f64::from), &maps);
+    for (rounding, rule) in rules {
+        let p = InterpolateParams { rounding, ..p.clone() };
+        let found = on_every_engine("i8", || interpolate(&x.view(), &p).unwrap());
+        assert_eq!(found.mapv(f64::from), exact.mapv(rule), "{rounding:?}");
+        for constant in [i32::MIN, -1, 0, 7, i32::MAX] {
+            let flat = ArrayD::from_elem(IxDyn(&[35, 35]), constant);
+            for (antialias, out) in [(false, [50, 91]), (true, [3, 20])] {
+                let p = InterpolateParams { rounding, antialias, ..InterpolateParams::new(Mode::Linear, size(&out)) };
+                let found = on_every_engine("constant", || interpolate(&flat.view(), &p).unwrap());
+                assert!(found.iter().all(|v| *v == constant), "{rounding:?} {constant} {antialias}");
+            }
+        }
+    }
+    let edges = array![u64::MAX, 0, u64::MAX].into_dyn();
+    let doubled = interpolate(&edges.view(), &InterpolateParams::new(Mode::Linear, size(&[6]))).unwrap();
+    assert_eq!((doubled[0], doubled[5]), (u64::MAX, u64::MAX));
+}
+
+#[test]
+fn half_types_are_computed_in_f32_and_rounded_once() {
+    let p = InterpolateParams::new(Mode::Linear, size(&[9, 50]));
+    let wide = noise(&[2, 4, 33], -1000, 2000, |v| v as f32 / 64.0);
+    macro_rules! check {
+        ($half:ty) => {
+            let x = wide.mapv(<$half>::from_f32);
+            let halves = every_layout("half", &x, |x| interpolate(x, &p).unwrap());
+            let singles = every_engine("single", || interpolate(&x.mapv(|v| v.to_f32()).view(), &p).unwrap());
+            for (half, single) in halves.iter().zip(singles) {
+                assert_eq!(*half, single.mapv(<$half>::from_f32));
+            }
+            let pool = PoolParams::new(&[2, 3]);
+            let (values, _) = max_pool_with_indices::<_, i32>(&x.view(), &pool).unwrap();
+            let single = max_pool(&x.mapv(|v| v.to_f32()).view(), &pool).unwrap();
+            assert_eq!(values.mapv(|v| v.to_f32()), single);
+            // 2048 + 1 + 1 is 2050 in f16 only if it is summed in f32; bf16 alike at 256.
+            let big =
+                [2048.0, 1.0, 1.0].map(|v| <$half>::from_f32(v / if stringify!($half) == "f16" { 1.0 } else { 8.0 }));
+            let sum: f32 = big.iter().map(|v| v.to_f32()).sum();
+            let ones = ArrayD::from_elem(IxDyn(&[3]), <$half>::from_f32(1.0));
+            let total = conv(
+                &array![big[0], big[1], big[2]].into_dyn().view(),
+                &ones.view(),
+                None,
+                &ConvParams::new(1, Kind::Forward),
+            );
+            assert_eq!(total.unwrap()[0], <$half>::from_f32(sum));
+        };
+    }
+    check!(f16);
+    check!(bf16);
+}
+
+#[test]
+fn a_neighbour_of_weight_zero_is_not_read() {
+    let x = array![1.0_f32, f32::NAN, 3.0].into_dyn();
+    let p = InterpolateParams { align_corners: true, ..InterpolateParams::new(Mode::Linear, size(&[5])) };
+    let found = on_every_engine("nan", || bits(&interpolate(&x.view(), &p).unwrap()));
+    let found = found.mapv(f32::from_bits);
+    assert_eq!((found[0], found[4]), (1.0, 3.0));
+    assert!([1, 2, 3].iter().all(|&i| found[i].is_nan()));
+}
+
+// ------------------------------------------------------------------------------------------------------------ pooling
+
+/// Values and indices by definition, on `[blocks, D, H, W]`.
+fn pool_by_definition(x: &Array4<f32>, p: &PoolParams, out: [usize; 3]) -> (Array4<f32>, Array4<i64>) {
+    let (blocks, d, h, w) = x.dim();
+    let lens = [d, h, w];
+    let full = |v: &[usize], fill: usize| {
+        let mut f = [fill; 3];
+        f[3 - v.len()..].copy_from_slice(v);
+        f
+    };
+    let (kernel, stride, dilation) = (full(&p.kernel_size, 1), full(&p.stride, 1), full(&p.dilation, 1));
+    let before = full(&p.padding.iter().map(|p| p.before).collect::<Vec<_>>(), 0);
+    let shape = (blocks, out[0], out[1], out[2]);
+    let (mut values, mut indices) = (Array4::zeros(shape), Array4::from_elem(shape, -1));
+    for ((b, od, oh, ow), value) in values.indexed_iter_mut() {
+        let index = &mut indices[[b, od, oh, ow]];
+        let place = |a: usize, o: usize, k: usize| {
+            (o * stride[a] + k * dilation[a]).checked_sub(before[a]).filter(|&i| i < lens[a])
+        };
+        for (kd, kh, kw) in ndarray::indices(kernel) {
+            let Some(((i, j), k)) = place(0, od, kd).zip(place(1, oh, kh)).zip(place(2, ow, kw)) else { continue };
+            let v = x[[b, i, j, k]];
+            if *index < 0 || v > *value || (v.is_nan() && !value.is_nan()) {
+                (*value, *index) = (v, ((i * h + j) * w + k) as i64);
+            }
+        }
+    }
+    (values, indices)
+}
+
+fn pool(kernel: &[usize], stride: &[usize], pad: usize, dilation: usize, ceil_mode: bool) -> PoolParams {
+    PoolParams {
+        stride: stride.to_vec(),
+        padding: vec![Pad::both(pad); kernel.len()],
+        dilation: vec![dilation; kernel.len()],
+        ceil_mode,
+        ..PoolParams::new(kernel)
+    }
+}
+
+fn pools() -> Vec<(Vec<usize>, PoolParams)> {
+    vec![
+        (vec![1], pool(&[1], &[1], 0, 1, false)),
+        (vec![3, 67], pool(&[2], &[2], 0, 1, false)),
+        (vec![2, 40], pool(&[5], &[3], 2, 1, true)),
+        (vec![2, 3, 16, 66], pool(&[2, 2], &[2, 2], 0, 1, false)),
+        (vec![2, 2, 15, 35], pool(&[3, 3], &[2, 2], 1, 1, true)),
+        (vec![3, 9, 130], pool(&[3, 3], &[1, 1], 1, 1, false)),
+        (vec![2, 17, 40], pool(&[2, 3], &[1, 4], 0, 3, false)),
+        (vec![1, 10, 50], pool(&[4, 2], &[5, 7], 1, 1, true)),
+        (vec![2, 5, 6, 37], pool(&[2, 2, 2], &[2, 2, 2], 0, 1, false)),
+        (vec![2, 7, 8, 19], pool(&[3, 2, 3], &[1, 2, 2], 1, 1, true)),
+    ]
+}
+
+#[test]
+fn max_pool_matches_its_definition() {
+    for (shape, p) in pools() {
+        let special = [f32::NAN, -0.0, 0.0, f32::NEG_INFINITY, f32::INFINITY, -1.0, 2.0, 2.0, 3.0];
+        let plain = noise(&shape, -50, 100, |v| v as f32);
+        let odd = noise(&shape, 0, special.len() as u64, |v| special[v as usize]);
+        for x in [plain, odd] {
+            let what = format!("{shape:?} {p:?}");
+            let both = |x: &ArrayViewD<'_, f32>| {
+                let (values, indices) = max_pool_with_indices::<_, i64>(x, &p).unwrap();
+                let (_, short) = max_pool_with_indices::<_, i32>(x, &p).unwrap();
+                assert_eq!(short.mapv(i64::from), indices);
+                assert_eq!(max_pool(x, &p).unwrap().mapv(|v| v.is_nan()), values.mapv(|v| v.is_nan()));
+                (bits(&values), bits(&max_pool(x, &p).unwrap()), indices)
+            };
+            let mut results = every_layout(&what, &x, both);
+            let (located, alone, indices) = results.pop().unwrap();
+            assert!(
+                results.iter().all(|r| (&r.0, &r.1, &r.2) == (&located, &alone, &indices)),
+                "{what}: levels differ"
+            );
+            let rank = p.kernel_size.len();
+            let mut out = [1; 3];
+            out[3 - rank..].copy_from_slice(&located.shape()[shape.len() - rank..]);
+            let (values, expected) = pool_by_definition(&as4(&x, rank), &p, out);
+            assert_eq!(as4(&indices, rank), expected, "{what}");
+            assert_eq!(as4(&located, rank), values.mapv(f32::to_bits), "{what}: the value at the index");
+            assert_eq!(alone, located, "{what}: values alone");
+            for layout in Layout::ALL {
+                let mut kept = ArrayD::zeros(indices.shape());
+                let filled = layout.filled(indices.shape(), 7.0, |out| {
+                    max_pool_with_indices_into(&x.view(), &p, out, kept.view_mut()).unwrap();
+                });
+                assert_eq!((bits(&filled), &kept), (located.clone(), &indices), "{what} out {layout:?}");
+                let filled = layout.filled(indices.shape(), 7.0, |out| max_pool_into(&x.view(), &p, out).unwrap());
+                assert_eq!(bits(&filled), located, "{what} out {layout:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn max_pool_of_other_types_and_channels_last() {
+    let p = pool(&[3, 2], &[2, 2], 1, 1, true);
+    let last = PoolParams { channels_last: true, ..p.clone() };
+    let bytes = noise(&[2, 3, 12, 71], 0, 256, |v| v as u8);
+    let expected = max_pool(&bytes.mapv(f32::from).view(), &p).unwrap();
+    for found in every_layout("u8", &bytes, |x| max_pool(x, &p).unwrap()) {
+        assert_eq!(found.mapv(f32::from), expected);
+    }
+    for (values, indices) in
+        every_layout("u8", &channels_last(&bytes, 2), |x| max_pool_with_indices::<_, i32>(x, &last).unwrap())
+    {
+        assert_eq!(channels_first(&values, 2).mapv(f32::from), expected);
+        let (_, same) = max_pool_with_indices::<_, i32>(&bytes.view(), &p).unwrap();
+        assert_eq!(channels_first(&indices, 2), same);
+    }
+    let truth = bytes.mapv(|v| v > 200);
+    for found in every_layout("bool", &truth, |x| max_pool(x, &p).unwrap()) {
+        assert_eq!(found, expected.mapv(|v| v > 200.0));
+    }
+}
+
+#[test]
+fn max_pool_backward_is_the_adjoint() {
+    for (shape, p) in pools() {
+        let x = noise(&shape, -50, 100, |v| v as f32);
+        let (values, indices) = max_pool_with_indices::<_, i64>(&x.view(), &p).unwrap();
+        let grad = noise(values.shape(), -9, 19, |v| v as f32);
+        let (rank, mut expected) =
+            (p.kernel_size.len(), as4(&ArrayD::<f32>::zeros(shape.clone()), p.kernel_size.len()));
+        let (h, w) = (expected.dim().2, expected.dim().3);
+        for ((at, i), g) in as4(&indices, rank).indexed_iter().zip(&as4(&grad, rank)) {
+            let i = *i as usize;
+            expected[[at.0, i / w / h, i / w % h, i % w]] += g;
+        }
+        for found in every_layout("grad", &grad, |g| max_pool_backward(g, &indices.view(), &shape, &p).unwrap()) {
+            assert_eq!(as4(&found, rank), expected, "{shape:?} {p:?}");
+            assert_eq!(dot(&x, &found), dot(&values, &grad), "{shape:?} {p:?}");
+        }
+        for found in every_layout("indices", &indices, |i| max_pool_backward(&grad.view(), i, &shape, &p).unwrap()) {
+            assert_eq!(as4(&found, rank), expected);
+        }
+        let layout = Layout::Reversed;
+        let filled = layout.filled(&shape, 7.0, |out| {
+            max_pool_backward_into(&grad.view(), &indices.view(), &p, out).unwrap();
+        });
+        assert_eq!(as4(&filled, rank), expected);
+    }
+}
+
+#[test]
+fn max_unpool_by_every_rule() {
+    for (shape, rank) in [(vec![2, 33], 1), (vec![2, 3, 5, 18], 2), (vec![2, 3, 4, 9], 3)] {
+        let kernel = vec![2; rank];
+        let x = noise(&shape, -5, 11, |v| if v == 0 { -0.0 } else { v as f32 });
+        let block: usize = shape[shape.len() - rank..].iter().map(|n| n * 2).product();
+        let indices = noise(&shape, 0, block as u64 / 3, |i| i * 2);
+        let base = UnpoolParams::new(&kernel);
+        for duplicates in [Duplicates::Last, Duplicates::First, Duplicates::Sum, Duplicates::Max] {
+            let p = UnpoolParams { duplicates, ..base.clone() };
+            let what = format!("{shape:?} {duplicates:?}");
+            let (x4, i4) = (as4(&x, rank), as4(&indices, rank));
+            let mut expected = vec![vec![None::<f32>; block]; x4.dim().0];
+            for ((at, v), i) in x4.indexed_iter().zip(&i4) {
+                let place = &mut expected[at.0][*i as usize];
+                *place = Some(match (*place, duplicates) {
+                    (None, Duplicates::Sum) => 0.0 + v,
+                    (None, _) | (_, Duplicates::Last) => *v,
+                    (Some(old), Duplicates::First) => old,
+                    (Some(old), Duplicates::Sum) => old + v,
+                    (Some(old), _) => {
+                        if *v > old {
+                            *v
+                        } else {
+                            old
+                        }
+                    }
+                });
+            }
+            let expected: Vec<u32> = expected.concat().into_iter().map(|v| v.unwrap_or(0.0).to_bits()).collect();
+            let flat = |y: ArrayD<f32>| y.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+            for found in every_layout(&what, &x, |x| max_unpool(x, &indices.view(), &p).unwrap()) {
+                assert_eq!(flat(found), expected, "{what}");
+            }
+            let short = indices.mapv(|i| i as i32);
+            for found in every_layout(&what, &short, |i| max_unpool(&x.view(), i, &p).unwrap()) {
+                assert_eq!(flat(found), expected, "{what}");
+            }
+            let out_shape = max_unpool(&x.view(), &indices.view(), &p).unwrap().shape().to_vec();
+            for layout in Layout::ALL {
+                let filled = layout.filled(&out_shape, 7.0, |out| {
+                    max_unpool_into(&x.view(), &indices.view(), &p, out).unwrap();
+                });
+                assert_eq!(flat(filled), expected, "{what} out {layout:?}");
+            }
+            // The gradient gathers.
+            let grad = noise(&out_shape, -9, 19, |v| v as f32);
+            let g4 = as4(&grad, rank);
+            let (h, w) = (g4.dim().2, g4.dim().3);
+            let gather: Vec<f32> = i4
+                .indexed_iter()
+                .map(|(at, i)| g4[[at.0, *i as usize / w / h, *i as usize / w % h, *i as usize % w]])
+                .collect();
+            for back in every_layout(&what, &grad, |g| max_unpool_backward(g, &indices.view(), &p).unwrap()) {
+                assert_eq!(back.iter().copied().collect::<Vec<_>>(), gather, "{what}");
+            }
+            let filled = Layout::Fortran.filled(&shape, 7.0, |out| {
+                max_unpool_backward_into(&grad.view(), &indices.view(), &p, out).unwrap();
+            });
+            assert_eq!(filled.iter().copied().collect::<Vec<_>>(), gather, "{what}");
+        }
+    }
+}
+
+#[test]
+fn unpooling_reverses_pooling_of_any_type() {
+    let p = PoolParams::new(&[2, 2]);
+    let x = noise(&[2, 3, 8, 34], 1, 200, |v| v as u8);
+    let (values, indices) = max_pool_with_indices::<_, i64>(&x.view(), &p).unwrap();
+    let unpool = UnpoolParams { duplicates: Duplicates::Error, ..UnpoolParams::new(&[2, 2]) };
+    let y = on_every_engine("unpool", || max_unpool_move(&values.view(), &indices.view(), &unpool).unwrap());
+    assert_eq!(max_pool(&y.view(), &p).unwrap(), values);
+    assert_eq!(y.iter().filter(|v| **v != 0).count(), values.len());
+    assert!(y.iter().zip(&x).all(|(y, x)| *y == 0 || y == x));
+    let mut out = ArrayD::zeros(x.shape());
+    max_unpool_move_into(&values.view(), &indices.view(), &unpool, out.view_mut()).unwrap();
+    assert_eq!(out, y);
+    let mut twice = indices.clone();
+    twice[[1, 2, 0, 1]] = twice[[1, 2, 0, 0]];
+    let error = max_unpool(&values.view(), &twice.view(), &unpool).unwrap_err();
+    assert!(error.to_string().starts_with("max_unpool: indices[1, 2, 0, 1]"), "{error}");
+}
+
+// -------------------------------------------------------------------------------------------------------- convolution
+
+/// One case: shapes of `x` and `weight` and the parameters.
+type Case = (Vec<usize>, Vec<usize>, ConvParams);
+
+fn params(rank: usize, stride: usize, pad: usize, dilation: usize, groups: usize) -> ConvParams {
+    ConvParams {
+        stride: vec![stride; rank],
+        padding: vec![Padding::Explicit(Pad { before: pad, after: pad / 2 }); rank],
+        dilation: vec![dilation; rank],
+        groups,
+        ..ConvParams::new(rank, Kind::Forward)
+    }
+}
+
+fn transposed(p: ConvParams, extra: usize) -> ConvParams {
+    let output_padding = vec![extra; p.stride.len()];
+    ConvParams { kind: Kind::Transposed { output_padding, output_size: None }, ..p }
+}
+
+fn convolutions() -> Vec<Case> {
+    vec![
+        (vec![3], vec![2], params(1, 1, 0, 1, 1)),
+        (vec![2, 3, 70], vec![5, 3, 3], params(1, 1, 1, 1, 1)),
+        (vec![3, 40], vec![4, 3, 5], params(1, 3, 2, 2, 1)),
+        (vec![2, 4, 7, 35], vec![9, 4, 3, 3], params(2, 1, 1, 1, 1)),
+        (vec![1, 6, 9, 21], vec![4, 3, 3, 2], params(2, 2, 2, 1, 2)),
+        (vec![2, 4, 8, 9], vec![4, 1, 3, 3], params(2, 1, 1, 2, 4)),
+        (vec![1, 2, 4, 5, 18], vec![3, 2, 2, 3, 3], params(3, 2, 1, 1, 1)),
+        (vec![5, 17], vec![3, 4], transposed(params(2, 2, 1, 1, 1), 1)),
+        (vec![2, 3, 5, 19], vec![3, 9, 4, 4], transposed(params(2, 2, 1, 1, 1), 0)),
+        (vec![1, 4, 6, 10], vec![4, 3, 3, 3], transposed(params(2, 3, 2, 2, 2), 2)),
+        (vec![2, 20], vec![2, 3, 2], transposed(params(1, 3, 0, 1, 1), 0)),
+        (vec![1, 2, 3, 4, 9], vec![2, 2, 2, 2, 3], transposed(params(3, 2, 0, 1, 1), 1)),
+    ]
+}
+
+/// By definition: each product of an input element and a weight lands on one output element. `out` comes with the bias.
+fn conv_by_definition(x: &ArrayD<f32>, weight: &ArrayD<f32>, p: &ConvParams, mut out: ArrayD<f32>) -> ArrayD<f32> {
+    let rank = p.stride.len();
+    let bare = x.ndim() == rank;
+    let batched = x.ndim() == rank + 2;
+    let channel = usize::from(batched);
+    let (first, wfirst) = (if bare { 0 } else { channel + 1 }, if bare { 0 } else { 2 });
+    let forward = p.kind == Kind::Forward;
+    let channels = |a: &ArrayD<f32>| if bare { 1 } else { a.shape()[channel] };
+    let (ins, outs) = (channels(x) / p.groups, channels(&out) / p.groups);
+    let pad = |a: usize| if let Padding::Explicit(pad) = p.padding[a] { pad.before } else { unreachable!() };
+    for (wat, w) in weight.indexed_iter() {
+        // The small side is x for a transposed convolution, out for a convolution: large = small*stride + tap*dilation - pad.
+        let small_shape = if forward { out.shape() } else { x.shape() }.to_vec();
+        for small in ndarray::indices(small_shape) {
+            let mut large = small.slice().to_vec();
+            let mut inside = true;
+            for a in 0..rank {
+                let place = small[first + a] * p.stride[a] + wat[wfirst + a] * p.dilation[a];
+                let len = if forward { x.shape() } else { out.shape() }[first + a];
+                match place.checked_sub(pad(a)).filter(|&i| i < len) {
+                    Some(i) => large[first + a] = i,
+                    None => inside = false,
+                }
+            }
+            if !inside {
+                continue;
+            }
+            if !bare {
+                // The weight's first channel axis is the small side's; its second is the large side's, within the group.
+                if small[channel] != wat[0] {
+                    continue;
+                }
+                let (of_small, of_large) = if forward { (outs, ins) } else { (ins, outs) };
+                large[channel] = wat[0] / of_small * of_large + wat[1];
+            }
+            if forward {
+                out[small] += w * x[&large[..]];
+            } else {
+                out[&large[..]] += w * x[small];
+            }
+        }
+    }
+    out
+}
+
+#[test]
+fn convolution_matches_its_definition() {
+    for (shape, weight, p) in convolutions() {
+        let what = format!("{shape:?} {weight:?} {p:?}");
+        // Small whole numbers: every sum is exact, in f32 as in i32.
+        let (x, w) = (noise(&shape, -4, 9, |v| v as f32), noise(&weight, -3, 7, |v| v as f32));
+        let plain = conv(&x.view(), &w.view(), None, &p).unwrap();
+        let bare = shape.len() == p.stride.len();
+        let channel = shape.len() - p.stride.len() - usize::from(!bare);
+        let channels = if bare { 1 } else { plain.shape()[channel] };
+        let bias = noise(&[channels], 1, 9, |v| v as f32).into_dimensionality::<ndarray::Ix1>().unwrap();
+        let mut start = ArrayD::zeros(plain.shape());
+        if bare {
+            start.fill(bias[0]);
+        } else {
+            start.axis_iter_mut(Axis(channel)).zip(&bias).for_each(|(mut s, b)| s.fill(*b));
+        }
+        let expected = conv_by_definition(&x, &w, &p, start);
+        for found in every_layout(&what, &x, |x| conv(x, &w.view(), Some(&bias.view()), &p).unwrap()) {
+            assert_eq!(found, expected, "{what}");
+        }
+        for found in every_layout(&what, &w, |w| conv(&x.view(), w, Some(&bias.view()), &p).unwrap()) {
+            assert_eq!(found, expected, "{what} weight");
+        }
+        let whole = |a: &ArrayD<f32>| a.mapv(|v| (v as i32).wrapping_mul(1 << 28));
+        let wrapped =
+            on_every_engine(&what, || conv(&whole(&x).view(), &w.mapv(|v| v as i32).view(), None, &p).unwrap());
+        assert_eq!(wrapped, whole(&plain), "{what}: integers wrap");
+        for layout in Layout::ALL {
+            let filled = layout.filled(expected.shape(), 7.0, |out| {
+                conv_into(&x.view(), &w.view(), Some(&bias.view()), &p, out).unwrap();
+            });
+            assert_eq!(filled, expected, "{what} out {layout:?}");
+        }
+        if !bare {
+            let last = ConvParams { channels_last: true, ..p.clone() };
+            let x = channels_last(&x, p.stride.len());
+            let found = on_every_engine(&what, || conv(&x.view(), &w.view(), Some(&bias.view()), &last).unwrap());
+            assert_eq!(channels_first(&found, p.stride.len()), expected, "{what} channels_last");
+        }
+    }
+}
+
+#[test]
+fn convolution_gradients_are_adjoints() {
+    for (shape, weight, p) in convolutions() {
+        let what = format!("{shape:?} {weight:?} {p:?}");
+        let (x, w) = (noise(&shape, -4, 9, |v| v as f32), noise(&weight, -3, 7, |v| v as f32));
+        let y = conv(&x.view(), &w.view(), None, &p).unwrap();
+        let grad = noise(y.shape(), -4, 9, |v| v as f32);
+        let run = |g: &ArrayViewD<'_, f32>| {
+            let grads = conv_backward(g, &x.view(), &w.view(), &p).unwrap();
+            (grads.x, grads.weight, grads.bias)
+        };
+        let mut results = every_layout(&what, &grad, run);
+        let (gx, gw, gb) = results.pop().unwrap();
+        assert!(results.iter().all(|r| *r == (gx.clone(), gw.clone(), gb.clone())), "{what}: levels differ");
+        assert_eq!(dot(&x, &gx), dot(&y, &grad), "{what}: x");
+        assert_eq!(dot(&w, &gw), dot(&y, &grad), "{what}: weight");
+        // Against other inputs too, for one inner product does not settle a vector.
+        for seed in 1..8 {
+            let other = |a: &ArrayD<f32>, n: u64| {
+                let mut noise = common::Noise::new(seed);
+                a.mapv(|_| noise.below(n) as f32 - 2.0)
+            };
+            let (x2, w2) = (other(&x, 7), other(&w, 5));
+            assert_eq!(dot(&x2, &gx), dot(&conv(&x2.view(), &w.view(), None, &p).unwrap(), &grad), "{what}: x");
+            assert_eq!(dot(&w2, &gw), dot(&conv(&x.view(), &w2.view(), None, &p).unwrap(), &grad), "{what}: weight");
+        }
+        let bare = shape.len() == p.stride.len();
+        let channel = shape.len() - p.stride.len() - usize::from(!bare);
+        let sums: Vec<f32> =
+            if bare { vec![grad.sum()] } else { grad.axis_iter(Axis(channel)).map(|g| g.sum()).collect() };
+        assert_eq!(gb.iter().copied().collect::<Vec<_>>(), sums, "{what}: bias");
+    }
+}
+
+#[test]
+fn convolution_of_complex_numbers_and_same_padding() {
+    let x = noise(&[2, 33], -4, 9, |v| Complex::new(v as f64, (v * v) as f64));
+    let w = noise(&[3, 2, 4], -4, 9, |v| Complex::new(1.0, v as f64));
+    for (padding, before) in [(Padding::Same, 1), (Padding::SameLower, 2)] {
+        let p = ConvParams { padding: vec![padding], ..ConvParams::new(1, Kind::Forward) };
+        for found in every_layout("complex", &x, |x| conv(x, &w.view(), None, &p).unwrap()) {
+            for (at, v) in found.indexed_iter() {
+                let taps = (0..2).flat_map(|c| (0..4).map(move |k| (c, k)));
+                let sum: Complex<f64> = taps
+                    .filter_map(|(c, k)| (at[1] + k).checked_sub(before).filter(|&i| i < 33).map(|i| (c, k, i)))
+                    .map(|(c, k, i)| w[[at[0], c, k]] * x[[c, i]])
+                    .sum();
+                assert_eq!(*v, sum);
+            }
+        }
+    }
+}
+
+// ---------------------------------------------------------------------------------------------------------- refusals
+
+#[test]
+fn refusals_name_function_parameter_and_limit() {
+    let x = ArrayD::<f32>::zeros(vec![2, 3, 4, 4]);
+    let x = x.view();
+    let zeros = |shape: &[usize]| ArrayD::<f32>::zeros(shape);
+    let indices = |shape: &[usize], i: i64| ArrayD::from_elem(shape, i);
+    let linear = |s: &[usize]| InterpolateParams::new(Mode::Linear, size(s));
+    let nails = |f: &[usize], o: &[usize]| NailsParams { factor: f.to_vec(), offset: o.to_vec(), channels_last: false };
+    let conv1 = ConvParams::new(1, Kind::Forward);
+    let kernel = zeros(&[2]);
+    let out = |shape: &[usize]| ArrayD::<f32>::zeros(shape);
+    let sized = Kind::Transposed { output_padding: vec![1], output_size: Some(vec![5]) };
+    let unpool = UnpoolParams::new(&[2, 2]);
+    let grad_of = |shape: &[usize], i: i64| {
+        max_pool_backward(&zeros(shape).view(), &indices(shape, i).view(), x.shape(), &PoolParams::new(&[2, 2]))
+    };
+    let cases: Vec<(Error, &str)> = vec![
+        (interpolate(&x, &linear(&[])).unwrap_err(), "interpolate: size has 0 entries"),
+        (interpolate(&x, &linear(&[1; 4])).unwrap_err(), "interpolate: size has 4 entries"),
+        (interpolate(&x, &linear(&[0, 2])).unwrap_err(), "interpolate: size[0] = 0"),
+        (
+            interpolate_into(&x, &linear(&[8, 8]), out(&[2, 3, 8, 9]).view_mut()).unwrap_err(),
+            "interpolate: out.shape = (2, 3, 8, 9)",
+        ),
+        (interpolate_move(&x, &linear(&[8, 8])).unwrap_err(), "interpolate_move: mode = Linear"),
+        (
+            interpolate_backward(&x, &[2, 3, 2, 3], &linear(&[4, 5])).unwrap_err(),
+            "interpolate_backward: grad_output.shape = (2, 3, 4, 4)",
+        ),
+        (bed_of_nails(&x, &nails(&[2, 2], &[0])).unwrap_err(), "bed_of_nails: offset has 1 entries"),
+        (bed_of_nails(&x, &nails(&[2, 2], &[0, 2])).unwrap_err(), "bed_of_nails: offset[1] = 2"),
+        (bed_of_nails(&x, &nails(&[usize::MAX], &[0])).unwrap_err(), "bed_of_nails: factor[0]"),
+        (
+            bed_of_nails_backward(&x, &[2, 3, 2, 3], &nails(&[2, 2], &[0, 0])).unwrap_err(),
+            "bed_of_nails_backward: grad_output",
+        ),
+        (max_pool(&x, &PoolParams::new(&[5, 1])).unwrap_err(), "max_pool: kernel_size[0] = 5 exceeds axis H"),
+        (
+            max_pool(&x, &PoolParams { padding: vec![], ..PoolParams::new(&[2, 2]) }).unwrap_err(),
+            "max_pool: padding has 0 entries",
+        ),
+        (
+            max_pool(&x, &PoolParams { stride: vec![1], ..PoolParams::new(&[2, 2]) }).unwrap_err(),
+            "max_pool: stride has 1 entries",
+        ),
+        (max_pool(&x, &pool(&[2, 2], &[1, 1], 2, 1, false)).unwrap_err(), "max_pool: padding[0] = 2"),
+        (max_pool(&zeros(&[3, 0]).view(), &PoolParams::new(&[1])).unwrap_err(), "max_pool: axis W = 0"),
+        (max_pool(&zeros(&[4]).view(), &PoolParams::new(&[2, 2])).unwrap_err(), "max_pool: x.ndim = 1"),
+        (max_pool(&zeros(&[1; 33]).view(), &PoolParams::new(&[1])).unwrap_err(), "max_pool: x.ndim = 33"),
+        (grad_of(&[2, 3, 2, 2], 16).unwrap_err(), "max_pool_backward: indices[0, 0, 0, 0] = 16: must be from 0 to 15"),
+        (grad_of(&[2, 3, 2, 2], -1).unwrap_err(), "max_pool_backward: indices[0, 0, 0, 0] = -1"),
+        (grad_of(&[2, 3, 2, 1], 0).unwrap_err(), "max_pool_backward: grad_output.shape = (2, 3, 2, 1)"),
+        (
+            max_unpool(&x, &indices(&[2, 3, 4, 3], 0).view(), &unpool).unwrap_err(),
+            "max_unpool: indices.shape = (2, 3, 4, 3)",
+        ),
+        (
+            max_unpool(&x, &indices(&[2, 3, 4, 4], 64).view(), &unpool).unwrap_err(),
+            "max_unpool: indices[0, 0, 0, 0] = 64",
+        ),
+        (
+            max_unpool(
+                &x,
+                &indices(&[2, 3, 4, 4], 0).view(),
+                &UnpoolParams { output_size: Some(vec![8, 10]), ..unpool.clone() },
+            )
+            .unwrap_err(),
+            "max_unpool: output_size[1] = 10",
+        ),
+        (
+            max_unpool_move(
+                &x,
+                &indices(&[2, 3, 4, 4], 0).view(),
+                &UnpoolParams { duplicates: Duplicates::Sum, ..unpool.clone() },
+            )
+            .unwrap_err(),
+            "max_unpool_move: duplicates = Sum",
+        ),
+        (
+            max_unpool_backward(&x, &indices(&[2, 3, 4, 4], 0).view(), &unpool).unwrap_err(),
+            "max_unpool_backward: grad_output.shape",
+        ),
+        (conv(&x, &kernel.view(), None, &conv1).unwrap_err(), "conv: x.ndim = 4"),
+        (
+            conv(&kernel.view(), &kernel.view(), Some(&array![1.0, 2.0].view()), &conv1).unwrap_err(),
+            "conv: bias.shape = (2,)",
+        ),
+        (
+            conv(&kernel.view(), &kernel.view(), None, &ConvParams { dilation: vec![], ..conv1.clone() }).unwrap_err(),
+            "conv: dilation has 0",
+        ),
+        (
+            conv(&kernel.view(), &kernel.view(), None, &ConvParams::new(1, sized)).unwrap_err(),
+            "conv: output_padding = [1]",
+        ),
+        (
+            conv(&kernel.view(), &kernel.view(), None, &ConvParams::new(0, Kind::Forward)).unwrap_err(),
+            "conv: stride has 0",
+        ),
+        (
+            conv_backward(&kernel.view(), &kernel.view(), &kernel.view(), &conv1).unwrap_err(),
+            "conv_backward: grad_output.shape = (2,)",
+        ),
+    ];
+    for (error, expected) in cases {
+        assert!(error.to_string().starts_with(expected), "{error} / {expected}");
+        assert_eq!(error.to_string().lines().count(), 1);
+    }
+    assert!(matches!(grad_of(&[2, 3, 2, 2], 16), Err(Error::Index(_))));
+}
+
+#[test]
+fn memory_that_cannot_be_had_is_refused() {
+    let x = ArrayD::<f64>::zeros(vec![1 << 10]);
+    let huge = InterpolateParams::new(Mode::Linear, size(&[1 << 58]));
+    let memory = |r: Result<ArrayD<f64>>, op: &str| {
+        let error = r.unwrap_err();
+        assert!(matches!(error, Error::Memory(_)) && error.to_string().starts_with(op), "{error}");
+    };
+    memory(interpolate(&x.view(), &huge), "interpolate: cannot allocate");
+    let nails = NailsParams { factor: vec![1 << 48], offset: vec![0], channels_last: false };
+    memory(bed_of_nails(&x.view(), &nails), "bed_of_nails: cannot allocate");
+    let too_long = InterpolateParams::new(Mode::Linear, size(&[1 << 61]));
+    assert!(matches!(interpolate(&x.view(), &too_long), Err(Error::Value(_))));
+}
+
+#[test]
+fn an_empty_batch_gives_an_empty_result() {
+    for shape in [vec![0, 3, 4, 4], vec![2, 0, 4, 4]] {
+        let x = ArrayD::<f32>::zeros(shape.clone());
+        let expected = |h: usize| vec![shape[0], shape[1], h, h];
+        let p = InterpolateParams::new(Mode::Linear, size(&[8, 8]));
+        let y = interpolate(&x.view(), &p).unwrap();
+        assert_eq!(y.shape(), expected(8));
+        assert_eq!(interpolate_backward(&y.view(), &shape, &p).unwrap().shape(), shape);
+        let (values, indices) = max_pool_with_indices::<_, i64>(&x.view(), &PoolParams::new(&[2, 2])).unwrap();
+        assert_eq!((values.shape(), indices.shape()), (&expected(2)[..], &expected(2)[..]));
+        let y = max_unpool(&values.view(), &indices.view(), &UnpoolParams::new(&[2, 2])).unwrap();
+        assert_eq!(y.shape(), shape);
+        let grad = max_pool_backward(&values.view(), &indices.view(), &shape, &PoolParams::new(&[2, 2])).unwrap();
+        assert_eq!(grad.shape(), shape);
+        assert_eq!(
+            max_unpool_backward(&y.view(), &indices.view(), &UnpoolParams::new(&[2, 2])).unwrap().shape(),
+            values.shape()
+        );
+        let nails = NailsParams { factor: vec![2, 2], offset: vec![0, 0], channels_last: false };
+        assert_eq!(bed_of_nails(&x.view(), &nails).unwrap().shape(), expected(8));
+    }
+    let weight = ArrayD::<f32>::ones(vec![5, 3, 3, 3]);
+    let x = ArrayD::<f32>::zeros(vec![0, 3, 4, 4]);
+    let p = ConvParams::new(2, Kind::Forward);
+    let y = conv(&x.view(), &weight.view(), None, &p).unwrap();
+    assert_eq!(y.shape(), [0, 5, 2, 2]);
+    let grads = conv_backward(&y.view(), &x.view(), &weight.view(), &p).unwrap();
+    assert_eq!((grads.x.shape(), grads.weight.sum(), grads.bias.sum()), (&[0, 3, 4, 4][..], 0.0, 0.0));
+}

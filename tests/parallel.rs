@@ -1,0 +1,107 @@
+//! Work is cut so that every unit runs exactly once, whatever the threads and the grain.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use common::Engine;
+use upsample_rs::engine::parallel::{MAX_THREADS, for_each, force_grain, num_threads, set_num_threads};
+use upsample_rs::{Error, Result};
+
+/// How often each unit ran.
+fn counts(total: usize, cost: usize) -> Vec<usize> {
+    let seen: Vec<AtomicUsize> = (0..total).map(|_| AtomicUsize::new(0)).collect();
+    for_each(total, cost, |units| {
+        assert!(units.start < units.end && units.end <= total);
+        units.for_each(|u| _ = seen[u].fetch_add(1, Ordering::Relaxed));
+        Ok(())
+    })
+    .unwrap();
+    seen.into_iter().map(AtomicUsize::into_inner).collect()
+}
+
+#[test]
+fn each_unit_runs_exactly_once() {
+    let _engine = Engine::hold();
+    for threads in [1, 2, 3, 5, 16] {
+        set_num_threads(threads).unwrap();
+        for grain in [0, 1, 2, 7, 1000] {
+            force_grain(grain);
+            for total in [0, 1, 2, 3, 15, 16, 17, 1000] {
+                for cost in [0, 1, 3, 1 << 20, usize::MAX] {
+                    let all = counts(total, cost);
+                    assert!(all.iter().all(|&n| n == 1), "{threads} threads, grain {grain}, {total} x {cost}: {all:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn calls_within_calls_and_beside_each_other_finish() {
+    let _engine = Engine::hold();
+    set_num_threads(3).unwrap();
+    force_grain(1);
+    let ran = AtomicUsize::new(0);
+    let nested = || {
+        for_each(20, 1, |units| {
+            for_each(units.len() * 10, 1, |inner| {
+                ran.fetch_add(inner.len(), Ordering::Relaxed);
+                Ok(())
+            })
+        })
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| nested().unwrap());
+        }
+    });
+    assert_eq!(ran.into_inner(), 4 * 200);
+}
+
+#[test]
+fn a_failure_is_told_and_stops_the_rest() {
+    let _engine = Engine::hold();
+    force_grain(1);
+    for threads in [1, 2, 5] {
+        set_num_threads(threads).unwrap();
+        let ran = AtomicUsize::new(0);
+        let total = 1_000_000;
+        let fails = |units: std::ops::Range<usize>| -> Result<()> {
+            ran.fetch_add(units.len(), Ordering::Relaxed);
+            if units.contains(&7) { Err(Error::value("unit 7")) } else { Ok(()) }
+        };
+        let error = for_each(total, 1 << 20, fails).unwrap_err();
+        assert_eq!(error.to_string(), "unit 7");
+        let _ = ran.into_inner();
+        // Usable afterwards.
+        assert_eq!(counts(100, 1), [1; 100]);
+    }
+    // One chunk for each unit: after the first, none is taken.
+    set_num_threads(1).unwrap();
+    let (ran, first) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let result = for_each(1000, 1 << 24, |units| {
+        ran.fetch_add(units.len(), Ordering::Relaxed);
+        if first.swap(true, Ordering::Relaxed) { Ok(()) } else { Err(Error::Interrupted) }
+    });
+    assert_eq!((result, ran.into_inner()), (Err(Error::Interrupted), 1));
+}
+
+#[test]
+fn thread_counts_have_limits() {
+    let _engine = Engine::hold();
+    let default = num_threads();
+    assert!((1..=MAX_THREADS).contains(&default));
+    for n in [1, 2, 5, MAX_THREADS] {
+        set_num_threads(n).unwrap();
+        assert_eq!(num_threads(), n);
+    }
+    for n in [MAX_THREADS + 1, usize::MAX] {
+        let text = set_num_threads(n).unwrap_err().to_string();
+        assert_eq!(text, format!("n = {n}: must be from 1 to {MAX_THREADS}"));
+        assert_eq!(num_threads(), MAX_THREADS, "a refused count changes nothing");
+    }
+    set_num_threads(0).unwrap();
+    assert_eq!(num_threads(), default);
+}
