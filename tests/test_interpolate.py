@@ -91,6 +91,20 @@ def test_nan_spreads_only_to_what_it_has_weight_in(isa, case, seed):
     assert np.array_equal(np.isnan(got.astype(np.float64)), np.isnan(want))
 
 
+@pytest.mark.parametrize("rule", [{}, {"align_corners": True}, {"antialias": True}], ids=str)
+def test_taps_of_weight_zero_are_not_read(isa, rule):
+    """Every resize up to 24 elements: NaN at j comes out where the exact weight of j is not 0."""
+    for in_len in range(1, 25):
+        x = np.zeros((in_len, in_len))
+        np.fill_diagonal(x, np.nan)
+        for out_len in range(1, 25):
+            y = us.interpolate(x, out_len, mode="linear", **rule)
+            want = np.zeros((in_len, out_len), bool)
+            for o, row in enumerate(ref.linear_taps(in_len, out_len, **rule)):
+                want[[i for i, _ in row], o] = True
+            assert np.array_equal(np.isnan(y), want), (in_len, out_len)
+
+
 @pytest.mark.parametrize("mode", cases.LINEAR)
 @pytest.mark.parametrize("rounding", ref.ROUNDING)
 @given(data=st.data())

@@ -231,7 +231,8 @@ fn unpool_plan<T>(name: &str, values: &[usize], indices: &[usize], p: &UnpoolPar
         spatial[at] = unpooled_len(lens[at], p.kernel_size[i], stride[i], p.padding[i], size, axis)?;
     }
     let shape = axes.with_spatial(values, spatial);
-    IndexPlan::new(axes, (name, values), indices, ("output shape", &shape), size_of::<T>())
+    let plan = IndexPlan::new(axes, (name, values), indices, ("output shape", &shape), size_of::<T>())?;
+    Ok(plan.with_windows(&p.kernel_size, stride))
 }
 
 /// Puts each element on the place its index names, zeros elsewhere: the partial inverse of [`max_pool_with_indices`].

@@ -260,26 +260,4 @@ impl<T: Copy> Grid<*mut T> {
             simd::dispatch(Stream { from, to });
         }
     }
-
-    /// Stores a row equal to the one this thread stored last at `from`: copied from there where both lie contiguous,
-    /// else from `scratch`, which then still holds it.
-    pub fn copy_row<C: Codec<Stored = T>>(
-        &self,
-        codec: C,
-        from: At,
-        at: At,
-        cols: &Range<usize>,
-        scratch: &mut [C::Computed],
-    ) {
-        let ((source, s), (target, _)) = (self.row(from, cols), self.row(at, cols));
-        if s.contiguous() && self.streamed {
-            self.store_from(codec, at, cols, scratch);
-        } else if s.contiguous() {
-            // SAFETY: both rows are in range and contiguous; they are different positions, which share no element; the
-            // row at `from` was stored, so it is initialised.
-            unsafe { std::ptr::copy_nonoverlapping(self.ptr.offset(source), self.ptr.offset(target), s.len()) };
-        } else {
-            self.store(codec, at, cols, scratch, |_| {});
-        }
-    }
 }

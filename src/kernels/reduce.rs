@@ -169,18 +169,19 @@ fn interior<T: Order, B: Beats>(w: &Windows, src: &[Cell<T>], dst: &mut [T]) {
 }
 
 /// Outputs computed side by side: four vectors of float32, or one.
-pub(super) const WIDE: usize = 64;
-pub(super) const NARROW: usize = 16;
+const WIDE: usize = 64;
+const NARROW: usize = 16;
 
 #[inline(always)]
 fn blocks<T: Order, B: Beats, const S: usize>(src: &[Cell<T>], kernel: usize, dilation: usize, dst: &mut [T]) {
     let (n, mut done) = (dst.len(), 0);
     while done < n {
-        if n - done >= WIDE {
-            block::<T, B, S, WIDE>(&src[done * S..], kernel, dilation, &mut dst[done..]);
-            done += WIDE;
+        // The last block may overlap the one before it: it computes the same values again.
+        if n >= WIDE {
+            let from = done.min(n - WIDE);
+            block::<T, B, S, WIDE>(&src[from * S..], kernel, dilation, &mut dst[from..]);
+            done = from + WIDE;
         } else if n >= NARROW {
-            // The last block may overlap the one before it: it computes the same values again.
             let from = done.min(n - NARROW);
             block::<T, B, S, NARROW>(&src[from * S..], kernel, dilation, &mut dst[from..]);
             done = from + NARROW;

@@ -59,7 +59,7 @@ pub struct Weighted<'a, T> {
     pub period: Option<&'a Period>,
 }
 
-/// Repetitions computed at once: four vectors of float32, or one in shorter rows and for the last of a row. (With one
+/// Repetitions computed at once: four vectors of float32, or one in shorter rows. (With one
 /// vector throughout, finding the taps costs as much as the sums.)
 const WIDE: usize = 64;
 const NARROW: usize = 16;
@@ -152,11 +152,12 @@ impl<T: Real> Weighted<'_, T> {
     ) {
         let (n, mut done) = (dst.len() / P, 0);
         while done < n {
-            if n - done >= WIDE {
-                self.block::<L, P, Q, WIDE>(level, src, from, (o0, done), &mut dst[done * P..]);
-                done += WIDE;
+            // The last block may overlap the one before it: it computes the same values again.
+            if n >= WIDE {
+                let b = done.min(n - WIDE);
+                self.block::<L, P, Q, WIDE>(level, src, from, (o0, b), &mut dst[b * P..]);
+                done = b + WIDE;
             } else {
-                // The last block may overlap the one before it: it computes the same values again.
                 let b = done.min(n - NARROW);
                 self.block::<L, P, Q, NARROW>(level, src, from, (o0, b), &mut dst[b * P..]);
                 done = b + NARROW;

@@ -5,13 +5,13 @@ use std::ops::Range;
 
 use crate::element::Plain;
 use crate::engine::parallel;
-use crate::engine::rows::{At, scratch};
+use crate::engine::rows::{At, as_uninit, scratch};
 use crate::engine::simd;
 use crate::error::{Error, Result};
 use crate::geometry::taps::{Period, Picks};
 use crate::kernels::gather;
 use crate::kernels::reduce::Span;
-use crate::layout::{Axes, Grid, View, ViewMut, element_count, simplify};
+use crate::layout::{Axes, Grid, STREAMED_MOVES_BYTES, View, ViewMut, element_count, simplify};
 
 /// Sources along D, H and W.
 #[derive(Debug)]
@@ -34,6 +34,7 @@ impl Moves {
     {
         let (mut x, mut out) = (x.grid_of(axes), out.grid_of(axes));
         simplify(&mut x, &mut [&mut out]);
+        out.stream_from(STREAMED_MOVES_BYTES);
         let [d, h, w] = &self.picks;
         let (width, inner) = (w.out_len(), x.inner);
         let rows = d.out_len() * h.out_len();
@@ -66,7 +67,8 @@ impl<T: Copy + Default + Send + Sync + 'static> Copying<'_, T> {
         let codec = Plain::<T>::default();
         let mut packed = Vec::new();
         let mut expanded = scratch(tile * inner)?;
-        let mut previous = None;
+        let (mut previous, mut inputs) = (None, None);
+        let repeated = (1..height).any(|o| h.at(o) == h.at(o - 1)) || (1..d.out_len()).any(|o| d.at(o) == d.at(o - 1));
         let (mut group, mut row) = (units.start / rows, units.start % rows);
         for _ in units {
             let (block, strip) = if tiles == 1 { (group, 0) } else { (group / tiles, group % tiles) };
@@ -75,29 +77,35 @@ impl<T: Copy + Default + Send + Sync + 'static> Copying<'_, T> {
             let cols = strip * tile..((strip + 1) * tile).min(w.out_len());
             (group, row) = if row + 1 == rows { (group + 1, 0) } else { (group, row + 1) };
             let source = d.at(at.d).zip(h.at(at.h)).map(|(d, h)| At { block, d, h });
-            let scratch = &mut expanded;
-            match source {
-                None => {
-                    previous = None; // `expanded` may be overwritten
-                    out.store(codec, at, &cols, scratch, |dst| gather::zero(dst));
-                }
-                Some(from) if previous.is_some_and(|(s, f, _)| (s, f) == (strip, from)) => {
-                    if let Some((_, _, earlier)) = previous {
-                        out.copy_row(codec, earlier, at, &cols, scratch);
-                    }
-                }
-                Some(from) => {
-                    let ins = w.inputs(cols.clone());
-                    if packed.len() < ins.len() * inner {
-                        packed = self::scratch(ins.len() * inner)?;
-                    }
-                    let src = x.load(codec, from, &ins, &mut packed);
-                    out.store(codec, at, &cols, scratch, |dst: &mut [MaybeUninit<T>]| {
-                        let span = Span { src, from: ins.start, cols: &cols, inner };
-                        simd::dispatch(gather::Across { picks: w, period, span, dst });
-                    });
-                    previous = Some((strip, from, at));
-                }
+            let Some(from) = source else {
+                previous = None; // `expanded` may be overwritten
+                out.store(codec, at, &cols, &mut expanded, |dst| gather::zero(dst));
+                continue;
+            };
+            if previous == Some((strip, from)) {
+                out.store_from(codec, at, &cols, &mut expanded);
+                continue;
+            }
+            let ins = match &inputs {
+                Some((of, ins)) if *of == strip => ins,
+                _ => &inputs.insert((strip, w.inputs(cols.clone()))).1,
+            };
+            if packed.len() < ins.len() * inner {
+                packed = scratch(ins.len() * inner)?;
+            }
+            let src = x.load(codec, from, ins, &mut packed);
+            let expand = |dst: &mut [MaybeUninit<T>]| {
+                let span = Span { src, from: ins.start, cols: &cols, inner };
+                simd::dispatch(gather::Across { picks: w, period, span, dst });
+            };
+            if repeated {
+                // Once into scratch, then out as often as it is wanted: reading back what was just written to the result
+                // is up to three times slower, depending on where the result lies.
+                expand(as_uninit(&mut expanded[..cols.len() * inner]));
+                out.store_from(codec, at, &cols, &mut expanded);
+                previous = Some((strip, from));
+            } else {
+                out.store(codec, at, &cols, &mut expanded, expand);
             }
         }
         Ok(())
