@@ -107,11 +107,11 @@ impl<T> Grid<*mut T> {
     /// ends of any other, a streamed and a normal store would meet in one line, which is several times slower than not
     /// streaming at all.)
     pub(crate) fn stream_from(&mut self, least: usize) {
-        let on_line = |stride: isize| stride.unsigned_abs().wrapping_mul(size_of::<T>()) % CACHE_LINE == 0;
+        let on_line = |stride: isize| stride.unsigned_abs().wrapping_mul(size_of::<T>()).is_multiple_of(CACHE_LINE);
         let count = |n: usize, d: usize| n.saturating_mul(d);
         let outer = self.outer.iter().map(|o| o.0).fold(size_of::<T>() * self.inner, count);
         self.streamed = self.spatial.iter().copied().fold(outer, count) >= least
-            && self.ptr as usize % CACHE_LINE == 0
+            && (self.ptr as usize).is_multiple_of(CACHE_LINE)
             && self.outer.iter().all(|o| on_line(o.1))
             && self.spatial_strides[..2].iter().all(|&s| on_line(s));
     }
@@ -145,6 +145,9 @@ impl Axes {
     /// # Errors
     /// If the array has fewer axes than `rank` (plus the channel axis), or more than 32.
     pub fn new(ndim: usize, rank: usize, channels_last: bool) -> Result<Self> {
+        if !(1..=3).contains(&rank) {
+            return Err(Error::value(format!("{rank} spatial axes: must be from 1 to 3")));
+        }
         let least = rank + usize::from(channels_last);
         if ndim < least || ndim > MAX_NDIM {
             let layout = if channels_last { " with channels_last=True" } else { "" };
@@ -176,6 +179,17 @@ impl Axes {
         s[self.first()..self.first() + self.rank].copy_from_slice(&spatial[3 - self.rank..]);
         s
     }
+}
+
+/// Refuses a parameter that does not have one entry for each spatial axis.
+///
+/// # Errors
+/// Names it.
+pub fn require_entries(name: &str, len: usize, rank: usize) -> Result<()> {
+    if len != rank {
+        return Err(Error::value(format!("{name} has {len} entries: must have {rank}, one for each spatial axis")));
+    }
+    Ok(())
 }
 
 /// Number of elements of a shape.

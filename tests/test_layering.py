@@ -15,7 +15,7 @@ SRC = ROOT / "src"
 FILES = sorted(SRC.rglob("*.rs"))
 
 # Imports point one way: a layer may name those after it. The last three are one layer.
-LAYERS = ["python", "ops", "kernels", "engine", "geometry", "layout", "element", "error"]
+LAYERS = ["python", "arrays", "ops", "kernels", "engine", "geometry", "layout", "element", "error"]
 MAY_IMPORT = {layer: set(LAYERS[i + 1 :]) for i, layer in enumerate(LAYERS)}
 for ground in LAYERS[-3:]:
     MAY_IMPORT[ground] |= set(LAYERS[-3:])

@@ -83,6 +83,24 @@ impl AxisMap {
         }
     }
 
+    /// Height at input `i` of a triangle of height 1 over output `o`, which reaches one output's width to either side.
+    /// Correctly rounded where the rule is exact, so that a foot is exactly zero.
+    #[must_use]
+    pub fn triangle(&self, o: usize, i: usize) -> f64 {
+        let (len, n, o, i) = (self.in_len as i128, self.out_len as i128, o as i128, i as i128);
+        let (width, distance) = match self.rule {
+            Rule::HalfPixel => (2 * len, 2 * n * i + n - (2 * o + 1) * len),
+            Rule::AlignCorners => (len - 1, i * (n - 1) - o * (len - 1)),
+            Rule::Factor(f) => {
+                // The position is split, so the distance keeps its precision far along the axis.
+                let p = self.position(usize::try_from(o).unwrap_or(0));
+                let distance = (i - i128::from(p.floor)) as f64 - p.frac;
+                return (1.0 - distance.abs() * f).max(0.0);
+            }
+        };
+        (width - distance.abs()).max(0) as f64 / width as f64
+    }
+
     /// Nearest input of output `o` by the left-edge rule, `floor(o*in/out)`.
     #[must_use]
     pub fn nearest(&self, o: usize) -> usize {

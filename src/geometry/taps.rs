@@ -103,21 +103,18 @@ impl Taps {
         if scale <= 1.0 {
             return Self::linear(map);
         }
-        let per_output = (2.0 * scale) as usize + 2;
+        let per_output = (2.0 * scale) as usize + 4;
         let mut taps =
             Self::with_capacity(map.in_len, map.out_len, map.out_len.saturating_mul(per_output), map.period())?;
         let mut weights = reserved(per_output)?;
         for o in 0..map.out_len {
             let p = map.position(o);
             let centre = p.floor as f64 + p.frac; // of the output, in input elements from the first centre
-            let lo = (centre - scale).ceil().max(0.0) as usize;
-            let hi = ((centre + scale).floor() as usize).min(map.in_len - 1);
+            // One more on either side than the triangle may reach; what has no weight is trimmed.
+            let lo = ((centre - scale).floor().max(0.0) as usize).min(map.in_len - 1);
+            let hi = ((centre + scale).ceil() as usize).min(map.in_len - 1);
             weights.clear();
-            // The distance is taken from the split position, so it keeps its precision far along the axis.
-            weights.extend((lo..=hi).map(|i| {
-                let distance = ((i as i64 - p.floor) as f64 - p.frac).abs();
-                (1.0 - distance / scale).max(0.0)
-            }));
+            weights.extend((lo..=hi).map(|i| map.triangle(o, i)));
             let sum: f64 = weights.iter().sum();
             weights.iter_mut().for_each(|w| *w /= sum);
             taps.push(lo, &weights);

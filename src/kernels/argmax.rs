@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::conv::split;
+use super::conv::{split, split_room};
 use super::reduce::{Beats, Span};
 use crate::element::Order;
 use crate::engine::simd::{Job, Level};
@@ -137,7 +137,7 @@ fn interior<T: Order, I: Position, B: Beats>(
     let used = (n - 1) * stride + (w.kernel - 1) * w.dilation + 1;
     let part = used.div_ceil(stride);
     let row = &src[..used];
-    let parts = &mut parts[..part * stride];
+    let parts = &mut parts[..split_room(used, stride)];
     match stride {
         1 => parts.iter_mut().zip(row).for_each(|(p, v)| *p = v.get()),
         2 => {

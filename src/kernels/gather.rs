@@ -30,6 +30,7 @@ impl<T: Copy + Default> Job for Across<'_, T> {
 }
 
 #[inline(always)]
+#[allow(clippy::too_many_arguments)]
 fn across<T: Copy + Default, L: Level>(
     level: L,
     picks: &Picks,

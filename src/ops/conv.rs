@@ -15,7 +15,7 @@ use crate::geometry::phase::Links;
 use crate::geometry::taps::reserved;
 use crate::geometry::window::{AxisName, Pad, Padding, Windows, transposed_len};
 use crate::kernels::conv::{Accumulate, Correlate, split, split_len, split_room, unsplit};
-use crate::layout::{Grid, MAX_NDIM, View, ViewMut, element_count};
+use crate::layout::{Grid, View, ViewMut, element_count, require_entries};
 
 /// Which of the two convolutions, with what only it has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -178,7 +178,19 @@ impl ConvPlan {
     /// Names the parameter that does not fit.
     pub fn new(x: &[usize], weight: &[usize], bias: Option<&[usize]>, itemsize: usize, p: &ConvParams) -> Result<Self> {
         let rank = p.rank();
-        debug_assert!(x.len() <= MAX_NDIM);
+        if !(1..=3).contains(&rank) {
+            return Err(Error::value(format!("stride has {rank} entries: must have from 1 to 3")));
+        }
+        require_entries("padding", p.padding.len(), rank)?;
+        require_entries("dilation", p.dilation.len(), rank)?;
+        if let Kind::Transposed { output_padding, output_size } = &p.kind {
+            if !output_padding.is_empty() {
+                require_entries("output_padding", output_padding.len(), rank)?;
+            }
+            if let Some(size) = output_size {
+                require_entries("output_size", size.len(), rank)?;
+            }
+        }
         let r = roles(x, weight, p)?;
         if let Some(bias) = bias
             && *bias != [r.out_channels]

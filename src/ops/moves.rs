@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::geometry::taps::{Period, Picks};
 use crate::kernels::gather;
 use crate::kernels::reduce::Span;
-use crate::layout::{Axes, Grid, STREAMED_MOVES_BYTES, View, ViewMut, element_count, simplify};
+use crate::layout::{Axes, Grid, STREAMED_MOVES_BYTES, View, ViewMut, element_count, require_entries, simplify};
 
 /// Sources along D, H and W.
 #[derive(Debug)]
@@ -142,6 +142,7 @@ impl NailsPlan {
     pub fn new(shape: &[usize], itemsize: usize, p: &NailsParams) -> Result<Self> {
         let rank = p.factor.len();
         let axes = Axes::new(shape.len(), rank, p.channels_last)?;
+        require_entries("offset", p.offset.len(), rank)?;
         let lens = axes.spatial(shape);
         let (mut factor, mut offset, mut out) = ([1; 3], [0; 3], [1; 3]);
         for i in 0..rank {

@@ -14,7 +14,7 @@ use crate::geometry::window::{AxisName, Pad, Windows};
 use crate::kernels::argmax::{self, Position};
 use crate::kernels::conv::split_room;
 use crate::kernels::reduce::{self, Beats, Span};
-use crate::layout::{Axes, Grid, View, ViewMut, element_count, simplify};
+use crate::layout::{Axes, Grid, View, ViewMut, element_count, require_entries, simplify};
 
 /// Parameters of a pooling, one entry for each spatial axis.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +69,11 @@ impl PoolPlan {
     pub fn new(shape: &[usize], itemsize: usize, p: &PoolParams) -> Result<Self> {
         let rank = p.kernel_size.len();
         let axes = Axes::new(shape.len(), rank, p.channels_last)?;
+        require_entries("padding", p.padding.len(), rank)?;
+        require_entries("dilation", p.dilation.len(), rank)?;
+        if !p.stride.is_empty() {
+            require_entries("stride", p.stride.len(), rank)?;
+        }
         let lens = axes.spatial(shape);
         let mut windows = [UNIT; 3];
         for index in 0..rank {

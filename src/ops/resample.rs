@@ -182,7 +182,7 @@ impl InterpolatePlan {
         if self.is_move() {
             return self.run_move(x, out);
         }
-        self.linear(x, out, |t| Ok(t))
+        self.linear(x, out, Ok)
     }
 
     /// The transposed map: from the gradient of the result to the gradient of the input.
