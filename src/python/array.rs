@@ -140,7 +140,7 @@ fn readable_in_place(array: &Bound<'_, PyUntypedArray>, descr: &Bound<'_, PyArra
         return None;
     }
     let (itemsize, align) = (descr.itemsize() as isize, descr.alignment().max(1));
-    if data_ptr(array) as usize % align != 0 {
+    if !(data_ptr(array) as usize).is_multiple_of(align) {
         return None;
     }
     let mut strides = Vec::with_capacity(array.ndim());

@@ -56,7 +56,7 @@ fn work(plan: &ConvPlan) -> usize {
 }
 
 fn accept(x: &Input<'_>, name: &str) -> Outcome<()> {
-    dispatch!(multiplied, x, name, T => Ok({ let _ = size_of::<T>(); }))
+    dispatch!(multiplied, x, name, T => { let _ = size_of::<T>(); Ok(()) })
 }
 
 fn forward<'py>(
@@ -79,8 +79,8 @@ fn forward<'py>(
     }
     let plan = ConvPlan::new(x.shape(), weight.shape(), bias.as_ref().map(Input::shape), x.itemsize, params)?;
     let mut out = Output::new(&plan.out_shape, &x, &inputs, given(out), "out")?;
-    // SAFETY: `multiplied` picks the dtype's own type or its unsigned twin, for which all bits are valid.
     dispatch!(multiplied, x, "x", T => {
+        // SAFETY: `T` is of the size and alignment of the dtype, and all its bits are valid (see `dispatch`).
         let (x, weight, mut out) = unsafe { (x.view::<T>(), weight.view::<T>(), out.view::<T>()) };
         // SAFETY: as above.
         let bias = bias.as_ref().map(|b| unsafe { b.view::<T>() });
@@ -118,7 +118,7 @@ fn backward<'py>(
     let x = Input::new("x", x)?;
     let weight = Input::new("weight", weight)?;
     let wanted = mask(output_mask)?;
-    dispatch!(float, grad, "grad_output", T => Ok::<_, Fail>({ let _ = size_of::<T>(); }))?;
+    dispatch!(float, grad, "grad_output", T => { let _ = size_of::<T>(); Ok::<_, Fail>(()) })?;
     require_same_dtype("x", &x, "grad_output", &grad)?;
     require_same_dtype("weight", &weight, "grad_output", &grad)?;
     let plan = ConvPlan::new(x.shape(), weight.shape(), None, x.itemsize, params)?;
@@ -127,8 +127,8 @@ fn backward<'py>(
         |wanted: bool, shape: &[usize]| wanted.then(|| Output::new(shape, &grad, &[], None, "out")).transpose();
     let mut grads =
         [result(wanted[0], x.shape())?, result(wanted[1], weight.shape())?, result(wanted[2], &[plan.out_channels()])?];
-    // SAFETY: `float` picks the dtype's own type, for which all bits are valid.
     dispatch!(float, grad, "grad_output", T => {
+        // SAFETY: `T` is of the size and alignment of the dtype, and all its bits are valid (see `dispatch`).
         let (grad, x, weight) = unsafe { (grad.view::<T>(), x.view::<T>(), weight.view::<T>()) };
         let [gx, gw, gb] = &mut grads;
         // SAFETY: as above, for each of the three.

@@ -96,8 +96,8 @@ fn max_pool<'py>(
         let wide = index_dtype_is_wide(index_dtype)?;
         if !args::flag("return_indices", return_indices)? {
             let mut out = Output::new(&plan.out_shape, &x, &[&x], given(out), "out")?;
-            // SAFETY: `ordered` picks the dtype's own type (u8 for bool), for which all bits are valid.
             dispatch!(ordered, x, "x", T => {
+                // SAFETY: `T` is of the size and alignment of the dtype, and all its bits are valid (see `dispatch`).
                 let (x, mut out) = unsafe { (x.view::<T>(), out.view::<T>()) };
                 released(py, work, || plan.extrema::<T, Larger>(&x, &mut out))?;
                 Ok::<(), Fail>(())
@@ -118,8 +118,8 @@ fn max_pool<'py>(
         if indices_out.is_some() && values_out.is_some() {
             indices.require_apart(&values)?;
         }
-        // SAFETY: as above; the indices have the dtype asked for.
         dispatch!(ordered, x, "x", T => {
+            // SAFETY: `T` is of the size and alignment of the dtype, and all its bits are valid (see `dispatch`).
             let (x, mut values) = unsafe { (x.view::<T>(), values.view::<T>()) };
             if wide {
                 // SAFETY: as above.
@@ -138,7 +138,7 @@ fn max_pool<'py>(
 }
 
 fn accept_ordered(x: &Input<'_>) -> Outcome<()> {
-    dispatch!(ordered, x, "x", T => Ok({ let _ = size_of::<T>(); }))
+    dispatch!(ordered, x, "x", T => { let _ = size_of::<T>(); Ok(()) })
 }
 
 /// Indices as int64 or int32; other integers are converted first.
@@ -228,8 +228,8 @@ fn max_unpool<'py>(
         let plan = IndexPlan::new(axes, ("x", x.shape()), indices.shape(), ("output_size", &shape), x.itemsize)?
             .with_windows(&kernel, &stride);
         refuse_rule(rule, &x)?;
-        // SAFETY: indices are of the type their kind says.
         with_indices!(indices, I => {
+            // SAFETY: `T` is of the size and alignment of the dtype, and all its bits are valid (see `dispatch`).
             let indices = unsafe { indices.view::<I>() };
             released(py, volume(x.shape()), || match rule {
                 Duplicates::Error => plan.refuse_duplicates(&indices),
@@ -248,7 +248,7 @@ fn refuse_rule(rule: Duplicates, x: &Input<'_>) -> Outcome<()> {
     match rule {
         Duplicates::Max => accept_ordered(x),
         Duplicates::Sum if x.kind != Kind::Bool => {
-            dispatch!(added, x, "x", T => Ok({ let _ = size_of::<T>(); }))
+            dispatch!(added, x, "x", T => { let _ = size_of::<T>(); Ok(()) })
         }
         _ => Ok(()),
     }
@@ -263,8 +263,8 @@ fn unpool<'py>(
     out: &mut Output<'py>,
 ) -> Outcome<()> {
     let work = volume(&plan.block_shape);
-    // SAFETY: as in `max_pool` and `interpolate`.
     with_indices!(indices, I => {
+        // SAFETY: `T` is of the size and alignment of the dtype, and all its bits are valid (see `dispatch`).
         let i = unsafe { indices.view::<I>() };
         match rule {
             // The sum of truth values is their "or", which is their maximum.
@@ -301,14 +301,14 @@ fn max_pool_backward<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let run = || -> Outcome<_> {
         let grad = Input::new("grad_output", grad_output)?;
-        dispatch!(float, grad, "grad_output", T => Ok::<_, Fail>({ let _ = size_of::<T>(); }))?;
+        dispatch!(float, grad, "grad_output", T => { let _ = size_of::<T>(); Ok::<_, Fail>(()) })?;
         let indices = indices_input(indices)?;
         let shape = args::shape("input_size", input_size)?;
         let axes = Axes::new(grad.shape().len(), n, args::flag("channels_last", channels_last)?)?;
         let blocks = ("input_size", &shape[..]);
         let plan = IndexPlan::new(axes, ("grad_output", grad.shape()), indices.shape(), blocks, grad.itemsize)?;
-        // SAFETY: as in `max_unpool`.
         with_indices!(indices, I => {
+            // SAFETY: `T` is of the size and alignment of the dtype, and all its bits are valid (see `dispatch`).
             let indices = unsafe { indices.view::<I>() };
             released(py, volume(grad.shape()), || plan.check(&indices))?;
         });
@@ -336,15 +336,16 @@ fn max_unpool_backward<'py>(
         let blocks = ("grad_output.shape", grad.shape());
         let values = ("indices", indices.shape());
         let plan = IndexPlan::new(axes, values, indices.shape(), blocks, grad.itemsize)?;
-        // SAFETY: as in `max_unpool`.
         with_indices!(indices, I => {
+            // SAFETY: `T` is of the size and alignment of the dtype, and all its bits are valid (see `dispatch`).
             let indices = unsafe { indices.view::<I>() };
             released(py, plan.values_shape.len(), || plan.check(&indices))?;
         });
         let mut out = Output::new(&plan.values_shape, &grad, &[&grad, &indices], given(out), "out")?;
-        // SAFETY: as in `interpolate`.
         with_indices!(indices, I => dispatch!(moved, grad, "grad_output", T => {
+            // SAFETY: `T` is of the size and alignment of the dtype, and all its bits are valid (see `dispatch`).
             let i = unsafe { indices.view::<I>() };
+            // SAFETY: `T` is of the size and alignment of the dtype, and all its bits are valid (see `dispatch`).
             let (grad, mut out) = unsafe { (grad.view::<T>(), out.view::<T>()) };
             released(py, volume(&plan.values_shape), || plan.take(&grad, &i, &mut out))?;
         }));

@@ -109,15 +109,15 @@ fn interpolate<'py>(
         let mut out = Output::new(&plan.out_shape, &x, &[&x], given(out), "out")?;
         let work = volume(&plan.out_shape).max(volume(x.shape()));
         if plan.is_move() {
-            // SAFETY: `moved` picks a type of the dtype's size and of no larger alignment, valid for all bits.
             dispatch!(moved, x, "x", T => {
+                // SAFETY: `T` is of the size and alignment of the dtype, and all its bits are valid (see `dispatch`).
                 let (x, mut out) = unsafe { (x.view::<T>(), out.view::<T>()) };
                 released(py, work, || plan.run_move(&x, &mut out))?;
                 Ok::<(), super::error::Fail>(())
             })?;
         } else {
-            // SAFETY: `linear` picks the dtype's own type, for which all bits are valid.
             dispatch!(linear, x, "x", T => {
+                // SAFETY: `T` is of the size and alignment of the dtype, and all its bits are valid (see `dispatch`).
                 let (x, mut out) = unsafe { (x.view::<T>(), out.view::<T>()) };
                 released(py, work, || plan.forward(&x, &mut out))?;
                 Ok::<(), super::error::Fail>(())
@@ -130,11 +130,11 @@ fn interpolate<'py>(
 
 /// Refuses dtypes without sums, also where a linear mode happens to copy.
 fn accept_linear(x: &Input<'_>) -> Outcome<()> {
-    dispatch!(linear, x, "x", T => Ok({ let _ = size_of::<T>(); }))
+    dispatch!(linear, x, "x", T => { let _ = size_of::<T>(); Ok(()) })
 }
 
 fn accept_float(x: &Input<'_>, name: &str) -> Outcome<()> {
-    dispatch!(float, x, name, T => Ok({ let _ = size_of::<T>(); }))
+    dispatch!(float, x, name, T => { let _ = size_of::<T>(); Ok(()) })
 }
 
 #[pyfunction]
@@ -198,8 +198,8 @@ fn interpolate_backward<'py>(
         }
         let mut out = Output::new(&input_size, &grad, &[&grad], given(out), "out")?;
         let work = volume(&plan.out_shape).max(volume(&input_size));
-        // SAFETY: `float` picks the dtype's own type, for which all bits are valid.
         dispatch!(float, grad, "grad_output", T => {
+            // SAFETY: `T` is of the size and alignment of the dtype, and all its bits are valid (see `dispatch`).
             let (grad, mut out) = unsafe { (grad.view::<T>(), out.view::<T>()) };
             released(py, work, || plan.backward(&grad, &mut out))?;
             Ok::<(), super::error::Fail>(())
@@ -248,8 +248,8 @@ fn bed_of_nails<'py>(
         let x = Input::new("x", x)?;
         let plan = NailsPlan::new(x.shape(), x.itemsize, &nails(factor, offset, channels_last)?)?;
         let mut out = Output::new(&plan.out_shape, &x, &[&x], given(out), "out")?;
-        // SAFETY: as in `interpolate`.
         dispatch!(moved, x, "x", T => {
+            // SAFETY: `T` is of the size and alignment of the dtype, and all its bits are valid (see `dispatch`).
             let (x, mut out) = unsafe { (x.view::<T>(), out.view::<T>()) };
             released(py, volume(&plan.out_shape), || plan.forward(&x, &mut out))?;
         });
@@ -282,8 +282,8 @@ fn bed_of_nails_backward<'py>(
             .into());
         }
         let mut out = Output::new(&input_size, &grad, &[&grad], given(out), "out")?;
-        // SAFETY: as in `interpolate`.
         dispatch!(moved, grad, "grad_output", T => {
+            // SAFETY: `T` is of the size and alignment of the dtype, and all its bits are valid (see `dispatch`).
             let (grad, mut out) = unsafe { (grad.view::<T>(), out.view::<T>()) };
             released(py, volume(&input_size), || plan.backward(&grad, &mut out))?;
         });
