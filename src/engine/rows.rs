@@ -3,6 +3,9 @@
 //! A row is `W x inner` elements of one array at one `(block, d, h)`. Reading gives `&[Cell<T>]`, for another thread
 //! may write to a caller's array while the GIL is released; a row with odd strides or another stored type is packed
 //! into per-thread scratch. Writing goes to fresh or `out=` memory as `&mut [MaybeUninit<T>]`, or through scratch.
+//!
+//! Tried and of no help: asking for the next rows (one page ahead) while a borrowed one is worked on; max pooling k2s2 took
+//! 0.70 ms without and 0.77 ms with it.
 
 use std::cell::Cell;
 use std::mem::MaybeUninit;

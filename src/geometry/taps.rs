@@ -19,6 +19,25 @@ pub struct Period {
     pub range: Range<usize>,
 }
 
+impl Period {
+    /// The whole repetitions that lie within `cols`.
+    #[inline(always)]
+    #[must_use]
+    pub fn within(&self, cols: &Range<usize>) -> Range<usize> {
+        let start = self.range.start.clamp(cols.start, cols.end);
+        let n = self.range.end.min(cols.end).saturating_sub(start);
+        // Asked for every row: by a constant where that is likely, for a division takes as long as a short row.
+        let whole = match self.outs {
+            1 => n,
+            2 => n / 2 * 2,
+            3 => n / 3 * 3,
+            4 => n / 4 * 4,
+            outs => n / outs * outs,
+        };
+        start..start + whole
+    }
+}
+
 /// Longest period worth a kernel of its own.
 const MAX_PERIOD: usize = 8;
 

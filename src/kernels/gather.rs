@@ -52,13 +52,7 @@ fn across<T: Copy + Default, L: Level>(
         }
         return;
     }
-    let repeats = match period {
-        Some(p) => {
-            let start = p.range.start.max(cols.start).min(cols.end);
-            start..start + p.range.end.min(cols.end).saturating_sub(start) / p.outs * p.outs
-        }
-        None => cols.end..cols.end,
-    };
+    let repeats = period.map_or(cols.end..cols.end, |p| p.within(cols));
     singly(picks, src, from, cols.start..repeats.start, &mut dst[..repeats.start - cols.start]);
     if let Some(p) = period.filter(|_| !repeats.is_empty()) {
         periodic(

@@ -112,10 +112,10 @@ impl<T: Real> Weighted<'_, T> {
     /// The whole repetitions within `cols`, if they fill a block.
     #[inline(always)]
     fn repeats(&self, cols: &Range<usize>) -> Range<usize> {
-        let Some(p) = self.period else { return cols.end..cols.end };
-        let start = p.range.start.max(cols.start);
-        let count = p.range.end.min(cols.end).saturating_sub(start) / p.outs;
-        if count < NARROW { cols.end..cols.end } else { start..start + count * p.outs }
+        match self.period {
+            Some(p) if p.within(cols).len() >= p.outs * NARROW => p.within(cols),
+            _ => cols.end..cols.end,
+        }
     }
 
     #[inline(always)]
