@@ -51,7 +51,7 @@ pub struct Across<'a, T, I, B> {
     pub inside: &'a Range<usize>,
     /// The row.
     pub span: Span<'a, T>,
-    /// Scratch for the row, split by residue: [`split_room`](super::conv::split_room) of it.
+    /// Scratch for the row, split by residue: [`split_room`] of it.
     pub parts: &'a mut [T],
     /// The best elements.
     pub values: &'a mut [T],
