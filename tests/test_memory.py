@@ -85,6 +85,9 @@ def test_other_arrays_keep_numpys_allocator():
 
     assert get_handler_name(np.ones(1 << 20)) == "default_allocator"
     assert get_handler_name(large()) == "upsample_rs"
+    us.set_cache_limit(3 * MIB)
+    assert get_handler_name(large()) == "default_allocator"  # could not be kept
+    assert get_handler_name(large(1)) == "upsample_rs"
 
 
 def test_the_environment_sets_the_limit():

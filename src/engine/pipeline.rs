@@ -111,8 +111,12 @@ fn stretch<S: Separable>(op: &S, units: Range<usize>, ring: [usize; 2], tile: us
     for _ in 0..ring[0] * ring[1] {
         slots.push(op.slot(tile)?);
     }
-    let mut held: Vec<Option<(usize, At)>> = reserved(slots.len())?;
-    held.resize(slots.len(), None);
+    // Which row each slot holds: its place among the rows of all groups, in one word.
+    const NOTHING: usize = usize::MAX;
+    let mut held = reserved(slots.len())?;
+    held.resize(slots.len(), NOTHING);
+    let [in_d, in_h] =
+        [(0, out_d), (1, out_h)].map(|(axis, n)| (0..n).map(|o| op.reach(axis, o).end()).max().unwrap_or(0));
     let mut rows = reserved(slots.len())?;
     let (mut group, mut row) = (units.start / (out_d * out_h), units.start % (out_d * out_h));
     for _ in units {
@@ -126,8 +130,9 @@ fn stretch<S: Separable>(op: &S, units: Range<usize>, ring: [usize; 2], tile: us
             for jh in 0..rh.count {
                 let from = At { block, d: rd.start + jd * rd.step, h: rh.start + jh * rh.step };
                 let slot = modulo(from.d, ring[0]) * ring[1] + modulo(from.h, ring[1]);
-                if held[slot] != Some((strip, from)) {
-                    held[slot] = Some((strip, from));
+                let place = (group * in_d + from.d) * in_h + from.h;
+                if held[slot] != place {
+                    held[slot] = place;
                     op.across(from, &cols, &mut scratch, &mut slots[slot]);
                 }
                 rows.push((slot, from));

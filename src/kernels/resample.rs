@@ -151,6 +151,14 @@ impl<T: Real> Weighted<'_, T> {
         dst: &mut [T],
     ) {
         let (n, mut done) = (dst.len() / P, 0);
+        if let Some(pairs) = self.pairs::<P>(o0, from) {
+            while done < n {
+                let b = done.min(n - NARROW);
+                pair_block::<T, L, P, Q>(level, &pairs, src, b * Q, &mut dst[b * P..]);
+                done = b + NARROW;
+            }
+            return;
+        }
         while done < n {
             // The last block may overlap the one before it: it computes the same values again.
             if n >= WIDE {
@@ -163,6 +171,19 @@ impl<T: Real> Weighted<'_, T> {
                 done = b + NARROW;
             }
         }
+    }
+
+    /// The phases' first inputs (from input `from` on) and weights, if each has two taps, as linear interpolation has
+    /// wherever no output falls on an input.
+    #[inline(always)]
+    fn pairs<const P: usize>(&self, o0: usize, from: usize) -> Option<[(usize, T, T); P]> {
+        let mut pairs = [(0, T::default(), T::default()); P];
+        for (j, pair) in pairs.iter_mut().enumerate() {
+            let r = self.taps.at(o0 + j);
+            let &[a, b] = &self.weights[self.taps.offset(o0 + j)..][..r.count] else { return None };
+            *pair = (r.start - from, a, b);
+        }
+        Some(pairs)
     }
 
     /// `N` repetitions, from the `b`-th after output `o0` on.
@@ -213,6 +234,25 @@ impl<T: Real> Weighted<'_, T> {
             }
         }
     }
+}
+
+/// `NARROW` repetitions of phases with two taps each, `ahead` inputs after the first: one vector each, in registers.
+#[inline(always)]
+fn pair_block<T: Real, L: Level, const P: usize, const Q: usize>(
+    level: L,
+    pairs: &[(usize, T, T); P],
+    src: &[Cell<T>],
+    ahead: usize,
+    dst: &mut [T],
+) {
+    let mut phases = [[T::default(); NARROW]; P];
+    for (phase, &(start, a, b)) in phases.iter_mut().zip(pairs) {
+        let s = &src[start + ahead..][..(NARROW - 1) * Q + 2];
+        for i in 0..NARROW {
+            phase[i] = fma::<T, L>(b, s[i * Q + 1].get(), T::mul(a, s[i * Q].get()));
+        }
+    }
+    interleave::<T, L, P, NARROW>(level, &mut phases, dst);
 }
 
 /// One phase of `N` repetitions: taps from `src[ahead]` on, every `Q` inputs. (Plain loops: a closure handed to

@@ -295,7 +295,7 @@ impl<'py> Output<'py> {
             }
         };
         let bytes = step.saturating_mul(itemsize) as usize;
-        let array = if bytes < memory::LEAST { make()? } else { memory::from_store(py, make)? };
+        let array = if memory::serves(bytes) { memory::from_store(py, make)? } else { make()? };
         Ok(Self { array: array.cast_into::<PyUntypedArray>().map_err(PyErr::from)?, strides })
     }
 

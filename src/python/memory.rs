@@ -19,7 +19,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
 /// Results from this many bytes on use the store; below, the allocator reuses memory by itself.
-pub const LEAST: usize = 1 << 20;
+const LEAST: usize = 1 << 20;
 
 /// Blocks come in whole multiples of this, so that results of about one size share them.
 const STEP: usize = 1 << 20;
@@ -104,6 +104,12 @@ pub fn set_limit(bytes: usize) {
         store.shrink(bytes)
     });
     freed.into_iter().flatten().for_each(free_block);
+}
+
+/// Whether a result of so many bytes comes from the store: large enough to gain, small enough to be kept.
+pub fn serves(bytes: usize) -> bool {
+    bytes >= LEAST
+        && STORE.try_lock().is_ok_and(|mut store| block_size(bytes).is_some_and(|size| size <= store.limit()))
 }
 
 /// Bytes that wait now, and how many may.
