@@ -12,11 +12,9 @@ use crate::error::{Error, Result, Shape};
 /// Results from this size on are written past the caches: they would not fit beside their input in the last one, and a
 /// normal store reads each line before it writes it. Filling reused memory on a Zen 5 core with 32 MB of L3, normal and
 /// streamed: 4 MiB 0.04 and 0.15 ms; 16 MiB 0.4 to 0.6 and 0.46; 26 MiB 1.36 and 0.78; 134 MiB 7.1 and 4.0.
-const STREAMED_BYTES: usize = 24 << 20;
-
-/// The same for moves, which do nothing else than write: nearest x2 to 16 MiB takes 0.5 ms streamed and, depending on
-/// where the result lies, from 0.46 to 1.4 ms otherwise (bilinear x2 0.98 and 0.85).
-pub(crate) const STREAMED_MOVES_BYTES: usize = 16 << 20;
+/// (Between 16 and 24 MiB it is even for bilinear x2, and for nearest x2 spares the 1.4 ms that a badly placed result took
+/// instead of 0.5.)
+const STREAMED_BYTES: usize = 16 << 20;
 
 /// Bytes of a cache line.
 const CACHE_LINE: usize = 64;
@@ -97,20 +95,19 @@ impl<'a, T> ViewMut<'a, T> {
 
     pub(crate) fn grid_of(&mut self, axes: &Axes) -> Grid<*mut T> {
         let mut grid = Grid::new(self.ptr, self.shape, self.strides, axes);
-        grid.stream_from(STREAMED_BYTES);
+        grid.decide_streaming();
         grid
     }
 }
 
 impl<T> Grid<*mut T> {
-    /// Writes rows past the caches if the array has at least `least` bytes and every row begins on a cache line. (At both
-    /// ends of any other, a streamed and a normal store would meet in one line, which is several times slower than not
-    /// streaming at all.)
-    pub(crate) fn stream_from(&mut self, least: usize) {
+    /// Writes rows past the caches if the array is large and every row begins on a cache line. (At both ends of any other,
+    /// a streamed and a normal store would meet in one line, which is several times slower than not streaming at all.)
+    fn decide_streaming(&mut self) {
         let on_line = |stride: isize| stride.unsigned_abs().wrapping_mul(size_of::<T>()).is_multiple_of(CACHE_LINE);
         let count = |n: usize, d: usize| n.saturating_mul(d);
         let outer = self.outer.iter().map(|o| o.0).fold(size_of::<T>() * self.inner, count);
-        self.streamed = self.spatial.iter().copied().fold(outer, count) >= least
+        self.streamed = self.spatial.iter().copied().fold(outer, count) >= STREAMED_BYTES
             && (self.ptr as usize).is_multiple_of(CACHE_LINE)
             && self.outer.iter().all(|o| on_line(o.1))
             && self.spatial_strides[..2].iter().all(|&s| on_line(s));

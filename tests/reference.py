@@ -144,7 +144,8 @@ def linear_taps(in_len, out_len, align_corners=False, scale=None, antialias=Fals
     width = max(Fraction(1), step)
     rows = []
     for c in coordinates:
-        row = [(i, 1 - abs(c - i) / width) for i in range(in_len) if abs(c - i) < width]
+        near = range(max(math.ceil(c - width), 0), min(math.floor(c + width), in_len - 1) + 1)
+        row = [(i, 1 - abs(c - i) / width) for i in near if abs(c - i) < width]
         total = sum(w for _, w in row)
         rows.append([(i, w / total) for i, w in row])
     return rows

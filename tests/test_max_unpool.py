@@ -207,6 +207,12 @@ def test_output_size():
     assert us.max_unpool2d(x, at, 3, 2, output_size=6).shape == (6, 6)
 
 
+def test_output_size_where_the_default_would_be_empty():
+    """Pooling takes one element with padding to one; only the size asked for has to hold it."""
+    x, at = us.max_pool1d(np.array([5.0]), 2, 2, 1, return_indices=True)
+    assert us.max_unpool1d(x, at, 2, 2, 1, output_size=1).tolist() == [5]
+
+
 def test_empty_batch_is_an_empty_result():
     x, at = np.ones((0, 1, 2, 2), "f4"), np.zeros((0, 1, 2, 2), "i8")
     assert us.max_unpool2d(x, at, 2).shape == (0, 1, 4, 4)

@@ -25,7 +25,7 @@ def restored():
 
 def large(mib=4):
     """Return a result of so many MiB."""
-    return us.interpolate(np.ones((mib, 256, 256), np.float32), scale_factor=2, mode="nearest")
+    return us.interpolate(np.ones((mib, 256, 256), np.float32), scale_factor=(2, 2), mode="nearest")
 
 
 def test_a_large_result_is_numpys_own():
@@ -56,7 +56,7 @@ def test_freed_memory_is_used_again_and_bounded():
 
 def test_reused_memory_shows_nothing_of_its_past():
     us.set_cache_limit(64 * MIB)
-    first = us.interpolate(np.full((4, 256, 256), 7, np.float32), scale_factor=2, mode="nearest")
+    first = us.interpolate(np.full((4, 256, 256), 7, np.float32), scale_factor=(2, 2))
     del first
     nails = us.bed_of_nails(np.ones((4, 256, 256), np.float32), 2)
     assert nails.sum() == 4 * 256 * 256

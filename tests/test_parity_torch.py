@@ -24,7 +24,10 @@ import cases
 import strategies as sts
 import upsample_rs as us
 
-pytestmark = pytest.mark.peer
+pytestmark = [
+    pytest.mark.peer,
+    pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel"),
+]
 torch = pytest.importorskip("torch")
 F = pytest.importorskip("torch.nn.functional")
 

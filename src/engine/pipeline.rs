@@ -97,7 +97,10 @@ pub fn run<S: Separable>(op: &S) -> Result<()> {
     }
     let per_column = (ring[0] * ring[1]).saturating_mul(op.column_bytes()).max(1);
     let bytes = if ring[1] == all_h { PLANES_BYTES } else { RING_BYTES };
-    let tile = (bytes / per_column).max(MIN_TILE).next_multiple_of(TILE_STEP).min(out_w);
+    // Where a column is wide by itself (many channels), a few of them are enough.
+    let least = (MIN_TILE * size_of::<f64>() / op.column_bytes().max(size_of::<f64>())).max(1);
+    let fitting = (bytes / per_column).max(least);
+    let tile = if fitting > TILE_STEP { fitting / TILE_STEP * TILE_STEP } else { fitting }.min(out_w);
     let tiles = out_w.div_ceil(tile);
     let units = op.blocks() * tiles * rows;
     parallel::for_each(units, op.row_cost() / tiles, |units| stretch(op, units, ring, tile, tiles))
@@ -118,24 +121,30 @@ fn stretch<S: Separable>(op: &S, units: Range<usize>, ring: [usize; 2], tile: us
     let [in_d, in_h] =
         [(0, out_d), (1, out_h)].map(|(axis, n)| (0..n).map(|o| op.reach(axis, o).end()).max().unwrap_or(0));
     let mut rows = reserved(slots.len())?;
+    let mut last = None;
     let (mut group, mut row) = (units.start / (out_d * out_h), units.start % (out_d * out_h));
     for _ in units {
         let (block, strip) = if tiles == 1 { (group, 0) } else { (group / tiles, group % tiles) };
         let at =
             At { block, d: if out_d == 1 { 0 } else { row / out_h }, h: if out_d == 1 { row } else { row % out_h } };
         let cols = strip * tile..((strip + 1) * tile).min(out_w);
-        let (rd, rh) = (op.reach(0, at.d), op.reach(1, at.h));
-        rows.clear();
-        for jd in 0..rd.count {
-            for jh in 0..rh.count {
-                let from = At { block, d: rd.start + jd * rd.step, h: rh.start + jh * rh.step };
-                let slot = modulo(from.d, ring[0]) * ring[1] + modulo(from.h, ring[1]);
-                let place = (group * in_d + from.d) * in_h + from.h;
-                if held[slot] != place {
-                    held[slot] = place;
-                    op.across(from, &cols, &mut scratch, &mut slots[slot]);
+        let reach = (group, op.reach(0, at.d), op.reach(1, at.h));
+        if last != Some(reach) {
+            // (Upsampling, several output rows in succession read the same rows.)
+            last = Some(reach);
+            let (_, rd, rh) = reach;
+            rows.clear();
+            for jd in 0..rd.count {
+                for jh in 0..rh.count {
+                    let from = At { block, d: rd.start + jd * rd.step, h: rh.start + jh * rh.step };
+                    let slot = modulo(from.d, ring[0]) * ring[1] + modulo(from.h, ring[1]);
+                    let place = (group * in_d + from.d) * in_h + from.h;
+                    if held[slot] != place {
+                        held[slot] = place;
+                        op.across(from, &cols, &mut scratch, &mut slots[slot]);
+                    }
+                    rows.push((slot, from));
                 }
-                rows.push((slot, from));
             }
         }
         op.down(at, &cols, &rows, &slots, &mut scratch);

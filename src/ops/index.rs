@@ -17,7 +17,7 @@ use crate::engine::rows::{At, scratch};
 use crate::engine::simd;
 use crate::error::{Error, Result, Shape};
 use crate::geometry::taps::reserved;
-use crate::geometry::window::{AxisName, Pad};
+use crate::geometry::window::{AxisName, Pad, transposed_len};
 use crate::kernels::index::{Extent, Settle, gather, scatter};
 use crate::kernels::reduce::{Larger, best};
 use crate::layout::{Axes, Grid, View, ViewMut, element_count, simplify};
@@ -673,12 +673,12 @@ pub fn unpooled_len(
     given: Option<usize>,
     axis: AxisName,
 ) -> Result<usize> {
-    // An unpooling has no dilation; an output size beyond the default plays the part of output_padding below.
-    let default = crate::geometry::window::transposed_len(in_len, kernel, stride, 1, pad, 0, axis)?;
-    let Some(size) = given else { return Ok(default) };
-    let (low, high) = (default.saturating_sub(stride).saturating_add(1).max(1), default.saturating_add(stride) - 1);
-    if !(low..=high).contains(&size) {
-        return Err(Error::value(format!("output_size[{}] = {size}: must be from {low} to {high}", axis.index)));
+    let Some(size) = given else { return transposed_len(in_len, kernel, stride, 1, pad, 0, axis) };
+    // With as much at the end as a size may add, the length is at least 1 wherever some size will do.
+    let most = transposed_len(in_len, kernel, stride, 1, pad, stride.max(1) - 1, axis)?;
+    let least = most.saturating_sub(2 * (stride - 1)).max(1);
+    if !(least..=most).contains(&size) {
+        return Err(Error::value(format!("output_size[{}] = {size}: must be from {least} to {most}", axis.index)));
     }
     Ok(size)
 }

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::geometry::taps::{Period, Picks};
 use crate::kernels::gather;
 use crate::kernels::reduce::Span;
-use crate::layout::{Axes, Grid, STREAMED_MOVES_BYTES, View, ViewMut, element_count, require_entries, simplify};
+use crate::layout::{Axes, Grid, View, ViewMut, element_count, require_entries, simplify};
 
 /// Sources along D, H and W.
 #[derive(Debug)]
@@ -34,7 +34,6 @@ impl Moves {
     {
         let (mut x, mut out) = (x.grid_of(axes), out.grid_of(axes));
         simplify(&mut x, &mut [&mut out]);
-        out.stream_from(STREAMED_MOVES_BYTES);
         let [d, h, w] = &self.picks;
         let (width, inner) = (w.out_len(), x.inner);
         let rows = d.out_len() * h.out_len();

@@ -214,6 +214,7 @@ impl InterpolatePlan {
         pipeline::run(&Resampling::<T> {
             codec: T::sum_codec(self.rounding),
             weights: weights(&taps[2])?,
+            flat: if taps[0].is_identity() { Some(weights(&taps[1])?) } else { None },
             period: taps[2].period(),
             reach: taps[2].widest(),
             taps,
@@ -248,6 +249,8 @@ struct Resampling<T: Linear> {
     taps: [Taps; 3],
     weights: Vec<T::Sum>,
     period: Option<Period>,
+    /// The weights along H in the type of the sum, if nothing happens along D.
+    flat: Option<Vec<T::Sum>>,
     /// Most inputs one output reads along W.
     reach: usize,
     x: Grid<*const T>,
@@ -304,12 +307,18 @@ impl<T: Linear> Separable for Resampling<T> {
     }
 
     fn down(&self, at: At, cols: &Range<usize>, rows: &[(usize, At)], slots: &[Self::Slot], s: &mut Self::Scratch) {
-        s.weights.clear();
-        for wd in self.taps[0].weights(at.d) {
-            s.weights.extend(self.taps[1].weights(at.h).iter().map(|wh| T::Sum::of(wd * wh)));
-        }
+        let weights = match &self.flat {
+            Some(flat) => &flat[self.taps[1].offset(at.h)..][..rows.len()],
+            None => {
+                s.weights.clear();
+                for wd in self.taps[0].weights(at.d) {
+                    s.weights.extend(self.taps[1].weights(at.h).iter().map(|wh| T::Sum::of(wd * wh)));
+                }
+                &s.weights
+            }
+        };
         self.out.store(self.codec, at, cols, &mut s.row, |dst| {
-            simd::dispatch(resample::Down { weights: &s.weights, row: |j: usize| &slots[rows[j].0][..], dst });
+            simd::dispatch(resample::Down { weights, row: |j: usize| &slots[rows[j].0][..], dst });
         });
     }
 }
