@@ -194,7 +194,7 @@ def short(run: Result) -> list[str]:
     for row in done(run):
         name, ms = best_peer(row)
         ours = milliseconds(row["times"]["ours"]["ms"])
-        body.append([row["name"], ours, f"{name} {milliseconds(ms)}", f"{ratio(row):.1f}"])
+        body.append([row["name"], ours, f"{name} {milliseconds(ms)}", f"{ratio(row):.2f}"])
     return table(["one thread", "ours", "best peer", "lead"], body)
 
 
