@@ -91,12 +91,14 @@ pub fn run<S: Separable>(op: &S) -> Result<()> {
     }
     let mut ring = ring_shape(op);
     let all_h = (0..out_h).map(|o| op.reach(1, o).end()).max().unwrap_or(1).max(1);
-    if out_d > 1 && ring[0] * all_h * op.column_bytes() * out_w <= PLANES_BYTES {
-        // The planes one output plane reads, whole: else the next output plane sends them across again.
+    // The planes one output plane reads, whole: else the next output plane sends them across again.
+    let planes = ring[0].saturating_mul(all_h).saturating_mul(op.column_bytes()).saturating_mul(out_w);
+    let whole = out_d > 1 && planes <= PLANES_BYTES;
+    if whole {
         ring[1] = all_h;
     }
-    let per_column = (ring[0] * ring[1]).saturating_mul(op.column_bytes()).max(1);
-    let bytes = if ring[1] == all_h { PLANES_BYTES } else { RING_BYTES };
+    let per_column = ring[0].saturating_mul(ring[1]).saturating_mul(op.column_bytes()).max(1);
+    let bytes = if whole { PLANES_BYTES } else { RING_BYTES };
     // Where a column is wide by itself (many channels), a few of them are enough.
     let least = (MIN_TILE * size_of::<f64>() / op.column_bytes().max(size_of::<f64>())).max(1);
     let fitting = (bytes / per_column).max(least);

@@ -82,7 +82,7 @@ pub struct InterpolatePlan {
     mode: Mode,
     antialias: bool,
     rounding: Rounding,
-    /// Shape of the larger world: the forward's input.
+    /// Shape of the forward's input.
     pub in_shape: Vec<usize>,
     /// Shape of the forward's result.
     pub out_shape: Vec<usize>,

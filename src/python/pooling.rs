@@ -29,11 +29,12 @@ const DUPLICATES: [(&str, Duplicates); 5] = [
     ("error", Duplicates::Error),
 ];
 
-/// The two results' `out`s: `None` or a pair.
-type Pair<'a, 'py> = (Option<Bound<'py, PyAny>>, Option<Bound<'py, PyAny>>, std::marker::PhantomData<&'a ()>);
+/// An array to write to, if the caller gave one.
+type Given<'py> = Option<Bound<'py, PyAny>>;
 
-fn pair_of_outs<'a, 'py>(out: &'a Bound<'py, PyAny>) -> Outcome<Pair<'a, 'py>> {
-    let Some(out) = given(out) else { return Ok((None, None, std::marker::PhantomData)) };
+/// The two results' `out`s: `None` or a pair.
+fn pair_of_outs<'py>(out: &Bound<'py, PyAny>) -> Outcome<(Given<'py>, Given<'py>)> {
+    let Some(out) = given(out) else { return Ok((None, None)) };
     let Ok(pair) = out.cast::<PyTuple>() else {
         return Err(Error::kind(format!(
             "out is {}: must be None or a tuple (values, indices) with return_indices=True",
@@ -45,7 +46,7 @@ fn pair_of_outs<'a, 'py>(out: &'a Bound<'py, PyAny>) -> Outcome<Pair<'a, 'py>> {
         return Err(Error::value(format!("out has {} entries: must be (values, indices)", pair.len())).into());
     }
     let item = |i| pair.get_item(i).map(|o| if o.is_none() { None } else { Some(o) });
-    Ok((item(0)?, item(1)?, std::marker::PhantomData))
+    Ok((item(0)?, item(1)?))
 }
 
 /// `"int64"`, `"int32"`, or whatever NumPy takes for them; true for the wide one.
@@ -111,7 +112,7 @@ fn max_pool<'py>(
                 Error::value("index_dtype = \"int32\": the spatial block has more than 2**31 - 1 elements").into()
             );
         }
-        let (values_out, indices_out, _) = pair_of_outs(out)?;
+        let (values_out, indices_out) = pair_of_outs(out)?;
         let descr = if wide { PyArrayDescr::of::<i64>(py) } else { PyArrayDescr::of::<i32>(py) };
         let mut values = Output::new(&plan.out_shape, &x, &[&x], values_out.as_ref(), "out[0]")?;
         let mut indices = Output::of_dtype(&plan.out_shape, descr, &[&x], indices_out.as_ref(), "out[1]")?;
