@@ -217,7 +217,7 @@ pub trait Linear: Element {
     fn sum_codec(rounding: Rounding) -> Self::SumCodec;
 }
 
-/// Ordered elements, for maxima. Half types compare as float32.
+/// Ordered elements, for maxima. Half types compare as their [`Rank`].
 pub trait Ordered: Element {
     /// Type that is compared.
     type Key: Order;
@@ -266,16 +266,70 @@ impl Ring for i128 {
     }
 }
 
-/// A total order but for NaN.
-pub trait Order: Copy + Default + PartialOrd + Send + Sync + 'static {
-    /// Whether this is a NaN.
-    fn is_nan(self) -> bool;
+/// Elements that windows choose from. A NaN wins, the first of several; of equal elements the first stays.
+pub trait Order: Copy + Default + PartialEq + Send + Sync + 'static {
+    /// Loses to everything, or equals it: what padding counts as.
+    const LEAST: Self;
+    /// Whether this replaces `held`.
+    fn rises(self, held: Self) -> bool;
+    /// The larger; of two NaNs either.
+    #[inline(always)]
+    fn larger(self, held: Self) -> Self {
+        if self.rises(held) { self } else { held }
+    }
+    /// What orders the other way round: the largest becomes the smallest; a NaN stays one. Twice is nothing.
+    fn mirrored(self) -> Self;
+}
+
+/// Elements mirrored on their way in and out, so that the largest is the smallest. (Minima are no kernels of their own:
+/// they would double the code, for rows that are read once more.)
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Mirrored<C>(C);
+
+impl<C: Codec<Computed: Order>> Codec for Mirrored<C> {
+    type Stored = C::Stored;
+    type Computed = C::Computed;
+    #[inline(always)]
+    fn load(self, v: C::Stored) -> C::Computed {
+        self.0.load(v).mirrored()
+    }
+    #[inline(always)]
+    fn store(self, v: C::Computed) -> C::Stored {
+        self.0.store(v.mirrored())
+    }
+}
+
+/// Absolute values, on the way in.
+#[derive(Debug, Clone, Copy)]
+pub struct Absolute<C>(pub C);
+
+impl<C: Codec<Computed: Real>> Codec for Absolute<C> {
+    type Stored = C::Stored;
+    type Computed = C::Computed;
+    #[inline(always)]
+    fn load(self, v: C::Stored) -> C::Computed {
+        Real::abs(self.0.load(v))
+    }
+    #[inline(always)]
+    fn store(self, v: C::Computed) -> C::Stored {
+        self.0.store(v)
+    }
 }
 
 /// The two real types linear kernels are compiled for.
-pub trait Real: Ring + PartialOrd {
+pub trait Real: Ring + Order + PartialOrd {
     /// From a weight.
     fn of(w: f64) -> Self;
+    /// `a / b`.
+    fn div(a: Self, b: Self) -> Self;
+    /// The absolute value.
+    fn abs(v: Self) -> Self;
+    /// The square root.
+    fn sqrt(v: Self) -> Self;
+    /// `v^p`.
+    fn powf(v: Self, p: f64) -> Self;
+    /// Whether this is a power of two (or its negative) whose reciprocal is one too.
+    fn is_power_of_two(v: Self) -> bool;
 }
 
 /// Sums of products. Integers wrap.
@@ -291,8 +345,19 @@ pub trait Ring: Copy + Default + PartialEq + Send + Sync + 'static {
 macro_rules! floats {
     ($($t:ty),*) => {$(
         impl Order for $t {
+            const LEAST: Self = <$t>::NEG_INFINITY;
+            // Not "less or equal" is "greater, or one is NaN": two comparisons, and no third for the NaN.
             #[inline(always)]
-            fn is_nan(self) -> bool { self != self }
+            #[allow(clippy::neg_cmp_op_on_partial_ord)]
+            fn rises(self, held: Self) -> bool { !(self <= held) & (held == held) }
+            // One instruction that keeps `held` if either is NaN, and one choice that does not wait for it.
+            #[inline(always)]
+            fn larger(self, held: Self) -> Self {
+                let larger = if self > held { self } else { held };
+                if self != self { self } else { larger }
+            }
+            #[inline(always)]
+            fn mirrored(self) -> Self { -self }
         }
         impl Ring for $t {
             #[inline(always)]
@@ -307,6 +372,19 @@ macro_rules! floats {
         impl Real for $t {
             #[inline(always)]
             fn of(w: f64) -> Self { w as $t }
+            #[inline(always)]
+            fn div(a: Self, b: Self) -> Self { a / b }
+            #[inline(always)]
+            fn abs(v: Self) -> Self { v.abs() }
+            #[inline(always)]
+            fn sqrt(v: Self) -> Self { v.sqrt() }
+            #[inline(always)]
+            fn powf(v: Self, p: f64) -> Self { v.powf(p as $t) }
+            #[inline(always)]
+            fn is_power_of_two(v: Self) -> bool {
+                let mantissa = (1 << (<$t>::MANTISSA_DIGITS - 1)) - 1;
+                v.is_normal() && (1.0 / v).is_normal() && v.to_bits() & mantissa == 0
+            }
         }
         impl Linear for $t {
             type Sum = $t;
@@ -323,8 +401,11 @@ floats!(f32, f64);
 macro_rules! integers {
     ($($t:ty),*) => {$(
         impl Order for $t {
+            const LEAST: Self = <$t>::MIN;
             #[inline(always)]
-            fn is_nan(self) -> bool { false }
+            fn rises(self, held: Self) -> bool { self > held }
+            #[inline(always)]
+            fn mirrored(self) -> Self { !self }
         }
         impl Ring for $t {
             #[inline(always)]
@@ -369,17 +450,93 @@ macro_rules! halves {
             type SumCodec = Half<$t>;
             fn sum_codec(_: Rounding) -> Half<$t> { Half::default() }
         }
-        impl Ordered for $t { type Key = f32; type KeyCodec = Half<$t>; }
         impl Multiplied for $t { type Product = f32; type ProductCodec = Half<$t>; }
         impl Added for $t { type Total = f32; type TotalCodec = Half<$t>; }
     )*};
 }
 halves!(f16, bf16);
 
-impl Order for bool {
+/// A half type's bits as a number that orders as it does: all lanes of a vector compare in one integer instruction, and
+/// nothing is converted to `f32`. The numbers rise from minus infinity, 0, to plus infinity, `TOP`; NaNs lie above, of
+/// either sign. The two zeros are neighbours, which count as equal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rank<const TOP: u16>(u16);
+
+/// The rank of zero.
+impl<const TOP: u16> Default for Rank<TOP> {
+    fn default() -> Self {
+        Self::of(0)
+    }
+}
+
+impl<const TOP: u16> Rank<TOP> {
+    const MINUS_ZERO: u16 = TOP / 2;
+
+    /// From a half type's bits, of which those of plus infinity are half of `TOP`.
     #[inline(always)]
-    fn is_nan(self) -> bool {
-        false
+    fn of(bits: u16) -> Self {
+        Self(Self::turned(bits).wrapping_add(TOP / 2 + 1))
+    }
+
+    #[inline(always)]
+    fn bits(self) -> u16 {
+        Self::turned(self.0.wrapping_sub(TOP / 2 + 1))
+    }
+
+    /// Sign and magnitude to two's complement, or back.
+    #[inline(always)]
+    fn turned(bits: u16) -> u16 {
+        bits ^ (((bits as i16 >> 15) as u16) >> 1)
+    }
+}
+
+impl<const TOP: u16> Order for Rank<TOP> {
+    const LEAST: Self = Self(0);
+    #[inline(always)]
+    fn rises(self, held: Self) -> bool {
+        (self.0 > held.0) & (held.0 <= TOP) & !((held.0 == Self::MINUS_ZERO) & (self.0 == Self::MINUS_ZERO + 1))
+    }
+    #[inline(always)]
+    fn larger(self, held: Self) -> Self {
+        // The larger number, but for the zeros, of which the first stays.
+        let larger = self.0.max(held.0);
+        let zeros = (larger == Self::MINUS_ZERO + 1) & (held.0 == Self::MINUS_ZERO);
+        Self(larger - u16::from(zeros))
+    }
+    #[inline(always)]
+    fn mirrored(self) -> Self {
+        Self(if self.0 <= TOP { TOP - self.0 } else { self.0 })
+    }
+}
+
+/// Between a half type and its [`Rank`].
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Ranked<T>(std::marker::PhantomData<fn() -> T>);
+
+macro_rules! ranked {
+    ($($t:ty, $top:expr);*) => {$(
+        impl Codec for Ranked<$t> {
+            type Stored = $t;
+            type Computed = Rank<{ $top }>;
+            #[inline(always)]
+            fn load(self, v: $t) -> Self::Computed { Rank::of(v.to_bits()) }
+            #[inline(always)]
+            fn store(self, v: Self::Computed) -> $t { <$t>::from_bits(v.bits()) }
+        }
+        impl Ordered for $t { type Key = Rank<{ $top }>; type KeyCodec = Ranked<$t>; }
+    )*};
+}
+ranked!(f16, 2 * 0x7c00 + 1; bf16, 2 * 0x7f80 + 1);
+
+impl Order for bool {
+    const LEAST: Self = false;
+    #[inline(always)]
+    fn rises(self, held: Self) -> bool {
+        self & !held
+    }
+    #[inline(always)]
+    fn mirrored(self) -> Self {
+        !self
     }
 }
 impl Ordered for bool {

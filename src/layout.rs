@@ -278,6 +278,12 @@ impl<P: Copy> Grid<P> {
         matches!(self.outer.last(), Some(&(len, 1)) if len > 1 && self.inner == 1) && self.spatial_strides[2].abs() != 1
     }
 
+    /// Blocks that lie interleaved in memory and so are best visited in turns: the channels of an array that lies
+    /// channels-last, else 1.
+    pub(crate) fn interleaved(&self) -> usize {
+        if self.lies_channels_last() { self.outer.last().map_or(1, |a| a.0) } else { 1 }
+    }
+
     fn promote_channels(&mut self) {
         if let Some((len, stride)) = self.outer.pop() {
             (self.inner, self.inner_stride) = (len, stride);

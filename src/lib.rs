@@ -1,6 +1,6 @@
 //! Upsampling and pooling of n-dimensional arrays on the CPU: right, fast, deterministic.
 //!
-//! Interpolation, bed of nails, max pooling and unpooling, convolution and transposed convolution, forward and
+//! Interpolation, bed of nails, pooling of every kind and unpooling, convolution and transposed convolution, forward and
 //! backward, along one to three spatial axes, channels first or last, on ndarray views of any strides. Results are the
 //! same bits at any number of threads. The Python package `upsample_rs` is this crate with the feature `python`.
 //!
@@ -51,7 +51,9 @@ pub use engine::parallel::{num_threads, set_num_threads};
 pub use error::{Error, Result};
 pub use geometry::window::{Pad, Padding};
 pub use ops::conv::{ConvParams, Kind};
+pub use ops::fractional::{FractionalParams, OutputLens, Samples};
 pub use ops::index::Duplicates;
 pub use ops::moves::NailsParams;
-pub use ops::pool::PoolParams;
+pub use ops::pool::{Divisor, PoolParams};
 pub use ops::resample::{InterpolateParams, Mode, Target};
+pub use ops::roi::{Roi, RoiAlignParams, RoiMode, RoiPoolParams};

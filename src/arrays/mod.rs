@@ -12,15 +12,38 @@
 //! Nothing here panics on any input: what does not fit is an [`Error`] that names the function and the parameter.
 #![forbid(unsafe_code)]
 
+mod averaging;
 mod convolution;
+mod fractional;
 mod pooling;
+mod roi;
+mod unpooling;
 mod upsampling;
 
+pub use averaging::{
+    AvgPoolParams, LpPoolParams, adaptive_avg_pool, adaptive_avg_pool_backward, adaptive_avg_pool_backward_into,
+    adaptive_avg_pool_into, avg_pool, avg_pool_backward, avg_pool_backward_into, avg_pool_into, lp_pool,
+    lp_pool_backward, lp_pool_backward_into, lp_pool_into,
+};
 pub use convolution::{ConvGradients, conv, conv_backward, conv_into};
+pub use fractional::{
+    fractional_max_pool, fractional_max_pool_backward, fractional_max_pool_backward_into, fractional_max_pool_into,
+    fractional_max_pool_with_indices, fractional_max_pool_with_indices_into,
+};
 pub use pooling::{
-    UnpoolParams, max_pool, max_pool_backward, max_pool_backward_into, max_pool_into, max_pool_with_indices,
-    max_pool_with_indices_into, max_unpool, max_unpool_backward, max_unpool_backward_into, max_unpool_into,
-    max_unpool_move, max_unpool_move_into,
+    AdaptiveParams, adaptive_max_pool, adaptive_max_pool_backward, adaptive_max_pool_backward_into,
+    adaptive_max_pool_into, adaptive_max_pool_with_indices, adaptive_max_pool_with_indices_into, max_pool,
+    max_pool_backward, max_pool_backward_into, max_pool_into, max_pool_with_indices, max_pool_with_indices_into,
+    min_pool, min_pool_backward, min_pool_backward_into, min_pool_into, min_pool_with_indices,
+    min_pool_with_indices_into,
+};
+pub use roi::{
+    roi_align, roi_align_backward, roi_align_backward_into, roi_align_into, roi_pool, roi_pool_backward,
+    roi_pool_backward_into, roi_pool_into,
+};
+pub use unpooling::{
+    UnpoolParams, max_unpool, max_unpool_backward, max_unpool_backward_into, max_unpool_into, max_unpool_move,
+    max_unpool_move_into,
 };
 pub use upsampling::{
     bed_of_nails, bed_of_nails_backward, bed_of_nails_backward_into, bed_of_nails_into, interpolate,

@@ -4,20 +4,37 @@
 //! and nothing of the size of an image is ever held between the two passes. Wide rows are cut into column tiles so that
 //! the ring stays in cache. Pooling and resampling, forward and backward, in one to three dimensions, are kernels of
 //! this pipeline.
+//!
+//! A [`Kernel`] knows the type that is computed with; [`Ends`] knows the arrays. The ends find or pack the rows of a
+//! band; what is to be done with them is written down as [`Step`]s by code that is compiled once, whatever the types;
+//! and a job does it, for the whole band: choosing the instruction set and asking the arrays for every row took longer
+//! than the work on rows of some hundred elements.
 
 use std::ops::Range;
 
 use super::parallel;
-use super::rows::At;
-use crate::error::Result;
+use super::rows::{Finish, Place, Rows, RowsMut};
+use super::simd::{self, Job, Level};
+use crate::element::Codec;
+use crate::error::{Error, Result};
 use crate::geometry::taps::reserved;
 use crate::geometry::{Reach, gcd};
+use crate::layout::Grid;
 
 /// Bytes of ring to aim at: half of a small L2, so that the rows and the output stay in it too.
 const RING_BYTES: usize = 128 << 10;
 
-/// Most bytes of whole planes to keep, where D is combined too: a share of L2.
+/// Most bytes of whole planes, or of the two blocks of a scan, to keep: a share of L2.
 const PLANES_BYTES: usize = 512 << 10;
+
+/// Bytes of packed input, or of output not written where it lies, to aim at for a band.
+const BAND_BYTES: usize = 64 << 10;
+
+/// Most bytes of a tile's inputs in one row.
+const INPUT_BYTES: usize = 512 << 10;
+
+/// Input rows of a window that are better kept, where they are packed, than folded one by one.
+const FEW_ROWS: usize = 8;
 
 /// Narrowest column tile worth its overhead.
 const MIN_TILE: usize = 64;
@@ -25,23 +42,72 @@ const MIN_TILE: usize = 64;
 /// Tiles are whole multiples of this, so that periodic taps start in phase.
 const TILE_STEP: usize = 64;
 
-/// An operation that goes across rows, then down them.
-pub trait Separable: Sync {
-    /// Per-thread scratch, e.g. for packing rows.
+/// How a kernel makes its output rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// Each input row across once, then down the rows of each window.
+    Ring,
+    /// As `Ring`, for long windows along H that all have this many rows but for those the ends cut (and for one plane at
+    /// a time): rows are folded in blocks of that length, from the end of one block and from the beginning of the next,
+    /// so each output row takes three folds whatever the length (van Herk 1992, Gil and Werman 1993).
+    Scan(usize),
+    /// As `Ring`, each row folded into one as soon as it has gone across, for long windows that overlap little or not:
+    /// nothing is kept.
+    Running,
+    /// Each output row from the input rows themselves.
+    Whole,
+}
+
+/// An input row.
+pub struct InRow<'a, T> {
+    /// Its elements, from position `from` on.
+    pub cells: &'a [std::cell::Cell<T>],
+    /// Position of the first.
+    pub from: usize,
+    /// Its plane.
+    pub d: usize,
+    /// Its place in the plane.
+    pub h: usize,
+}
+
+/// An output row, or columns of it.
+pub struct OutRow<'a> {
+    /// Its plane.
+    pub d: usize,
+    /// Its place in the plane.
+    pub h: usize,
+    /// The columns wanted.
+    pub cols: &'a Range<usize>,
+}
+
+/// An operation that goes across rows, then down them. Knows nothing of arrays.
+pub trait Kernel: Sync {
+    /// Whether only the target's guaranteed features are worth compiling for.
+    const BASELINE: bool = false;
+
+    /// What is computed with.
+    type Key: Copy + Default + Send + Sync + 'static;
+    /// Per-thread scratch.
     type Scratch;
     /// A row that has gone across.
     type Slot;
+    /// Where output rows go.
+    type Dst<'a>: Finish;
 
     /// Output lengths `[D, H, W]`.
     fn out_spatial(&self) -> [usize; 3];
-    /// Number of outer blocks.
-    fn blocks(&self) -> usize;
     /// The positions along D (0) or H (1) that output position `o` reads.
     fn reach(&self, axis: usize, o: usize) -> Reach;
+    /// The input columns that some output columns read.
+    fn inputs(&self, cols: Range<usize>) -> Range<usize>;
     /// Bytes of one column of a slot.
     fn column_bytes(&self) -> usize;
     /// Cost of one output row, in elements.
     fn row_cost(&self) -> usize;
+    /// How rows are made.
+    fn way(&self) -> Way {
+        Way::Ring
+    }
 
     /// Scratch for column tiles of up to `tile` outputs.
     ///
@@ -53,113 +119,598 @@ pub trait Separable: Sync {
     /// # Errors
     /// If it cannot be allocated.
     fn slot(&self, tile: usize) -> Result<Self::Slot>;
-    /// Processes input row `at` for the output columns `cols`.
-    fn across(&self, at: At, cols: &Range<usize>, scratch: &mut Self::Scratch, slot: &mut Self::Slot);
-    /// Combines the rows of output row `at` (`rows[j]` is a slot and its input position, in row-major order of the reach)
-    /// and stores the columns `cols`.
-    fn down(
+    /// Takes a row across for the output columns `cols`.
+    fn across<L: Level>(
         &self,
-        at: At,
+        level: L,
+        row: &InRow<'_, Self::Key>,
         cols: &Range<usize>,
-        rows: &[(usize, At)],
+        scratch: &mut Self::Scratch,
+        slot: &mut Self::Slot,
+    );
+    /// Folds the rows held in `slots[rows[0]]`, `slots[rows[1]]`, ... into an output row.
+    fn down<L: Level>(
+        &self,
+        level: L,
+        to: &OutRow<'_>,
+        rows: &[usize],
         slots: &[Self::Slot],
         scratch: &mut Self::Scratch,
+        dst: &mut Self::Dst<'_>,
     );
+    /// Folds `later` into a row that came before it, for [`Way::Scan`] and [`Way::Running`].
+    fn absorb<L: Level>(&self, level: L, into: &mut Self::Slot, later: &Self::Slot) {
+        let _ = (level, into, later);
+    }
+    /// Makes an output row of the input rows, whose first column is `from`, for [`Way::Whole`].
+    fn whole<L: Level>(
+        &self,
+        level: L,
+        to: &OutRow<'_>,
+        src: &Rows<'_, Self::Key>,
+        from: usize,
+        scratch: &mut Self::Scratch,
+        dst: &mut Self::Dst<'_>,
+    ) {
+        let _ = (level, to, src, from, scratch, dst);
+    }
 }
 
-/// The ring's shape: enough slots along D and H that the positions of one reach, modulo it, are all different.
-fn ring_shape<S: Separable>(op: &S) -> [usize; 2] {
-    let lens = op.out_spatial();
-    [0, 1].map(|axis| {
-        let reaches = || (0..lens[axis]).map(|o| op.reach(axis, o));
-        let most = reaches().map(|r| r.count).max().unwrap_or(0).max(1);
-        let step = reaches().find(|r| r.count > 1).map_or(1, |r| r.step);
-        // `start + j*step` for j < n are distinct modulo any m >= n that has no factor in common with `step`.
-        (most..).find(|&m| gcd(m, step) == 1).unwrap_or(most)
-    })
+/// A band of output rows of one block.
+#[derive(Debug)]
+pub struct Band {
+    /// Outer block.
+    pub block: usize,
+    /// The output rows, counted through the planes.
+    pub rows: Range<usize>,
+    /// The output columns.
+    pub cols: Range<usize>,
 }
+
+/// The arrays at both ends of a kernel.
+pub trait Ends: Sync {
+    /// The kernel.
+    type Kernel: Kernel;
+    /// Per-thread memory for rows that cannot be read where they lie, and for those that cannot be written there.
+    type Packed: Default;
+    /// As `Packed`.
+    type Made: Default;
+
+    /// The kernel.
+    fn kernel(&self) -> &Self::Kernel;
+    /// Number of outer blocks.
+    fn blocks(&self) -> usize;
+    /// Whether input rows are read, and output rows written, where they lie.
+    fn ready(&self) -> [bool; 2];
+    /// The input rows of a place.
+    ///
+    /// # Errors
+    /// If there is no memory to pack them.
+    fn source<'a>(
+        &'a self,
+        place: &Place,
+        packed: &'a mut Self::Packed,
+    ) -> Result<Rows<'a, <Self::Kernel as Kernel>::Key>>;
+    /// Lets `run` have the output rows of a band.
+    ///
+    /// # Errors
+    /// If there is no memory to make them in; or what `run` returns.
+    fn with_output(
+        &self,
+        band: &Band,
+        made: &mut Self::Made,
+        run: impl FnOnce(<Self::Kernel as Kernel>::Dst<'_>) -> Result<()>,
+    ) -> Result<()>;
+}
+
+/// One array in, one out.
+pub struct Through<K, C: Codec> {
+    /// The kernel.
+    pub kernel: K,
+    /// Between what is stored and what is computed with.
+    pub codec: C,
+    /// The input.
+    pub x: Grid<*const C::Stored>,
+    /// The output.
+    pub out: Grid<*mut C::Stored>,
+}
+
+impl<C, K> Ends for Through<K, C>
+where
+    C: Codec,
+    K: for<'a> Kernel<Key = C::Computed, Dst<'a> = RowsMut<'a, C::Computed>>,
+{
+    type Kernel = K;
+    type Packed = Vec<C::Computed>;
+    type Made = Vec<C::Computed>;
+
+    fn kernel(&self) -> &K {
+        &self.kernel
+    }
+    fn blocks(&self) -> usize {
+        self.x.blocks()
+    }
+    fn ready(&self) -> [bool; 2] {
+        [self.x.rows_lie_ready::<C>(), self.out.rows_lie_ready::<C>()]
+    }
+    fn source<'a>(&'a self, place: &Place, packed: &'a mut Self::Packed) -> Result<Rows<'a, C::Computed>> {
+        self.x.rows(self.codec, place, packed)
+    }
+    fn with_output(
+        &self,
+        band: &Band,
+        made: &mut Self::Made,
+        run: impl FnOnce(RowsMut<'_, C::Computed>) -> Result<()>,
+    ) -> Result<()> {
+        self.out.write_rows(self.codec, band.block, &band.rows, &band.cols, made, run)
+    }
+}
+
+/// What a run knows before it begins.
+struct Shape {
+    way: Way,
+    /// Slots along D and H.
+    ring: [usize; 2],
+    /// Output columns of a tile, and tiles of a row.
+    tile: usize,
+    tiles: usize,
+    /// One past the last input row and plane that anything reads.
+    used: [usize; 2],
+    /// Output lengths `[D, H, W]`.
+    out: [usize; 3],
+}
+
+impl Shape {
+    fn new(way: Way, out: [usize; 3], column_bytes: usize, reach: &dyn Fn(usize, usize) -> Reach) -> Self {
+        let reaches = |axis: usize| (0..out[axis]).map(move |o| reach(axis, o));
+        let used = [0, 1].map(|axis| reaches(axis).map(Reach::end).max().unwrap_or(1).max(1));
+        // Enough slots along D and H that the positions of one reach, modulo their number, are all different:
+        // `start + j*step` for j < n are distinct modulo any m >= n that has no factor in common with `step`.
+        let mut ring = [0, 1].map(|axis| {
+            let most = reaches(axis).map(|r| r.count).max().unwrap_or(0).max(1);
+            let step = reaches(axis).find(|r| r.count > 1).map_or(1, |r| r.step);
+            (most..).find(|&m| gcd(m, step) == 1).unwrap_or(most)
+        });
+        let (bytes, per_column) = match way {
+            Way::Scan(block) => (PLANES_BYTES, 2 * block + 1),
+            Way::Whole => (RING_BYTES, 1),
+            Way::Running => (RING_BYTES, 2),
+            Way::Ring => {
+                // The planes one output plane reads, whole: else the next output plane sends them across again.
+                let planes = ring[0].saturating_mul(used[1]).saturating_mul(column_bytes);
+                let whole = out[0] > 1 && planes.saturating_mul(out[2]) <= PLANES_BYTES;
+                if whole {
+                    ring[1] = used[1];
+                }
+                (if whole { PLANES_BYTES } else { RING_BYTES }, ring[0].saturating_mul(ring[1]))
+            }
+        };
+        // Where a column is wide by itself (many channels), a few of them are enough.
+        let least = (MIN_TILE * size_of::<f64>() / column_bytes.max(size_of::<f64>())).max(1);
+        let fitting = (bytes / per_column.saturating_mul(column_bytes).max(1)).max(least);
+        let tile = if fitting > TILE_STEP { fitting / TILE_STEP * TILE_STEP } else { fitting }.min(out[2]);
+        Self { way, ring, tile, tiles: out[2].div_ceil(tile), used, out }
+    }
+
+    /// Narrows the tiles so that the inputs of one, of `column` bytes for each output column, are not too many.
+    fn limit(&mut self, column: usize) {
+        self.tile = self.tile.min((INPUT_BYTES / column.max(1)).max(1));
+        self.tiles = self.out[2].div_ceil(self.tile);
+    }
+
+    fn slots(&self) -> usize {
+        match self.way {
+            Way::Scan(block) => 2 * block + 1,
+            Way::Whole => 0,
+            Way::Running => 2,
+            Way::Ring => self.ring[0] * self.ring[1],
+        }
+    }
+}
+
+/// What a job does, one after the other.
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    /// Takes input row `(d, h)` across into a slot.
+    Across(usize, usize, usize),
+    /// Folds a slot's row into another's, which came before it.
+    Absorb { later: usize, into: usize },
+    /// Makes output row `(d, h)` of the slots listed in this range.
+    Down(usize, usize, (usize, usize)),
+    /// Makes output row `(d, h)` of the input rows.
+    Whole(usize, usize),
+    /// Asks for input row `(d, h)`.
+    Fetch(usize, usize),
+}
+
+/// How many steps ahead rows are asked for.
+const AHEAD: usize = 8;
+
+/// How many output rows ahead the input rows are asked for where output rows are made of them directly.
+const AHEAD_WHOLE: usize = 4;
+
+/// Most rows asked for at once.
+const MOST_FETCHED: usize = 8;
+
+/// Most output rows written down at once: enough for most groups, whose steps then do for the groups that follow.
+const MOST_ROWS: usize = 1024;
 
 /// Runs the operation over its whole output.
 ///
 /// # Errors
 /// If scratch cannot be allocated, or the caller interrupts.
-pub fn run<S: Separable>(op: &S) -> Result<()> {
-    let [out_d, out_h, out_w] = op.out_spatial();
+pub fn run<E: Ends>(ends: &E) -> Result<()> {
+    let kernel = ends.kernel();
+    let [out_d, out_h, out_w] = kernel.out_spatial();
     let rows = out_d * out_h;
-    if op.blocks() == 0 || rows == 0 || out_w == 0 {
+    if ends.blocks() == 0 || rows == 0 || out_w == 0 || kernel.column_bytes() == 0 {
         return Ok(());
     }
-    let mut ring = ring_shape(op);
-    let all_h = (0..out_h).map(|o| op.reach(1, o).end()).max().unwrap_or(1).max(1);
-    // The planes one output plane reads, whole: else the next output plane sends them across again.
-    let planes = ring[0].saturating_mul(all_h).saturating_mul(op.column_bytes()).saturating_mul(out_w);
-    let whole = out_d > 1 && planes <= PLANES_BYTES;
-    if whole {
-        ring[1] = all_h;
-    }
-    let per_column = ring[0].saturating_mul(ring[1]).saturating_mul(op.column_bytes()).max(1);
-    let bytes = if whole { PLANES_BYTES } else { RING_BYTES };
-    // Where a column is wide by itself (many channels), a few of them are enough.
-    let least = (MIN_TILE * size_of::<f64>() / op.column_bytes().max(size_of::<f64>())).max(1);
-    let fitting = (bytes / per_column).max(least);
-    let tile = if fitting > TILE_STEP { fitting / TILE_STEP * TILE_STEP } else { fitting }.min(out_w);
-    let tiles = out_w.div_ceil(tile);
-    let units = op.blocks() * tiles * rows;
-    parallel::for_each(units, op.row_cost() / tiles, |units| stretch(op, units, ring, tile, tiles))
+    let reach = |axis: usize, o: usize| kernel.reach(axis, o);
+    let ready = ends.ready();
+    let most = |axis: usize, n: usize| (0..n).map(|o| reach(axis, o).count).max().unwrap_or(0);
+    let way = match kernel.way() {
+        // Packed input is wanted row after row, once.
+        Way::Whole if !ready[0] && most(0, out_d).saturating_mul(most(1, out_h)) > FEW_ROWS => Way::Running,
+        Way::Whole if !ready[0] => Way::Ring,
+        way => way,
+    };
+    let mut shape = Shape::new(way, kernel.out_spatial(), kernel.column_bytes(), &reach);
+    shape.limit(kernel.inputs(0..out_w).len().div_ceil(out_w).saturating_mul(kernel.column_bytes()));
+    let row_bytes = shape.tile.saturating_mul(kernel.column_bytes()).max(1);
+    let at_once = if ready[1] { usize::MAX } else { (BAND_BYTES / row_bytes).max(1) };
+    let units = ends.blocks() * shape.tiles * rows;
+    parallel::for_each(units, kernel.row_cost() / shape.tiles, |units| stretch(ends, units, &shape, at_once))
 }
 
 /// Runs a range of units; a unit is one output row of one column tile of one block, rows fastest.
-fn stretch<S: Separable>(op: &S, units: Range<usize>, ring: [usize; 2], tile: usize, tiles: usize) -> Result<()> {
-    let [out_d, out_h, out_w] = op.out_spatial();
-    let mut scratch = op.scratch(tile)?;
-    let mut slots = reserved(ring[0] * ring[1])?;
-    for _ in 0..ring[0] * ring[1] {
-        slots.push(op.slot(tile)?);
+fn stretch<E: Ends>(ends: &E, units: Range<usize>, shape: &Shape, at_once: usize) -> Result<()> {
+    let kernel = ends.kernel();
+    let reach = |axis: usize, o: usize| kernel.reach(axis, o);
+    let packs = !ends.ready()[0];
+    let mut scratch = kernel.scratch(shape.tile)?;
+    let mut slots = reserved(shape.slots())?;
+    for _ in 0..shape.slots() {
+        slots.push(kernel.slot(shape.tile)?);
     }
-    // Which row each slot holds: its place among the rows of all groups, in one word.
-    const NOTHING: usize = usize::MAX;
-    let mut held = reserved(slots.len())?;
-    held.resize(slots.len(), NOTHING);
-    let [in_d, in_h] =
-        [(0, out_d), (1, out_h)].map(|(axis, n)| (0..n).map(|o| op.reach(axis, o).end()).max().unwrap_or(0));
-    let mut rows = reserved(slots.len())?;
-    let mut last = None;
-    let (mut group, mut row) = (units.start / (out_d * out_h), units.start % (out_d * out_h));
-    for _ in units {
-        let (block, strip) = if tiles == 1 { (group, 0) } else { (group / tiles, group % tiles) };
-        let at =
-            At { block, d: if out_d == 1 { 0 } else { row / out_h }, h: if out_d == 1 { row } else { row % out_h } };
-        let cols = strip * tile..((strip + 1) * tile).min(out_w);
-        let reach = (group, op.reach(0, at.d), op.reach(1, at.h));
-        if last != Some(reach) {
-            // (Upsampling, several output rows in succession read the same rows.)
-            last = Some(reach);
-            let (_, rd, rh) = reach;
-            rows.clear();
-            for jd in 0..rd.count {
-                for jh in 0..rh.count {
-                    let from = At { block, d: rd.start + jd * rd.step, h: rh.start + jh * rh.step };
-                    let slot = modulo(from.d, ring[0]) * ring[1] + modulo(from.h, ring[1]);
-                    let place = (group * in_d + from.d) * in_h + from.h;
-                    if held[slot] != place {
-                        held[slot] = place;
-                        op.across(from, &cols, &mut scratch, &mut slots[slot]);
-                    }
-                    rows.push((slot, from));
-                }
+    let mut script = Script::new(shape, &reach)?;
+    let (mut packed, mut made) = (E::Packed::default(), E::Made::default());
+    let mut unit = units.start;
+    while unit < units.end {
+        let (group, rows) = script.rows_at(unit, units.end, at_once);
+        let (block, strip) = (group / shape.tiles, group % shape.tiles);
+        let cols = strip * shape.tile..((strip + 1) * shape.tile).min(shape.out[2]);
+        unit += rows.len();
+        let reads = script.for_rows(group, rows.clone())?;
+        let ins = kernel.inputs(cols.clone());
+        let most = if packs { (BAND_BYTES / ins.len().saturating_mul(kernel.column_bytes()).max(1)).max(1) } else { 0 };
+        let band = Band { block, rows, cols };
+        ends.with_output(&band, &mut made, |mut dst| {
+            let mut left = &script.steps[..];
+            while !left.is_empty() {
+                let ([d, h], n) = if packs { input_of(left, most) } else { (reads.clone(), left.len()) };
+                let (steps, rest) = left.split_at(n);
+                left = rest;
+                let src = ends.source(&Place { block, d, h, cols: ins.clone() }, &mut packed)?;
+                let (rows, cols, from) = (&script.rows[..], &band.cols, ins.start);
+                let (scratch, slots) = (&mut scratch, &mut slots[..]);
+                let job = Steps { kernel, steps, rows, cols, src, from, scratch, slots, dst: &mut dst };
+                if E::Kernel::BASELINE { simd::baseline(job) } else { simd::dispatch(job) }
             }
-        }
-        op.down(at, &cols, &rows, &slots, &mut scratch);
-        row += 1;
-        if row == out_d * out_h {
-            (group, row) = (group + 1, 0);
-        }
+            Ok(())
+        })?;
     }
     Ok(())
 }
 
+/// The planes and rows that the next steps read, and how many steps those are: steps that read neighbouring rows of one
+/// plane, at most `most`.
+fn input_of(steps: &[Step], most: usize) -> ([Range<usize>; 2], usize) {
+    let mut read: Option<(usize, Range<usize>)> = None;
+    let mut n = 0;
+    for step in steps {
+        if let &Step::Across(d, h, _) = step {
+            read = match read {
+                None => Some((d, h..h + 1)),
+                Some((plane, rows)) => {
+                    let both = rows.start.min(h)..rows.end.max(h + 1);
+                    if plane != d || both.len() > most {
+                        return ([plane..plane + 1, rows], n);
+                    }
+                    Some((plane, both))
+                }
+            };
+        }
+        n += 1;
+    }
+    (read.map_or([0..0, 0..0], |(d, rows)| [d..d + 1, rows]), n)
+}
+
+/// The steps of one band. (Each method of the kernel is called in one place: it is inlined there, once for each level.)
+struct Steps<'a, 'd, K: Kernel> {
+    kernel: &'a K,
+    steps: &'a [Step],
+    /// Slots, listed for the steps.
+    rows: &'a [usize],
+    cols: &'a Range<usize>,
+    src: Rows<'a, K::Key>,
+    from: usize,
+    scratch: &'a mut K::Scratch,
+    slots: &'a mut [K::Slot],
+    dst: &'a mut K::Dst<'d>,
+}
+
+impl<K: Kernel> Job for Steps<'_, '_, K> {
+    type Output = ();
+    #[inline(always)]
+    fn run<L: Level>(self, level: L) {
+        let Self { kernel, steps, rows, cols, src, from, scratch, slots, dst } = self;
+        for (i, &step) in steps.iter().enumerate() {
+            if let Some(&Step::Across(d, h, _)) = steps.get(i + AHEAD) {
+                simd::prefetch(src.row(d, h));
+            }
+            match step {
+                Step::Across(d, h, slot) => {
+                    let row = InRow { cells: src.row(d, h), from, d, h };
+                    kernel.across(level, &row, cols, scratch, &mut slots[slot]);
+                }
+                Step::Absorb { later, into } => {
+                    if let Ok([later, into]) = slots.get_disjoint_mut([later, into]) {
+                        kernel.absorb(level, into, later);
+                    }
+                }
+                Step::Down(d, h, (first, end)) => {
+                    kernel.down(level, &OutRow { d, h, cols }, &rows[first..end], slots, scratch, dst);
+                    dst.finish(level, d, h);
+                }
+                Step::Fetch(d, h) => simd::prefetch(src.row(d, h)),
+                Step::Whole(d, h) => {
+                    kernel.whole(level, &OutRow { d, h, cols }, &src, from, scratch, dst);
+                    dst.finish(level, d, h);
+                }
+            }
+        }
+    }
+}
+
+const NOTHING: usize = usize::MAX;
+
+/// A group, and what an output row of it reads along D and H.
+type Wanted = (usize, Reach, Reach);
+
+/// Writes down the steps, and keeps in mind which rows the slots hold after them.
+struct Script<'a> {
+    shape: &'a Shape,
+    reach: &'a dyn Fn(usize, usize) -> Reach,
+    steps: Vec<Step>,
+    /// Slots, listed for the steps.
+    rows: Vec<usize>,
+    /// Which row each slot holds: its place among the rows of all groups, in one word.
+    held: Vec<usize>,
+    /// The group and reach of the last slots listed, and where they are.
+    last: Option<(Wanted, (usize, usize))>,
+    scan: Scan,
+    /// The output rows that the steps make, and the input planes and rows they read.
+    written: Option<(Range<usize>, [Range<usize>; 2])>,
+}
+
+/// How far a scan is: in which plane of which group, which block has been folded from its end, and which from its
+/// beginning, up to where.
+#[derive(Default)]
+struct Scan {
+    plane: Option<(usize, usize)>,
+    from_end: Option<usize>,
+    from_start: Option<(usize, usize)>,
+}
+
+impl<'a> Script<'a> {
+    fn new(shape: &'a Shape, reach: &'a dyn Fn(usize, usize) -> Reach) -> Result<Self> {
+        let mut held = reserved(shape.slots())?;
+        held.resize(shape.slots(), NOTHING);
+        let (steps, rows) = (Vec::new(), Vec::new());
+        Ok(Self { shape, reach, steps, rows, held, last: None, scan: Scan::default(), written: None })
+    }
+
+    /// The group that a unit belongs to, and the rows from it on that make a band.
+    fn rows_at(&self, unit: usize, end: usize, at_once: usize) -> (usize, Range<usize>) {
+        let [out_d, out_h, _] = self.shape.out;
+        let rows = out_d * out_h;
+        let (group, row) = (unit / rows, unit % rows);
+        let most = at_once.min(MOST_ROWS);
+        let mut last = rows.min(row + (end - unit)).min(row.saturating_add(most));
+        if most < rows {
+            last = last.min((row / out_h + 1) * out_h); // within one plane
+        }
+        (group, row..last)
+    }
+
+    /// The steps of a band in place of what there was; returns the input planes and rows they read. Bands that begin with
+    /// a group find nothing of it in the slots, so that the steps of the group before do again.
+    ///
+    /// # Errors
+    /// If there is no memory for them.
+    fn for_rows(&mut self, group: usize, rows: Range<usize>) -> Result<[Range<usize>; 2]> {
+        match &self.written {
+            Some((as_before, reads)) if rows.start == 0 && *as_before == rows => Ok(reads.clone()),
+            _ => {
+                let reads = self.write(group, &rows)?;
+                self.written = Some((rows, reads.clone()));
+                Ok(reads)
+            }
+        }
+    }
+
+    fn write(&mut self, group: usize, rows: &Range<usize>) -> Result<[Range<usize>; 2]> {
+        let out_h = self.shape.out[1];
+        self.steps.clear();
+        self.rows.clear();
+        self.last = None;
+        let reach = self.reach;
+        let (mut d, mut h) = (rows.start / out_h, rows.start % out_h);
+        let mut rd = reach(0, d);
+        // (The first window need not begin first: where it is dilated, the padding may leave it only a later element.)
+        let mut reads = [0..0, 0..0];
+        for _ in rows.clone() {
+            let rh = reach(1, h);
+            widen(&mut reads[0], rd);
+            widen(&mut reads[1], rh);
+            self.make_room(rd.count.saturating_mul(rh.count))?;
+            match self.shape.way {
+                Way::Ring => self.ring((group, rd, rh), d, h),
+                Way::Scan(block) => self.scan((group, rd, rh), d, h, block),
+                Way::Running => self.running((rd, rh), d, h),
+                Way::Whole => self.whole(rd, d, h, (rows.end - d * out_h).min(out_h)),
+            }
+            h += 1;
+            if h == out_h {
+                (d, h) = (d + 1, 0);
+                rd = if d < self.shape.out[0] { reach(0, d) } else { rd };
+            }
+        }
+        Ok(reads)
+    }
+
+    /// Makes room for the steps of an output row that reads `rows` input rows.
+    fn make_room(&mut self, rows: usize) -> Result<()> {
+        let (steps, listed) = match self.shape.way {
+            Way::Ring => (rows.saturating_add(1), rows),
+            Way::Running => (rows.saturating_mul(2), 1),
+            Way::Scan(block) => (block.saturating_mul(6), 2), // both blocks anew
+            Way::Whole => (MOST_FETCHED + 1, 0),
+        };
+        let reserved = self.steps.try_reserve(steps).and_then(|()| self.rows.try_reserve(listed));
+        reserved.map_err(|_| Error::memory(format!("cannot allocate a list of {steps} steps")))
+    }
+
+    fn ring(&mut self, reach: Wanted, d: usize, h: usize) {
+        let ([ring_d, ring_h], [in_d, in_h]) = (self.shape.ring, self.shape.used);
+        if let Some((last, listed)) = self.last
+            && last == reach
+        {
+            // (Upsampling, several output rows in succession read the same rows.)
+            self.steps.push(Step::Down(d, h, listed));
+            return;
+        }
+        let (group, rd, rh) = reach;
+        let first = self.rows.len();
+        for jd in 0..rd.count {
+            for jh in 0..rh.count {
+                let (d, h) = (rd.start + jd * rd.step, rh.start + jh * rh.step);
+                let slot = modulo(d, ring_d) * ring_h + modulo(h, ring_h);
+                let place = (group * in_d + d) * in_h + h;
+                if self.held[slot] != place {
+                    self.held[slot] = place;
+                    self.steps.push(Step::Across(d, h, slot));
+                }
+                self.rows.push(slot);
+            }
+        }
+        let listed = (first, self.rows.len());
+        self.last = Some((reach, listed));
+        self.steps.push(Step::Down(d, h, listed));
+    }
+
+    fn whole(&mut self, rd: Reach, d: usize, h: usize, end: usize) {
+        if h + AHEAD_WHOLE < end {
+            let rh = (self.reach)(1, h + AHEAD_WHOLE);
+            for j in 0..(rd.count * rh.count).min(MOST_FETCHED) {
+                let (jd, jh) = (j / rh.count, j % rh.count);
+                self.steps.push(Step::Fetch(rd.start + jd * rd.step, rh.start + jh * rh.step));
+            }
+        }
+        self.steps.push(Step::Whole(d, h));
+    }
+
+    fn running(&mut self, (rd, rh): (Reach, Reach), d: usize, h: usize) {
+        for j in 0..rd.count * rh.count {
+            let (jd, jh) = (j / rh.count, j % rh.count);
+            self.steps.push(Step::Across(rd.start + jd * rd.step, rh.start + jh * rh.step, j.min(1)));
+            if j > 0 {
+                self.steps.push(Step::Absorb { later: 1, into: 0 });
+            }
+        }
+        self.rows.push(0);
+        self.steps.push(Step::Down(d, h, (self.rows.len() - 1, self.rows.len())));
+    }
+
+    fn scan(&mut self, (group, rd, reach): Wanted, d: usize, h: usize, block: usize) {
+        let plane = rd.start;
+        if self.scan.plane != Some((group, plane)) {
+            self.scan = Scan { plane: Some((group, plane)), ..Scan::default() };
+            self.held.fill(NOTHING);
+        }
+        let (start, end, of) = (reach.start, reach.end(), reach.start / block);
+        let first = self.rows.len();
+        if start == of * block {
+            self.fold_from_start(plane, block, of, end);
+        } else {
+            let block_end = ((of + 1) * block).min(self.shape.used[1]);
+            self.fold_from_end(plane, block, of, start..block_end);
+            self.rows.push(slot_of(start, block));
+            if end > block_end {
+                self.fold_from_start(plane, block, of + 1, end);
+            }
+        }
+        self.steps.push(Step::Down(d, h, (first, self.rows.len())));
+    }
+
+    /// The rows of block `of` before row `end`, folded, as the next of the rows to go down.
+    fn fold_from_start(&mut self, plane: usize, block: usize, of: usize, end: usize) {
+        let folded = 2 * block;
+        let mut next = match self.scan.from_start {
+            Some((held, next)) if held == of => next,
+            _ => {
+                self.steps.push(Step::Across(plane, of * block, folded));
+                of * block + 1
+            }
+        };
+        while next < end {
+            self.hold(plane, block, next);
+            self.steps.push(Step::Absorb { later: slot_of(next, block), into: folded });
+            next += 1;
+        }
+        self.scan.from_start = Some((of, next));
+        self.rows.push(folded);
+    }
+
+    /// Each row of `rows`, which end with block `of`, folded with all rows of the block that follow it.
+    fn fold_from_end(&mut self, plane: usize, block: usize, of: usize, rows: Range<usize>) {
+        if self.scan.from_end == Some(of) {
+            return;
+        }
+        self.scan.from_end = Some(of);
+        for row in rows.clone() {
+            self.hold(plane, block, row);
+        }
+        for row in rows.rev().skip(1) {
+            self.steps.push(Step::Absorb { later: slot_of(row + 1, block), into: slot_of(row, block) });
+        }
+    }
+
+    /// Takes an input row across, unless it is there already.
+    fn hold(&mut self, plane: usize, block: usize, row: usize) {
+        let slot = slot_of(row, block);
+        if self.held[slot] != row {
+            self.held[slot] = row;
+            self.steps.push(Step::Across(plane, row, slot));
+        }
+    }
+}
+
+/// Extends a range so that it holds all that is reached.
+fn widen(range: &mut Range<usize>, reach: Reach) {
+    if reach.count > 0 {
+        let start = if range.start == range.end { reach.start } else { range.start.min(reach.start) };
+        *range = start..range.end.max(reach.end());
+    }
+}
+
+/// Where a scan keeps an input row: two blocks take turns.
+fn slot_of(row: usize, block: usize) -> usize {
+    row % (2 * block)
+}
+
 /// `a % n`; rings mostly have one or two places, and a division for every row is worth avoiding.
-#[inline(always)]
 fn modulo(a: usize, n: usize) -> usize {
     if n.is_power_of_two() { a & (n - 1) } else { a % n }
 }

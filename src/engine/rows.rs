@@ -8,6 +8,7 @@
 //! 0.70 ms without and 0.77 ms with it.
 
 use std::cell::Cell;
+use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
@@ -121,6 +122,125 @@ impl Strides {
     }
 }
 
+/// Rows of one block that a kernel reads, each contiguous: caller memory where it lies, or packed.
+#[derive(Clone, Copy)]
+pub struct Rows<'a, T> {
+    /// The row `(0, 0)`, whether or not it is one of the rows.
+    origin: *const T,
+    strides: [isize; 2],
+    d: (usize, usize),
+    h: (usize, usize),
+    len: usize,
+    life: PhantomData<&'a Cell<T>>,
+}
+
+impl<'a, T: Copy> Rows<'a, T> {
+    /// The row at `(d, h)`.
+    #[inline(always)]
+    pub fn row(&self, d: usize, h: usize) -> &'a [Cell<T>] {
+        assert!(d >= self.d.0 && d < self.d.1 && h >= self.h.0 && h < self.h.1, "row outside the rows held");
+        let offset = d as isize * self.strides[0] + h as isize * self.strides[1];
+        // SAFETY: whoever made this promises `len` readable, initialised elements at every row within the bounds just
+        // checked, for as long as `'a`; `Cell` allows for another thread's writes to be seen.
+        unsafe { std::slice::from_raw_parts(self.origin.wrapping_offset(offset).cast::<Cell<T>>(), self.len) }
+    }
+}
+
+impl<'a, T: Copy> Rows<'a, T> {
+    /// Rows of a plane as one, if they lie one after the other.
+    #[inline(always)]
+    pub fn flat(&self, d: usize, h: Range<usize>) -> Option<&'a [Cell<T>]> {
+        if h.is_empty() || self.strides[1] != self.len as isize {
+            return None;
+        }
+        let (first, _) = (self.row(d, h.start), self.row(d, h.end - 1));
+        // SAFETY: the first and the last row, and so all between, are readable; each begins where the one before ends.
+        Some(unsafe { std::slice::from_raw_parts(first.as_ptr(), h.len() * self.len) })
+    }
+}
+
+/// Rows of one block that a kernel writes, each contiguous: `d * height + h` counts them.
+pub struct RowsMut<'a, T> {
+    /// The row `(0, 0)`, whether or not it is one of the rows.
+    origin: *mut MaybeUninit<T>,
+    strides: [isize; 2],
+    height: usize,
+    rows: Range<usize>,
+    len: usize,
+    /// Where a row is made that is then written past the caches.
+    stage: Option<&'a mut [T]>,
+    life: PhantomData<&'a mut T>,
+}
+
+/// Output rows that want to hear when one of them is complete.
+pub trait Finish {
+    /// The row at `(d, h)` has been written.
+    fn finish<L: Level>(&mut self, level: L, d: usize, h: usize);
+}
+
+impl<T: Copy> Finish for RowsMut<'_, T> {
+    #[inline(always)]
+    fn finish<L: Level>(&mut self, level: L, d: usize, h: usize) {
+        if let Some(stage) = self.stage.take() {
+            level.stream(stage, self.place(d, h));
+            self.stage = Some(stage);
+        }
+    }
+}
+
+impl<A: Finish, B: Finish> Finish for (A, B) {
+    #[inline(always)]
+    fn finish<L: Level>(&mut self, level: L, d: usize, h: usize) {
+        self.0.finish(level, d, h);
+        self.1.finish(level, d, h);
+    }
+}
+
+impl<T: Copy> RowsMut<'_, T> {
+    /// The row at `(d, h)`, to be written and then [finished](Finish::finish).
+    #[inline(always)]
+    pub fn row(&mut self, d: usize, h: usize) -> &mut [MaybeUninit<T>] {
+        if self.stage.is_none() {
+            return self.place(d, h);
+        }
+        self.stage.as_deref_mut().map_or(&mut [], as_uninit)
+    }
+
+    #[inline(always)]
+    fn place(&mut self, d: usize, h: usize) -> &mut [MaybeUninit<T>] {
+        let row = d * self.height + h;
+        assert!(h < self.height && row >= self.rows.start && row < self.rows.end, "row outside the rows held");
+        let offset = d as isize * self.strides[0] + h as isize * self.strides[1];
+        // SAFETY: whoever made this promises `len` writeable elements at every row within the bounds just checked, which
+        // nobody else uses for as long as the borrow of `self`; rows do not overlap.
+        unsafe { std::slice::from_raw_parts_mut(self.origin.wrapping_offset(offset), self.len) }
+    }
+}
+
+/// Which rows of which columns of which block.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// Outer block.
+    pub block: usize,
+    /// Planes.
+    pub d: Range<usize>,
+    /// Rows of each.
+    pub h: Range<usize>,
+    /// Columns.
+    pub cols: Range<usize>,
+}
+
+/// Makes room for `n` elements.
+///
+/// # Errors
+/// [`Error::Memory`] if there is none.
+pub fn grow<T: Copy + Default>(v: &mut Vec<T>, n: usize) -> Result<()> {
+    if v.len() < n {
+        *v = scratch(n)?;
+    }
+    Ok(())
+}
+
 impl<P: Copy> Grid<P> {
     /// Offset in elements of the row's element `cols.start`, and the row's strides. Panics on a position outside the
     /// array: that is what makes the functions below safe.
@@ -199,7 +319,135 @@ impl<T: Copy> Grid<*const T> {
     }
 }
 
+impl<T: Copy> Grid<*const T> {
+    /// Whether [`Grid::rows`] finds the rows where they lie.
+    pub fn rows_lie_ready<C: Codec<Stored = T>>(&self) -> bool {
+        let [_, _, width] = self.spatial;
+        C::SAME && Strides { width, inner: self.inner, w: self.spatial_strides[2], c: self.inner_stride }.contiguous()
+    }
+
+    /// The rows of a place as `codec` sees them: where they lie, or packed.
+    ///
+    /// # Errors
+    /// If there is no memory to pack them.
+    pub fn rows<'a, C: Codec<Stored = T>>(
+        &'a self,
+        codec: C,
+        place: &Place,
+        packed: &'a mut Vec<C::Computed>,
+    ) -> Result<Rows<'a, C::Computed>> {
+        let Place { block, d, h, cols } = place;
+        let (planes, height) = (d.len(), h.len());
+        let (d_bounds, h_bounds) = ((d.start, d.end), (h.start, h.end));
+        let len = cols.len() * self.inner;
+        if planes == 0 || height == 0 || len == 0 {
+            let bounds = (0, 0);
+            let origin = std::ptr::NonNull::<C::Computed>::dangling().as_ptr().cast_const();
+            return Ok(Rows { origin, strides: [0; 2], d: bounds, h: bounds, len: 0, life: PhantomData });
+        }
+        let (first, last) =
+            (At { block: *block, d: d.start, h: h.start }, At { block: *block, d: d.end - 1, h: h.end - 1 });
+        let (offset, s) = self.row(first, cols);
+        self.row(last, cols); // is within the array, and so is every row between the two
+        let [sd, sh, _] = self.spatial_strides;
+        if s.contiguous() {
+            // SAFETY: as in `load`, for the first row.
+            let row = unsafe { std::slice::from_raw_parts(self.ptr.offset(offset).cast::<Cell<T>>(), s.len()) };
+            if let Some(row) = C::borrow(row) {
+                let origin = row
+                    .as_ptr()
+                    .cast::<C::Computed>()
+                    .wrapping_offset(-(d.start as isize * sd + h.start as isize * sh));
+                return Ok(Rows { origin, strides: [sd, sh], d: d_bounds, h: h_bounds, len, life: PhantomData });
+            }
+        }
+        grow(packed, planes * height * len)?;
+        let at_once = s.contiguous() && planes == 1 && (height == 1 || sh == len as isize);
+        if at_once {
+            // SAFETY: as in `load`, for rows that lie one after the other.
+            let from = unsafe { std::slice::from_raw_parts(self.ptr.offset(offset).cast::<Cell<T>>(), height * len) };
+            simd::dispatch(Load { codec, from, to: &mut packed[..height * len] });
+        }
+        let mut rows = packed.chunks_exact_mut(len).skip(if at_once { planes * height } else { 0 });
+        for (d, h) in d.clone().flat_map(|d| h.clone().map(move |h| (d, h))) {
+            if let Some(scratch) = rows.next() {
+                self.load(codec, At { block: *block, d, h }, cols, scratch);
+            }
+        }
+        let strides = [(height * len) as isize, len as isize];
+        let origin = packed.as_ptr().wrapping_offset(-(d.start as isize * strides[0] + h.start as isize * strides[1]));
+        Ok(Rows { origin, strides, d: d_bounds, h: h_bounds, len, life: PhantomData })
+    }
+}
+
 impl<T: Copy> Grid<*mut T> {
+    /// Whether [`Grid::write_rows`] writes the rows where they lie.
+    pub fn rows_lie_ready<C: Codec<Stored = T>>(&self) -> bool {
+        let [_, _, width] = self.spatial;
+        let s = Strides { width, inner: self.inner, w: self.spatial_strides[2], c: self.inner_stride };
+        C::SAME && s.contiguous()
+    }
+
+    /// Lets `fill` write the rows `rows` (counted through the planes) of some columns of a block: where they lie, or into
+    /// `scratch`, which is then stored. `fill` must write every element.
+    ///
+    /// # Errors
+    /// If there is no memory for the scratch, and `fill` has not run then; or what `fill` returns.
+    pub fn write_rows<C: Codec<Stored = T>>(
+        &self,
+        codec: C,
+        block: usize,
+        rows: &Range<usize>,
+        cols: &Range<usize>,
+        scratch: &mut Vec<C::Computed>,
+        fill: impl FnOnce(RowsMut<'_, C::Computed>) -> Result<()>,
+    ) -> Result<()> {
+        let [_, height, _] = self.spatial;
+        let len = cols.len() * self.inner;
+        if rows.is_empty() || len == 0 {
+            return Ok(());
+        }
+        let at = |row: usize| At { block, d: row / height, h: row % height };
+        let (offset, s) = self.row(at(rows.start), cols);
+        self.row(at(rows.end - 1), cols); // is within the array, and so is every row between the two
+        let [sd, sh, _] = self.spatial_strides;
+        if s.contiguous() {
+            // SAFETY: as in `store`, for the first row.
+            let row =
+                unsafe { std::slice::from_raw_parts_mut(self.ptr.offset(offset).cast::<MaybeUninit<T>>(), s.len()) };
+            if let Some(row) = C::borrow_mut(row) {
+                let first = at(rows.start);
+                let origin = row.as_mut_ptr().wrapping_offset(-(first.d as isize * sd + first.h as isize * sh));
+                let stage = if self.streamed {
+                    grow(scratch, len)?;
+                    Some(&mut scratch[..len])
+                } else {
+                    None
+                };
+                let rows = rows.clone();
+                return fill(RowsMut { origin, strides: [sd, sh], height, rows, len, stage, life: PhantomData });
+            }
+        }
+        grow(scratch, rows.len() * len)?;
+        let origin =
+            scratch.as_mut_ptr().cast::<MaybeUninit<C::Computed>>().wrapping_offset(-((rows.start * len) as isize));
+        let strides = [(height * len) as isize, len as isize];
+        fill(RowsMut { origin, strides, height, rows: rows.clone(), len, stage: None, life: PhantomData })?;
+        let first = at(rows.start);
+        if s.contiguous() && !self.streamed && first.d == at(rows.end - 1).d && (rows.len() == 1 || sh == len as isize)
+        {
+            let n = rows.len() * len;
+            // SAFETY: as in `store`, for rows that lie one after the other.
+            let to = unsafe { std::slice::from_raw_parts_mut(self.ptr.offset(offset).cast::<MaybeUninit<T>>(), n) };
+            simd::dispatch(Store { codec, from: &scratch[..n], to });
+            return Ok(());
+        }
+        for (row, values) in rows.clone().zip(scratch.chunks_exact_mut(len)) {
+            self.store_from(codec, at(row), cols, values);
+        }
+        Ok(())
+    }
+
     /// Lets `fill` write the row, in place where it can, else into `scratch` (at least `cols.len() * inner` long), which
     /// is then stored. `fill` must write every element: where it does not, the row keeps what `scratch` or memory held.
     ///

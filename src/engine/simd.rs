@@ -64,6 +64,25 @@ pub trait Level: Copy {
     }
 }
 
+/// Bytes of the longest rows worth asking for: beyond them the processor has found the way by itself.
+const LONGEST_ASKED: usize = 4096;
+
+/// Asks for a row, which will be wanted soon, line by line.
+#[inline(always)]
+pub fn prefetch<T>(row: &[Cell<T>]) {
+    if size_of_val(row) > LONGEST_ASKED {
+        return;
+    }
+    #[cfg(target_arch = "x86_64")]
+    for line in (0..size_of_val(row)).step_by(64) {
+        // SAFETY: SSE is part of every x86-64; a prefetch of any address is harmless.
+        unsafe {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            _mm_prefetch::<_MM_HINT_T0>(row.as_ptr().cast::<i8>().wrapping_add(line));
+        }
+    }
+}
+
 /// Makes streamed stores visible to other threads, in order.
 #[inline]
 pub fn fence() {
@@ -83,14 +102,14 @@ impl Level for Baseline {
 
     #[inline(always)]
     fn zip<T: Copy + Default>(self, a: Option<&[Cell<T>]>, b: Option<&[Cell<T>]>, dst: &mut [MaybeUninit<T>]) {
-        zip_from(0, a, b, dst);
+        zip_singly(a, b, dst);
     }
 }
 
-/// [`Level::zip`] from element `from` on, one by one.
+/// [`Level::zip`], one by one.
 #[inline(always)]
-fn zip_from<T: Copy + Default>(from: usize, a: Option<&[Cell<T>]>, b: Option<&[Cell<T>]>, dst: &mut [MaybeUninit<T>]) {
-    for (i, d) in dst.chunks_exact_mut(2).enumerate().skip(from) {
+fn zip_singly<T: Copy + Default>(a: Option<&[Cell<T>]>, b: Option<&[Cell<T>]>, dst: &mut [MaybeUninit<T>]) {
+    for (i, d) in dst.chunks_exact_mut(2).enumerate() {
         d[0].write(a.map_or_else(T::default, |a| a[i].get()));
         d[1].write(b.map_or_else(T::default, |b| b[i].get()));
     }
@@ -99,7 +118,7 @@ fn zip_from<T: Copy + Default>(from: usize, a: Option<&[Cell<T>]>, b: Option<&[C
 /// Levels that exist on x86-64 only. Their values are made by [`dispatch`] alone, which has found the features.
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{Cell, Level, MaybeUninit, zip_from};
+    use super::{Cell, Level, MaybeUninit, zip_singly};
     use std::arch::x86_64::*;
 
     /// AVX2 and what belongs to it.
@@ -135,11 +154,15 @@ mod x86 {
         ($a:ident, $b:ident, $dst:ident, $width:expr, $vector:ty, $zero:expr, $load:expr, $store:expr, $zip:expr) => {{
             let lanes = $width / size_of::<T>();
             let n = $dst.len() / 2;
-            let whole = if matches!(size_of::<T>(), 1 | 2 | 4 | 8) { n / lanes * lanes } else { 0 };
+            if !matches!(size_of::<T>(), 1 | 2 | 4 | 8) || n < lanes {
+                return zip_singly($a, $b, $dst);
+            }
             // Checked once: every vector below lies within these.
             let (a, b) = ($a.map(|a| a[..n].as_ptr()), $b.map(|b| b[..n].as_ptr()));
-            let mut i = 0;
-            while i < whole {
+            let (mut next, last) = (0, n - lanes);
+            while next < n {
+                // The last vector may overlap the one before it: it writes the same again.
+                let i = next.min(last);
                 // SAFETY: `i + lanes <= n` elements of each source, `2*(i + lanes)` of `dst`; unaligned accesses; the
                 // level's value proves the instructions exist. The bits moved are whole `T`s.
                 unsafe {
@@ -153,9 +176,8 @@ mod x86 {
                     $store($dst.as_mut_ptr().add(2 * i).cast(), low);
                     $store($dst.as_mut_ptr().add(2 * i + lanes).cast(), high);
                 }
-                i += lanes;
+                next += lanes;
             }
-            zip_from(whole, $a, $b, $dst);
         }};
     }
 
@@ -306,6 +328,13 @@ pub fn dispatch<J: Job>(job: J) -> J::Output {
         Isa::Avx2 => return unsafe { avx2(job) },
         Isa::Scalar => {}
     }
+    baseline(job)
+}
+
+/// Runs the job with what the target guarantees. (Never inlined: a job's callers are many, one for each stored type; as
+/// part of each of them the jobs took up a third of the library.)
+#[inline(never)]
+pub fn baseline<J: Job>(job: J) -> J::Output {
     job.run(Baseline)
 }
 

@@ -4,8 +4,12 @@
 //! *for this output range, which input range*. Parallel splitting and tiling rest on that question alone.
 #![forbid(unsafe_code)]
 
+pub mod bins;
 pub mod coords;
+pub mod fractional;
 pub mod phase;
+pub mod readers;
+pub mod roi;
 pub mod taps;
 pub mod window;
 

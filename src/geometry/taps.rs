@@ -157,6 +157,22 @@ impl Taps {
         Ok(taps)
     }
 
+    /// Each output is the plain sum of its inputs, which are neighbours.
+    ///
+    /// # Errors
+    /// If the table cannot be allocated.
+    pub fn sums(in_len: usize, reaches: &[Reach], period_hint: (usize, usize)) -> Result<Self> {
+        let total = reaches.iter().fold(0usize, |n, r| n.saturating_add(r.count));
+        let mut taps = Self::with_capacity(in_len, reaches.len(), total, period_hint)?;
+        for r in reaches {
+            debug_assert!(r.step == 1, "neighbours");
+            taps.starts.push(r.start);
+            taps.weights.resize(taps.weights.len() + r.count, 1.0);
+            taps.offsets.push(taps.weights.len());
+        }
+        Ok(taps)
+    }
+
     /// The transposed map. The outputs that read one input are contiguous, because starts and ends never decrease.
     ///
     /// # Errors

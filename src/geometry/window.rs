@@ -115,7 +115,40 @@ fn padded(in_len: usize, pad: Pad, axis: AxisName) -> Result<usize> {
         })
 }
 
+impl Padding {
+    /// The padding of an axis of `in_len` elements, in numbers.
+    ///
+    /// # Errors
+    /// If the dilated kernel does not fit in 63 bits.
+    pub fn resolve(self, in_len: usize, kernel: usize, stride: usize, dilation: usize, axis: AxisName) -> Result<Pad> {
+        let Self::Explicit(pad) = self else {
+            let span = span(kernel, dilation, axis)?;
+            let steps = in_len.div_ceil(stride.max(1)).saturating_sub(1);
+            let reach = steps.saturating_mul(stride).saturating_add(span);
+            let total = reach.saturating_sub(in_len);
+            let (small, large) = (total / 2, total - total / 2);
+            return Ok(match self {
+                Self::SameLower => Pad { before: large, after: small },
+                _ => Pad { before: small, after: large },
+            });
+        };
+        Ok(pad)
+    }
+}
+
+impl From<Pad> for Padding {
+    fn from(pad: Pad) -> Self {
+        Self::Explicit(pad)
+    }
+}
+
 impl Windows {
+    /// Windows that need no padding and have no gaps.
+    #[must_use]
+    pub fn plain(in_len: usize, out_len: usize, kernel: usize, stride: usize) -> Self {
+        Self { in_len, out_len, kernel, stride, dilation: 1, pad: Pad::default() }
+    }
+
     /// Windows of a pooling: `ceil_mode` keeps a last, partial window that starts inside the input or its left
     /// padding.
     ///
@@ -166,20 +199,7 @@ impl Windows {
         at_least_one("kernel_size", axis, kernel)?;
         at_least_one("stride", axis, stride)?;
         at_least_one("dilation", axis, dilation)?;
-        let pad = match padding {
-            Padding::Explicit(pad) => pad,
-            Padding::Same | Padding::SameLower => {
-                let span = span(kernel, dilation, axis)?;
-                let reach = (in_len.div_ceil(stride).saturating_sub(1)).saturating_mul(stride).saturating_add(span);
-                let total = reach.saturating_sub(in_len);
-                let (small, large) = (total / 2, total - total / 2);
-                if padding == Padding::Same {
-                    Pad { before: small, after: large }
-                } else {
-                    Pad { before: large, after: small }
-                }
-            }
-        };
+        let pad = padding.resolve(in_len, kernel, stride, dilation, axis)?;
         Self::pool(in_len, kernel, stride, dilation, pad, false, axis)
     }
 

@@ -8,9 +8,10 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::conv::{split, split_room};
-use super::reduce::{Beats, Span};
+use super::reduce::{RowWindows, Span, doubles, padded_len};
 use crate::element::Order;
-use crate::engine::simd::{Job, Level};
+use crate::engine::rows::as_cells;
+use crate::geometry::bins::Bins;
 use crate::geometry::window::Windows;
 
 /// A position lane.
@@ -37,191 +38,266 @@ macro_rules! positions {
 }
 positions!(i32, i64);
 
-/// Whether `v` replaces `a`, NaN included.
+/// The better of two elements and its position; the first on a tie.
 #[inline(always)]
-fn replaces<T: Order, B: Beats>(v: T, a: T) -> bool {
-    B::beats(v, a) | (v.is_nan() & !a.is_nan())
+fn better<T: Order, I: Position>(held: (T, I), v: (T, I)) -> (T, I) {
+    let replaced = v.0.rises(held.0);
+    (if replaced { v.0 } else { held.0 }, if replaced { v.1 } else { held.1 })
 }
 
-/// Window extrema across a row, and their positions along it.
-pub struct Across<'a, T, I, B> {
-    /// The windows.
-    pub windows: &'a Windows,
-    /// Those wholly inside the row, [`Windows::interior`].
-    pub inside: &'a Range<usize>,
-    /// The row.
-    pub span: Span<'a, T>,
-    /// Scratch for the row, split by residue: [`split_room`] of it.
-    pub parts: &'a mut [T],
-    /// The best elements.
+/// Whether windows with positions are folded by doubling. (Not dilated ones: their padding cannot stand for the element
+/// next to it.)
+fn doubles_located(w: &Windows) -> bool {
+    doubles(w) && w.dilation == 1
+}
+
+/// Elements and positions of scratch that [`across`] needs for `outs` outputs.
+#[must_use]
+pub fn across_room(bins: &Bins, outs: usize, inner: usize) -> (usize, usize) {
+    match bins {
+        Bins::Sliding(w) if doubles_located(w) => {
+            let both = padded_len(w, outs).saturating_mul(2).saturating_mul(inner);
+            (both, both)
+        }
+        Bins::Sliding(w) if inner == 1 => (split_room(padded_len(w, outs), w.stride), 0),
+        _ => (0, 0),
+    }
+}
+
+/// Values and positions side by side.
+pub struct Pairs<'a, T, I> {
+    /// The values.
     pub values: &'a mut [T],
-    /// Their positions along the row.
+    /// Their positions.
     pub positions: &'a mut [I],
-    /// Maximum or minimum.
-    pub beats: B,
 }
 
-impl<T: Order, I: Position, B: Beats> Job for Across<'_, T, I, B> {
-    type Output = ();
+impl<T, I> Pairs<'_, T, I> {
     #[inline(always)]
-    fn run<L: Level>(self, _: L) {
-        let Span { src, from, cols, inner } = self.span;
-        across::<T, I, B>(self.windows, self.inside, src, from, cols, inner, self.parts, self.values, self.positions);
+    fn part(&mut self, range: Range<usize>) -> Pairs<'_, T, I> {
+        Pairs { values: &mut self.values[range.clone()], positions: &mut self.positions[range] }
     }
 }
 
+/// Windows across a row whose first element has position `base`; `room` is [`across_room`].
 #[inline(always)]
-#[allow(clippy::too_many_arguments)]
-fn across<T: Order, I: Position, B: Beats>(
-    w: &Windows,
-    inside: &Range<usize>,
-    src: &[Cell<T>],
-    from: usize,
-    cols: &Range<usize>,
-    inner: usize,
-    parts: &mut [T],
-    values: &mut [T],
-    positions: &mut [I],
+pub fn across<T: Order, I: Position>(
+    windows: &RowWindows<'_>,
+    span: &Span<'_, T>,
+    base: usize,
+    room: &mut Pairs<'_, T, I>,
+    dst: &mut Pairs<'_, T, I>,
 ) {
+    let Span { src, from, cols, inner } = *span;
+    let (bins, inside) = (windows.bins, &windows.inside);
+    let mut dst = dst.part(0..cols.len() * inner);
+    let w = match bins {
+        Bins::Sliding(w) if doubles_located(w) => return doubling::<T, I>(w, span, base, room, dst),
+        Bins::Sliding(w) if inner == 1 => w,
+        _ => return singly::<T, I>(bins, span, base, dst),
+    };
+    for &(o, r) in windows.cut(cols) {
+        let taps = &src[r.start - from..];
+        let mut held = (taps[0].get(), I::of(base + r.start));
+        for j in 1..r.count {
+            held = better::<T, I>(held, (taps[j * r.step].get(), I::of(base + r.start + j * r.step)));
+        }
+        (dst.values[o - cols.start], dst.positions[o - cols.start]) = held;
+    }
     let (lo, hi) = (inside.start.clamp(cols.start, cols.end), inside.end.clamp(cols.start, cols.end));
-    if inner == 1 && lo < hi {
-        let (a, b) = (lo - cols.start, hi - cols.start);
-        general::<T, I, B>(w, src, from, cols.start..lo, 1, &mut values[..a], &mut positions[..a]);
-        general::<T, I, B>(w, src, from, hi..cols.end, 1, &mut values[b..], &mut positions[b..]);
-        let start = w.at(lo).start;
-        interior::<T, I, B>(w, &src[start - from..], start, parts, &mut values[a..b], &mut positions[a..b]);
-    } else {
-        general::<T, I, B>(w, src, from, cols.clone(), inner, values, positions);
+    if lo < hi {
+        let start = lo * w.stride - w.pad.before; // a window inside begins where it should
+        let dst = dst.part(lo - cols.start..hi - cols.start);
+        interior::<T, I>(w, &src[start - from..], base + start, room.values, dst);
     }
 }
 
-/// Any windows, any number of channels.
+/// Window after window.
 #[inline(always)]
-fn general<T: Order, I: Position, B: Beats>(
-    w: &Windows,
-    src: &[Cell<T>],
-    from: usize,
-    cols: Range<usize>,
-    inner: usize,
-    values: &mut [T],
-    positions: &mut [I],
-) {
-    let places = values.chunks_exact_mut(inner).zip(positions.chunks_exact_mut(inner));
-    for (o, (values, positions)) in cols.zip(places) {
-        let r = w.at(o);
-        for j in 0..r.count {
-            let at = r.start + j * r.step;
-            let row = &src[(at - from) * inner..][..inner];
-            for ((best, position), v) in values.iter_mut().zip(positions.iter_mut()).zip(row) {
-                let better = (j == 0) | replaces::<T, B>(v.get(), *best);
-                *best = if better { v.get() } else { *best };
-                *position = if better { I::of(at) } else { *position };
+fn singly<T: Order, I: Position>(bins: &Bins, span: &Span<'_, T>, base: usize, dst: Pairs<'_, T, I>) {
+    let Span { src, from, cols, inner } = *span;
+    let places = dst.values.chunks_exact_mut(inner).zip(dst.positions.chunks_exact_mut(inner));
+    for (o, (values, positions)) in cols.clone().zip(places) {
+        let r = bins.at(o);
+        let at = |j: usize| I::of(base + r.start + j * r.step);
+        let row = |j: usize| &src[(r.start + j * r.step - from) * inner..][..inner];
+        match r.count {
+            2 => {
+                let places = values.iter_mut().zip(positions.iter_mut());
+                for (((v, p), a), b) in places.zip(row(0)).zip(row(1)) {
+                    (*v, *p) = better::<T, I>((a.get(), at(0)), (b.get(), at(1)));
+                }
+            }
+            3 => {
+                let places = values.iter_mut().zip(positions.iter_mut());
+                for ((((v, p), a), b), c) in places.zip(row(0)).zip(row(1)).zip(row(2)) {
+                    let held = better::<T, I>((a.get(), at(0)), (b.get(), at(1)));
+                    (*v, *p) = better::<T, I>(held, (c.get(), at(2)));
+                }
+            }
+            n => {
+                for ((v, p), a) in values.iter_mut().zip(positions.iter_mut()).zip(row(0)) {
+                    (*v, *p) = (a.get(), at(0));
+                }
+                for j in 1..n {
+                    for ((v, p), a) in values.iter_mut().zip(positions.iter_mut()).zip(row(j)) {
+                        (*v, *p) = better::<T, I>((*v, *p), (a.get(), at(j)));
+                    }
+                }
             }
         }
     }
 }
 
-/// Whole windows from output `o0` on, one channel. The row is first split by residue modulo the stride, so that each
-/// element of the windows is a contiguous stretch; values and positions are then folded by plain loops over equal
-/// lanes. (Fixed blocks of outputs with strided reads, as in [`super::reduce`], fall apart into scalars here.)
+/// Long windows, as in [`super::reduce`]. The padding repeats the element next to it, position and all: counted twice, it
+/// changes nothing, and padding alone never makes a window.
 #[inline(always)]
-fn interior<T: Order, I: Position, B: Beats>(
+fn doubling<T: Order, I: Position>(
     w: &Windows,
-    src: &[Cell<T>],
-    start: usize,
-    parts: &mut [T],
-    values: &mut [T],
-    positions: &mut [I],
+    span: &Span<'_, T>,
+    base: usize,
+    room: &mut Pairs<'_, T, I>,
+    dst: Pairs<'_, T, I>,
 ) {
-    if (w.kernel, w.stride, w.dilation) == (2, 2, 1) {
-        let mut at = I::of(start);
-        for ((value, position), pair) in values.iter_mut().zip(positions).zip(src.chunks_exact(2)) {
-            let (a, b) = (pair[0].get(), pair[1].get());
-            let better = replaces::<T, B>(b, a);
-            *value = if better { b } else { a };
-            *position = at.plus(if better { I::of(1) } else { I::of(0) });
-            at = at.plus(I::of(2));
+    let Span { src, from, cols, inner } = *span;
+    let positions_needed = padded_len(w, cols.len());
+    let len = positions_needed * inner;
+    let (mut cur, mut next) = room.values[..2 * len].split_at_mut(len);
+    let (mut cur_at, mut next_at) = room.positions[..2 * len].split_at_mut(len);
+    let last = from + src.len() / inner - 1;
+    for (i, (values, places)) in cur.chunks_exact_mut(inner).zip(cur_at.chunks_exact_mut(inner)).enumerate() {
+        let at = (cols.start * w.stride + i).saturating_sub(w.pad.before).clamp(from, last);
+        let row = &src[(at - from) * inner..][..inner];
+        values.iter_mut().zip(row).for_each(|(d, v)| *d = v.get());
+        places.fill(I::of(base + at));
+    }
+    let mut run = 1;
+    while 2 * run <= w.kernel {
+        let n = len - (2 * run - 1) * inner;
+        let ahead = run * inner;
+        let a = cur[..n].iter().zip(&cur_at[..n]);
+        let b = cur[ahead..][..n].iter().zip(&cur_at[ahead..][..n]);
+        for (((d, p), a), b) in next[..n].iter_mut().zip(&mut next_at[..n]).zip(a).zip(b) {
+            (*d, *p) = better::<T, I>((*a.0, *a.1), (*b.0, *b.1));
+        }
+        (cur, next) = (next, cur);
+        (cur_at, next_at) = (next_at, cur_at);
+        run *= 2;
+    }
+    let ahead = (w.kernel - run) * inner;
+    let step = w.stride * inner;
+    let outs = dst.values.chunks_exact_mut(inner).zip(dst.positions.chunks_exact_mut(inner)).enumerate();
+    if w.stride == 1 {
+        let n = dst.values.len();
+        let a = cur[..n].iter().zip(&cur_at[..n]);
+        let b = cur[ahead..][..n].iter().zip(&cur_at[ahead..][..n]);
+        for (((d, p), a), b) in dst.values.iter_mut().zip(dst.positions.iter_mut()).zip(a).zip(b) {
+            (*d, *p) = better::<T, I>((*a.0, *a.1), (*b.0, *b.1));
         }
         return;
     }
-    let (n, stride) = (values.len(), w.stride);
+    for (o, (values, places)) in outs {
+        for (c, (d, p)) in values.iter_mut().zip(places).enumerate() {
+            let (i, j) = (o * step + c, o * step + c + ahead);
+            (*d, *p) = better::<T, I>((cur[i], cur_at[i]), (cur[j], cur_at[j]));
+        }
+    }
+}
+
+/// Whole windows, one channel; the first begins at `src[0]`, which has position `start`. With a stride, the row is first
+/// split by residue modulo it, so that each element of the windows is a contiguous stretch; values and positions are
+/// then folded by plain loops over equal lanes. (Fixed blocks of outputs with strided reads, as in [`super::reduce`],
+/// fall apart into scalars here.)
+#[inline(always)]
+fn interior<T: Order, I: Position>(w: &Windows, src: &[Cell<T>], start: usize, parts: &mut [T], dst: Pairs<'_, T, I>) {
+    let (n, stride) = (dst.values.len(), w.stride);
+    let step = I::of(stride);
+    let mut at = I::of(start);
+    if (w.kernel, w.stride, w.dilation) == (2, 2, 1) {
+        for ((value, position), pair) in dst.values.iter_mut().zip(dst.positions).zip(src.chunks_exact(2)) {
+            let held = (pair[0].get(), at);
+            (*value, *position) = better::<T, I>(held, (pair[1].get(), at.plus(I::of(1))));
+            at = at.plus(step);
+        }
+        return;
+    }
     let used = (n - 1) * stride + (w.kernel - 1) * w.dilation + 1;
     let part = used.div_ceil(stride);
     let row = &src[..used];
-    let parts = &mut parts[..split_room(used, stride)];
-    match stride {
-        1 => parts.iter_mut().zip(row).for_each(|(p, v)| *p = v.get()),
-        2 => {
-            let (even, odd) = parts.split_at_mut(part);
-            for ((e, o), pair) in even.iter_mut().zip(odd.iter_mut()).zip(row.chunks_exact(2)) {
-                *e = pair[0].get();
-                *o = pair[1].get();
-            }
-            if let [.., last] = row
-                && row.len() % 2 == 1
-            {
-                even[part - 1] = last.get();
-            }
-        }
-        _ => split(row, stride, parts),
+    if stride == 1 {
+        return fold_taps::<T, I>(w, start, |k| &row[k * w.dilation..][..n], dst);
     }
+    let parts = &mut parts[..split_room(used, stride)];
+    if stride == 2 {
+        let (even, odd) = parts.split_at_mut(part);
+        for ((e, o), pair) in even.iter_mut().zip(odd.iter_mut()).zip(row.chunks_exact(2)) {
+            *e = pair[0].get();
+            *o = pair[1].get();
+        }
+        if let [.., last] = row
+            && row.len() % 2 == 1
+        {
+            even[part - 1] = last.get();
+        }
+    } else {
+        split(row, stride, parts);
+    }
+    let parts = as_cells(parts);
     let tap = |k: usize| {
         let at = k * w.dilation;
-        (at, &parts[at % stride * part + at / stride..][..n])
+        &parts[at % stride * part + at / stride..][..n]
     };
-    let step = I::of(stride);
-    let (_, first) = tap(0);
+    fold_taps::<T, I>(w, start, tap, dst);
+}
+
+/// Windows whose `k`-th elements are the stretch `tap(k)`; the first begins at position `start`. Two and three elements
+/// are folded in registers, more in passes over the result.
+#[inline(always)]
+fn fold_taps<'a, T: Order + 'a, I: Position>(
+    w: &Windows,
+    start: usize,
+    tap: impl Fn(usize) -> &'a [Cell<T>],
+    dst: Pairs<'_, T, I>,
+) {
+    let (step, gap) = (I::of(w.stride), I::of(w.dilation));
     let mut at = I::of(start);
-    for ((value, position), v) in values.iter_mut().zip(positions.iter_mut()).zip(first) {
-        *value = *v;
-        *position = at;
-        at = at.plus(step);
-    }
-    for k in 1..w.kernel {
-        let (offset, taps) = tap(k);
-        let mut at = I::of(start + offset);
-        for ((value, position), v) in values.iter_mut().zip(positions.iter_mut()).zip(taps) {
-            let better = replaces::<T, B>(*v, *value);
-            *value = if better { *v } else { *value };
-            *position = if better { at } else { *position };
-            at = at.plus(step);
+    let places = dst.values.iter_mut().zip(dst.positions.iter_mut());
+    match w.kernel {
+        2 => {
+            for (((v, p), a), b) in places.zip(tap(0)).zip(tap(1)) {
+                (*v, *p) = better::<T, I>((a.get(), at), (b.get(), at.plus(gap)));
+                at = at.plus(step);
+            }
+        }
+        3 => {
+            for ((((v, p), a), b), c) in places.zip(tap(0)).zip(tap(1)).zip(tap(2)) {
+                let held = better::<T, I>((a.get(), at), (b.get(), at.plus(gap)));
+                (*v, *p) = better::<T, I>(held, (c.get(), at.plus(gap).plus(gap)));
+                at = at.plus(step);
+            }
+        }
+        n => {
+            for ((v, p), a) in places.zip(tap(0)) {
+                (*v, *p) = (a.get(), at);
+                at = at.plus(step);
+            }
+            for k in 1..n {
+                let mut at = I::of(start + k * w.dilation);
+                for ((v, p), a) in dst.values.iter_mut().zip(dst.positions.iter_mut()).zip(tap(k)) {
+                    (*v, *p) = better::<T, I>((*v, *p), (a.get(), at));
+                    at = at.plus(step);
+                }
+            }
         }
     }
 }
 
-/// A row that has gone across: its values, its positions along the row, and what to add to them.
-pub type Held<'a, T, I> = (&'a [T], &'a [I], I);
+/// Values of one row and their positions.
+pub type Held<'a, T, I> = (&'a [T], &'a [I]);
 
-/// Extrema down rows, the first row first. Positions are stored as `O`.
-pub struct Down<'a, R, S, T, O, B> {
-    /// Number of rows, at least 1.
-    pub n: usize,
-    /// The rows.
-    pub row: R,
-    /// The best elements.
-    pub values: &'a mut [MaybeUninit<T>],
-    /// Their positions.
-    pub positions: &'a mut [MaybeUninit<O>],
-    /// How a position is stored.
-    pub store: S,
-    /// Maximum or minimum.
-    pub beats: B,
-}
-
-impl<'r, R, S, T: Order, I: Position + 'r, O, B: Beats> Job for Down<'_, R, S, T, O, B>
-where
-    R: Fn(usize) -> Held<'r, T, I>,
-    S: Fn(I) -> O,
-{
-    type Output = ();
-    #[inline(always)]
-    fn run<L: Level>(self, _: L) {
-        down::<T, I, B, O>(self.n, self.row, self.values, self.positions, self.store);
-    }
-}
-
+/// Extrema down rows, the first row first. Positions are stored by `store`.
 #[inline(always)]
-fn down<'a, T: Order, I: Position, B: Beats, O>(
+pub fn down<'a, T: Order, I: Position, O>(
     n: usize,
     row: impl Fn(usize) -> Held<'a, T, I>,
     values: &mut [MaybeUninit<T>],
@@ -230,32 +306,63 @@ fn down<'a, T: Order, I: Position, B: Beats, O>(
 ) {
     let len = values.len();
     let positions = &mut positions[..len];
-    if n == 2 {
-        let ((av, ap, a0), (bv, bp, b0)) = (row(0), row(1));
-        let (av, ap, bv, bp) = (&av[..len], &ap[..len], &bv[..len], &bp[..len]);
-        for i in 0..len {
-            let better = replaces::<T, B>(bv[i], av[i]);
-            values[i].write(if better { bv[i] } else { av[i] });
-            positions[i].write(store(if better { bp[i].plus(b0) } else { ap[i].plus(a0) }));
-        }
-        return;
-    }
-    const TILE: usize = 64;
-    for from in (0..len).step_by(TILE) {
-        let cols = from..(from + TILE).min(len);
-        let (mut best, mut at) = ([T::default(); TILE], [I::default(); TILE]);
-        for j in 0..n {
-            let (v, p, base) = row(j);
-            let (v, p) = (&v[cols.clone()], &p[cols.clone()]);
-            for i in 0..v.len() {
-                let better = (j == 0) | replaces::<T, B>(v[i], best[i]);
-                best[i] = if better { v[i] } else { best[i] };
-                at[i] = if better { p[i].plus(base) } else { at[i] };
+    let row = |j: usize| {
+        let (v, p) = row(j);
+        v[..len].iter().zip(&p[..len])
+    };
+    let put = |v: &mut MaybeUninit<T>, p: &mut MaybeUninit<O>, best: (T, I)| {
+        v.write(best.0);
+        p.write(store(best.1));
+    };
+    let places = values.iter_mut().zip(positions.iter_mut());
+    match n {
+        0 => {}
+        1 => {
+            for ((v, p), a) in places.zip(row(0)) {
+                put(v, p, (*a.0, *a.1));
             }
         }
-        for (i, c) in cols.enumerate() {
-            values[c].write(best[i]);
-            positions[c].write(store(at[i]));
+        2 => {
+            for (((v, p), a), b) in places.zip(row(0)).zip(row(1)) {
+                put(v, p, better::<T, I>((*a.0, *a.1), (*b.0, *b.1)));
+            }
         }
+        3 => {
+            for ((((v, p), a), b), c) in places.zip(row(0)).zip(row(1)).zip(row(2)) {
+                let held = better::<T, I>((*a.0, *a.1), (*b.0, *b.1));
+                put(v, p, better::<T, I>(held, (*c.0, *c.1)));
+            }
+        }
+        4 => {
+            for (((((v, p), a), b), c), d) in places.zip(row(0)).zip(row(1)).zip(row(2)).zip(row(3)) {
+                let first = better::<T, I>((*a.0, *a.1), (*b.0, *b.1));
+                let held = better::<T, I>(first, (*c.0, *c.1));
+                put(v, p, better::<T, I>(held, (*d.0, *d.1)));
+            }
+        }
+        _ => {
+            const TILE: usize = 64;
+            for from in (0..len).step_by(TILE) {
+                let n_cols = TILE.min(len - from);
+                let (mut best, mut at) = ([T::default(); TILE], [I::default(); TILE]);
+                for j in 0..n {
+                    for ((v, p), a) in best[..n_cols].iter_mut().zip(&mut at[..n_cols]).zip(row(j).skip(from)) {
+                        (*v, *p) = if j == 0 { (*a.0, *a.1) } else { better::<T, I>((*v, *p), (*a.0, *a.1)) };
+                    }
+                }
+                let places = values[from..].iter_mut().zip(&mut positions[from..]);
+                for ((v, p), a) in places.zip(best.iter().zip(&at)).take(n_cols) {
+                    put(v, p, (*a.0, *a.1));
+                }
+            }
+        }
+    }
+}
+
+/// Folds a row into another that came before it.
+#[inline(always)]
+pub fn absorb<T: Order, I: Position>(into: Pairs<'_, T, I>, later: Held<'_, T, I>) {
+    for ((v, p), o) in into.values.iter_mut().zip(into.positions).zip(later.0.iter().zip(later.1)) {
+        (*v, *p) = better::<T, I>((*v, *p), (*o.0, *o.1));
     }
 }

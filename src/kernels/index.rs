@@ -56,50 +56,79 @@ pub fn scatter<T: Copy, A>(
     }
 }
 
-/// One output row of an unpooling by pairs: element `i` belongs on `2*i` or `2*i + 1` if its index says so, and zeros go
-/// everywhere else. Returns how many found their place in this row.
-pub struct Settle<'a, T> {
-    /// Indices of the pooled row.
-    pub indices: &'a [Cell<i64>],
-    /// Values of the pooled row.
+/// Pooled rows put back by pairs: element `i` of a row belongs in its own window, two wide, if its index says so, and
+/// zeros go everywhere else. Returns how many elements found their place.
+///
+/// Several rows that lie one after the other are compared as one, so that short rows leave no remainders.
+pub struct Settle<'a, T, I, D> {
+    /// Indices of the pooled rows.
+    pub indices: &'a [Cell<I>],
+    /// Values of the pooled rows.
     pub values: &'a [Cell<T>],
-    /// Index of the output row's first element.
+    /// Index of the first window's first element.
     pub first: i64,
-    /// Scratch, as long as the output row.
+    /// Each window's first element, counted from the first window's: as long as `indices`, or longer.
+    pub windows: &'a [i32],
+    /// Elements of a pooled row.
+    pub width: usize,
+    /// Rows of a window, and the distance of each from the window's first element.
+    pub rows: &'a [i32],
+    /// Scratch: three times as long as `indices`.
+    pub places: &'a mut [i32],
+    /// Scratch: twice as long as `indices`.
     pub halves: &'a mut [T],
-    /// The output row, twice as long.
-    pub dst: &'a mut [MaybeUninit<T>],
+    /// Takes an output row: `(row of a window, pooled row, how to write it)`.
+    pub put: D,
 }
 
-impl<T: Copy + Default> Job for Settle<'_, T> {
+/// Where [`Settle`] puts its rows.
+pub trait PutRow<T> {
+    /// The output row for row `of` of the windows of pooled row `row`.
+    fn row(&mut self, of: usize, row: usize) -> &mut [MaybeUninit<T>];
+    /// That row has been written.
+    fn finish<L: Level>(&mut self, level: L, of: usize, row: usize);
+}
+
+/// An index as it is stored.
+pub trait Index: Copy {
+    /// Its distance from `first`, if that is below 2^31, else something that is no place in any window.
+    fn from(self, first: i64) -> i32;
+}
+impl Index for i64 {
+    #[inline(always)]
+    fn from(self, first: i64) -> i32 {
+        let distance = self.wrapping_sub(first);
+        if distance as u64 >> 31 == 0 { distance as i32 } else { -1 }
+    }
+}
+
+impl<T: Copy + Default, I: Index, D: PutRow<T>> Job for Settle<'_, T, I, D> {
     type Output = usize;
     #[inline(always)]
-    fn run<L: Level>(self, level: L) -> usize {
+    fn run<L: Level>(mut self, level: L) -> usize {
         let n = self.values.len();
+        let places = &mut self.places[..n];
+        for ((place, index), window) in places.iter_mut().zip(self.indices).zip(self.windows) {
+            *place = index.get().from(self.first) - window;
+        }
         let (even, odd) = self.halves[..2 * n].split_at_mut(n);
-        let found = settle(self.indices, self.values, self.first, even, odd);
-        level.zip(Some(as_cells(even)), Some(as_cells(odd)), self.dst);
-        found
+        let mut found = 0i32;
+        for (of, &distance) in self.rows.iter().enumerate() {
+            let halves = even.iter_mut().zip(odd.iter_mut());
+            for (((even, odd), place), v) in halves.zip(&*places).zip(self.values) {
+                let (v, at) = (v.get(), *place - distance);
+                *even = if at == 0 { v } else { T::default() };
+                *odd = if at == 1 { v } else { T::default() };
+                found += i32::from((at as u32) < 2);
+            }
+            let parts = even.chunks_exact_mut(self.width).zip(odd.chunks_exact_mut(self.width));
+            for (row, (even, odd)) in parts.enumerate() {
+                level.zip(Some(as_cells(even)), Some(as_cells(odd)), self.put.row(of, row));
+                self.put.finish(level, of, row);
+            }
+        }
+        found as usize
     }
-}
-
-#[inline(always)]
-fn settle<T: Copy + Default>(
-    indices: &[Cell<i64>],
-    values: &[Cell<T>],
-    first: i64,
-    even: &mut [T],
-    odd: &mut [T],
-) -> usize {
-    let (mut at, mut found) = (first, 0i64);
-    for (((index, v), even), odd) in indices.iter().zip(values).zip(even).zip(odd) {
-        let (place, v) = (index.get().wrapping_sub(at), v.get());
-        *even = if place == 0 { v } else { T::default() };
-        *odd = if place == 1 { v } else { T::default() };
-        found += i64::from((place as u64) < 2);
-        at += 2;
-    }
-    found as usize
 }
 
 /// `dst[i] = source(indices[i], channel)`.

@@ -4,7 +4,12 @@
 pub mod argmax;
 pub mod conv;
 pub mod down;
+pub mod fractional;
 pub mod gather;
 pub mod index;
+pub mod norm;
+pub mod pool_gradient;
 pub mod reduce;
 pub mod resample;
+pub mod roi;
+pub mod roi_gradient;

@@ -1,21 +1,27 @@
-//! Running maxima and minima across a row and down rows.
+//! Folds over windows across a row and down rows: maxima, minima, sums.
 //!
-//! Every fold keeps what it has on a tie and goes left to right, then top to bottom, so the result is the first of the
-//! equal elements in row-major order: the very element [`super::argmax`] points at, also between -0.0 and +0.0.
+//! Folds of an order keep what they have on a tie and go left to right, then top to bottom, so the result is the first
+//! of the equal elements in row-major order: the very element [`super::argmax`] points at, also between -0.0 and +0.0.
+//!
+//! Long windows cost no more than short ones: across a row by doubling (folds of 2, 4, 8, ... elements, of which any
+//! length is made up), down rows by the pipeline's block scans.
 
 use std::cell::Cell;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::down::fold_rows;
-use crate::element::Order;
-use crate::engine::simd::{Job, Level};
+use crate::element::{Codec, Mirrored, Order, Ordered, Real};
+use crate::error::Result;
+use crate::geometry::Reach;
+use crate::geometry::bins::Bins;
+use crate::geometry::taps::reserved;
 use crate::geometry::window::Windows;
 
-/// Which of two elements a pooling keeps.
+/// Which elements a pooling keeps.
 pub trait Beats: Copy + Default + Send + Sync + 'static {
-    /// Whether `v` replaces `a`, neither being NaN.
-    fn beats<T: Order>(v: T, a: T) -> bool;
+    /// Elements in and out, so that the largest wins.
+    type Codec<T: Ordered>: Codec<Stored = T, Computed = T::Key> + Default;
 }
 
 /// Maximum.
@@ -26,23 +32,56 @@ pub struct Larger;
 pub struct Smaller;
 
 impl Beats for Larger {
-    #[inline(always)]
-    fn beats<T: Order>(v: T, a: T) -> bool {
-        v > a
-    }
+    type Codec<T: Ordered> = T::KeyCodec;
 }
 impl Beats for Smaller {
+    type Codec<T: Ordered> = Mirrored<T::KeyCodec>;
+}
+
+/// An associative operation with which windows are folded.
+pub trait Fold<T>: Copy + Default + Send + Sync + 'static {
+    /// Whether an element counted twice changes nothing.
+    const IDEMPOTENT: bool;
+    /// Whether rows may be folded before columns, though elements then meet in another order.
+    const UNORDERED: bool;
+    /// Changes nothing when folded in.
+    fn neutral() -> T;
+    /// `v` folded into `held`, which came before it.
+    fn fold(held: T, v: T) -> T;
+}
+
+/// The largest element.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Best;
+
+impl<T: Order> Fold<T> for Best {
+    const IDEMPOTENT: bool = true;
+    const UNORDERED: bool = false;
     #[inline(always)]
-    fn beats<T: Order>(v: T, a: T) -> bool {
-        v < a
+    fn neutral() -> T {
+        T::LEAST
+    }
+    #[inline(always)]
+    fn fold(held: T, v: T) -> T {
+        v.larger(held)
     }
 }
 
-/// The better of two; a NaN in either wins, a tie keeps `a`.
-#[inline(always)]
-pub fn best<T: Order, B: Beats>(a: T, v: T) -> T {
-    let better = if B::beats(v, a) { v } else { a }; // a NaN in `a` stays
-    if v.is_nan() { v } else { better }
+/// The sum.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Sum;
+
+impl<T: Real> Fold<T> for Sum {
+    const IDEMPOTENT: bool = false;
+    const UNORDERED: bool = true;
+    #[inline(always)]
+    fn neutral() -> T {
+        T::default()
+    }
+    #[inline(always)]
+    fn fold(held: T, v: T) -> T {
+        T::add(held, v)
+    }
 }
 
 /// Part of an input row to be taken across.
@@ -57,154 +96,342 @@ pub struct Span<'a, T> {
     pub inner: usize,
 }
 
-/// Window extrema across a row.
-pub struct Across<'a, T, B> {
+/// Windows from this length on, in strides, are folded by doubling. (At stride 1, windows of 5 and 7 elements take as
+/// long either way.)
+const LONG: usize = 8;
+
+/// Whether windows are folded by doubling.
+#[must_use]
+pub fn doubles(w: &Windows) -> bool {
+    w.kernel >= LONG && w.kernel / LONG >= w.stride
+}
+
+/// Elements of scratch that [`across`] needs for `outs` outputs.
+#[must_use]
+pub fn across_room(bins: &Bins, outs: usize, inner: usize) -> usize {
+    match bins {
+        Bins::Sliding(w) if doubles(w) => padded_len(w, outs).saturating_mul(2).saturating_mul(inner),
+        _ => 0,
+    }
+}
+
+/// Elements, padding included, that `outs` neighbouring windows read.
+#[must_use]
+pub fn padded_len(w: &Windows, outs: usize) -> usize {
+    let span = (w.kernel - 1).saturating_mul(w.dilation).saturating_add(1);
+    outs.saturating_sub(1).saturating_mul(w.stride).saturating_add(span)
+}
+
+/// The windows across a row, and what is worth knowing of them before there is a row.
+#[derive(Debug)]
+pub struct RowWindows<'a> {
     /// The windows.
-    pub windows: &'a Windows,
-    /// Those wholly inside the row, [`Windows::interior`].
-    pub inside: &'a Range<usize>,
-    /// The row.
-    pub span: Span<'a, T>,
-    /// The result.
-    pub dst: &'a mut [T],
-    /// Maximum or minimum.
-    pub beats: B,
+    pub bins: &'a Bins,
+    /// Those wholly inside the row.
+    pub inside: Range<usize>,
+    /// The others, if they slide. (To compute them for every row takes as long as all the rest of a short row.)
+    cut: Vec<(usize, Reach)>,
 }
 
-impl<T: Order, B: Beats> Job for Across<'_, T, B> {
-    type Output = ();
+impl<'a> RowWindows<'a> {
+    /// Looks at the windows.
+    ///
+    /// # Errors
+    /// If the list of the windows that the ends cut cannot be allocated.
+    pub fn new(bins: &'a Bins) -> Result<Self> {
+        let Bins::Sliding(w) = bins else { return Ok(Self { bins, inside: 0..0, cut: Vec::new() }) };
+        let inside = w.interior();
+        let others = (0..inside.start).chain(inside.end..w.out_len);
+        let mut cut = reserved(w.out_len - inside.len())?;
+        cut.extend(others.map(|o| (o, w.at(o))));
+        Ok(Self { bins, inside, cut })
+    }
+
+    /// The windows in `cols` that the ends cut.
     #[inline(always)]
-    fn run<L: Level>(self, _: L) {
-        let Span { src, from, cols, inner } = self.span;
-        across::<T, B>(self.windows, self.inside, src, from, cols, inner, self.dst);
+    pub fn cut(&self, cols: &Range<usize>) -> impl Iterator<Item = &(usize, Reach)> {
+        self.cut.iter().filter(|(o, _)| *o >= cols.start && *o < cols.end)
     }
 }
 
-/// Extrema down rows, the first row first.
-pub struct Down<'a, R, T, B> {
-    /// Number of rows, at least 1.
-    pub n: usize,
-    /// The rows.
-    pub row: R,
-    /// The result.
-    pub dst: &'a mut [MaybeUninit<T>],
-    /// Maximum or minimum.
-    pub beats: B,
-}
-
-impl<'r, R: Fn(usize) -> &'r [T], T: Order, B: Beats> Job for Down<'_, R, T, B> {
-    type Output = ();
-    #[inline(always)]
-    fn run<L: Level>(self, _: L) {
-        fold_rows(self.n, self.row, self.dst, |v| v, |_, a, v| best::<T, B>(a, v));
-    }
-}
-
+/// Windows across a row; `room` is [`across_room`].
 #[inline(always)]
-fn across<T: Order, B: Beats>(
-    w: &Windows,
-    inside: &Range<usize>,
-    src: &[Cell<T>],
-    from: usize,
-    cols: &Range<usize>,
-    inner: usize,
-    dst: &mut [T],
-) {
+pub fn across<T: Copy, F: Fold<T>>(windows: &RowWindows<'_>, span: &Span<'_, T>, room: &mut [T], dst: &mut [T]) {
+    let Span { src, from, cols, inner } = *span;
+    let (bins, inside) = (windows.bins, &windows.inside);
+    let dst = &mut dst[..cols.len() * inner];
+    let w = match bins {
+        Bins::Sliding(w) if doubles(w) => return doubling::<T, F>(w, span, room, dst),
+        Bins::Sliding(w) if inner == 1 || w.stride == 1 => w,
+        _ => return singly::<T, F>(bins, span, dst),
+    };
+    for &(o, r) in windows.cut(cols) {
+        let dst = &mut dst[(o - cols.start) * inner..][..inner];
+        for (c, d) in dst.iter_mut().enumerate() {
+            let taps = &src[(r.start - from) * inner + c..];
+            let mut held = taps[0].get();
+            for j in 1..r.count {
+                held = F::fold(held, taps[j * r.step * inner].get());
+            }
+            *d = held;
+        }
+    }
     let (lo, hi) = (inside.start.clamp(cols.start, cols.end), inside.end.clamp(cols.start, cols.end));
+    if lo == hi {
+        return;
+    }
+    let first = lo * w.stride - w.pad.before - from; // a window inside begins where it should
+    // At stride 1, neighbouring positions of all channels are one row of their own.
+    let dilation = w.dilation * inner;
+    interior::<T, F>(
+        (w.kernel, w.stride, dilation),
+        &src[first * inner..],
+        &mut dst[(lo - cols.start) * inner..(hi - cols.start) * inner],
+    );
+}
+
+/// Window after window.
+#[inline(always)]
+fn singly<T: Copy, F: Fold<T>>(bins: &Bins, span: &Span<'_, T>, dst: &mut [T]) {
+    let Span { src, from, cols, inner } = *span;
     if inner == 1 {
-        edge::<T, B>(w, src, from, cols.start..lo, &mut dst[..lo - cols.start]);
-        edge::<T, B>(w, src, from, hi..cols.end, &mut dst[hi - cols.start..cols.len()]);
-        if lo < hi {
-            let first = w.at(lo).start - from;
-            interior::<T, B>(w, &src[first..], &mut dst[lo - cols.start..hi - cols.start]);
+        for (o, d) in cols.clone().zip(dst) {
+            let r = bins.at(o);
+            let taps = &src[r.start - from..r.end() - from];
+            let mut held = taps[0].get();
+            if r.step == 1 {
+                // (Stepping by a variable divides.)
+                for v in &taps[1..] {
+                    held = F::fold(held, v.get());
+                }
+            } else {
+                for v in taps.iter().step_by(r.step).skip(1) {
+                    held = F::fold(held, v.get());
+                }
+            }
+            *d = held;
         }
         return;
     }
     for (o, dst) in cols.clone().zip(dst.chunks_exact_mut(inner)) {
-        let r = w.at(o);
+        let r = bins.at(o);
         let at = |j: usize| &src[(r.start + j * r.step - from) * inner..][..inner];
-        for (d, v) in dst.iter_mut().zip(at(0)) {
-            *d = v.get();
-        }
-        for j in 1..r.count {
-            for (d, v) in dst.iter_mut().zip(at(j)) {
-                *d = best::<T, B>(*d, v.get());
+        match r.count {
+            2 => {
+                for ((d, a), b) in dst.iter_mut().zip(at(0)).zip(at(1)) {
+                    *d = F::fold(a.get(), b.get());
+                }
             }
-        }
-    }
-}
-
-/// Windows that the axis' ends cut.
-#[inline(always)]
-fn edge<T: Order, B: Beats>(w: &Windows, src: &[Cell<T>], from: usize, cols: Range<usize>, dst: &mut [T]) {
-    for (o, d) in cols.zip(dst) {
-        let r = w.at(o);
-        let at = |j: usize| src[r.start + j * r.step - from].get();
-        *d = (1..r.count).fold(at(0), |m, j| best::<T, B>(m, at(j)));
-    }
-}
-
-/// Whole windows; the first begins at `src[0]`. With the stride (and, for the common kernels, the length) a constant,
-/// the compiler separates even from odd elements by shuffles.
-#[inline(always)]
-fn interior<T: Order, B: Beats>(w: &Windows, src: &[Cell<T>], dst: &mut [T]) {
-    match (w.kernel, w.stride, w.dilation) {
-        (2, 1, 1) => blocks::<T, B, 1>(src, 2, 1, dst),
-        (3, 1, 1) => blocks::<T, B, 1>(src, 3, 1, dst),
-        (2, 2, 1) => {
-            // By pairs, which the compiler loads once and separates: a quarter faster than two strided reads.
-            for (d, pair) in dst.iter_mut().zip(src.chunks_exact(2)) {
-                *d = best::<T, B>(pair[0].get(), pair[1].get());
+            3 => {
+                for (((d, a), b), c) in dst.iter_mut().zip(at(0)).zip(at(1)).zip(at(2)) {
+                    *d = F::fold(F::fold(a.get(), b.get()), c.get());
+                }
             }
-        }
-        (3, 2, 1) => blocks::<T, B, 2>(src, 3, 1, dst),
-        (k, 1, d) => blocks::<T, B, 1>(src, k, d, dst),
-        (k, 2, d) => blocks::<T, B, 2>(src, k, d, dst),
-        (k, 3, d) => blocks::<T, B, 3>(src, k, d, dst),
-        (k, 4, d) => blocks::<T, B, 4>(src, k, d, dst),
-        (k, s, d) => {
-            for (o, best_so_far) in dst.iter_mut().enumerate() {
-                *best_so_far = src[o * s].get();
-                for j in 1..k {
-                    *best_so_far = best::<T, B>(*best_so_far, src[o * s + j * d].get());
+            n => {
+                for (d, v) in dst.iter_mut().zip(at(0)) {
+                    *d = v.get();
+                }
+                for j in 1..n {
+                    for (d, v) in dst.iter_mut().zip(at(j)) {
+                        *d = F::fold(*d, v.get());
+                    }
                 }
             }
         }
     }
 }
 
-/// Outputs computed side by side: four vectors of float32, or one.
-const WIDE: usize = 64;
-const NARROW: usize = 16;
-
+/// Long windows: folds of 1, 2, 4, ... neighbouring elements, of which the windows are put together.
 #[inline(always)]
-fn blocks<T: Order, B: Beats, const S: usize>(src: &[Cell<T>], kernel: usize, dilation: usize, dst: &mut [T]) {
-    let (n, mut done) = (dst.len(), 0);
-    while done < n {
-        // The last block may overlap the one before it: it computes the same values again.
-        if n >= WIDE {
-            let from = done.min(n - WIDE);
-            block::<T, B, S, WIDE>(&src[from * S..], kernel, dilation, &mut dst[from..]);
-            done = from + WIDE;
-        } else if n >= NARROW {
-            let from = done.min(n - NARROW);
-            block::<T, B, S, NARROW>(&src[from * S..], kernel, dilation, &mut dst[from..]);
-            done = from + NARROW;
+fn doubling<T: Copy, F: Fold<T>>(w: &Windows, span: &Span<'_, T>, room: &mut [T], dst: &mut [T]) {
+    let Span { src, from, cols, inner } = *span;
+    let len = padded_len(w, cols.len()) * inner;
+    let (mut cur, mut next) = room[..2 * len].split_at_mut(len);
+    // The row with its padding, from the first window's first element on.
+    let first = cols.start * w.stride; // in padded coordinates
+    let lead = (w.pad.before.saturating_sub(first) * inner).min(len);
+    let skip = ((first.saturating_sub(w.pad.before)).saturating_sub(from) * inner).min(src.len());
+    let have = (src.len() - skip).min(len - lead);
+    cur[..lead].fill(F::neutral());
+    for (c, v) in cur[lead..lead + have].iter_mut().zip(&src[skip..]) {
+        *c = v.get();
+    }
+    cur[lead + have..].fill(F::neutral());
+
+    let step = w.dilation * inner;
+    let (mut run, mut done) = (1, 0);
+    loop {
+        if !F::IDEMPOTENT && w.kernel & run != 0 {
+            add_run::<T, F>(&cur[done * step..], w.stride, inner, done == 0, dst);
+            done += run;
+        }
+        if 2 * run > w.kernel {
+            break;
+        }
+        let n = len - (2 * run - 1) * step;
+        for ((d, a), b) in next[..n].iter_mut().zip(&cur[..n]).zip(&cur[run * step..][..n]) {
+            *d = F::fold(*a, *b);
+        }
+        (cur, next) = (next, cur);
+        run *= 2;
+    }
+    if F::IDEMPOTENT && w.stride == 1 {
+        for ((d, a), b) in dst.iter_mut().zip(&*cur).zip(&cur[(w.kernel - run) * step..]) {
+            *d = F::fold(*a, *b);
+        }
+    } else if F::IDEMPOTENT {
+        add_run::<T, F>(cur, w.stride, inner, true, dst);
+        add_run::<T, F>(&cur[(w.kernel - run) * step..], w.stride, inner, false, dst);
+    }
+}
+
+/// Folds the runs that begin at each window's place into `dst`, or sets it to them.
+#[inline(always)]
+fn add_run<T: Copy, F: Fold<T>>(runs: &[T], stride: usize, inner: usize, first: bool, dst: &mut [T]) {
+    if stride == 1 {
+        if first {
+            dst.copy_from_slice(&runs[..dst.len()]);
         } else {
-            block::<T, B, S, 1>(&src[done * S..], kernel, dilation, &mut dst[done..]);
-            done += 1;
+            for (d, v) in dst.iter_mut().zip(runs) {
+                *d = F::fold(*d, *v);
+            }
+        }
+        return;
+    }
+    for (dst, runs) in dst.chunks_exact_mut(inner).zip(runs.chunks(stride * inner)) {
+        for (d, v) in dst.iter_mut().zip(runs) {
+            *d = if first { *v } else { F::fold(*d, *v) };
         }
     }
 }
 
+/// Whole windows of `(kernel, stride, dilation)`; the first begins at `src[0]`. With the stride (and, for the common
+/// kernels, the length) a constant, the compiler separates even from odd elements by shuffles.
 #[inline(always)]
-fn block<T: Order, B: Beats, const S: usize, const N: usize>(
+fn interior<T: Copy, F: Fold<T>>(shape: (usize, usize, usize), src: &[Cell<T>], dst: &mut [T]) {
+    match shape {
+        (k, 1, d) => side_by_side::<T, F>(k, d, src, dst),
+        // By pairs, which the compiler loads once and separates: a quarter faster than two strided reads.
+        (k, 2, 1) if k > 1 && (size_of::<T>() < 4 || k == 2 && dst.len() >= PAIRS) => pairs::<T, F>(k, src, dst),
+        (2, 2, 1) => blocks::<T, F, 2>(src, 2, 1, dst),
+        (3, 2, 1) => blocks::<T, F, 2>(src, 3, 1, dst),
+        (k, 2, d) => blocks::<T, F, 2>(src, k, d, dst),
+        (k, 3, d) => blocks::<T, F, 3>(src, k, d, dst),
+        (k, 4, d) => blocks::<T, F, 4>(src, k, d, dst),
+        (k, s, d) => {
+            for (o, held) in dst.iter_mut().enumerate() {
+                *held = src[o * s].get();
+                for j in 1..k {
+                    *held = F::fold(*held, src[o * s + j * d].get());
+                }
+            }
+        }
+    }
+}
+
+/// Windows two apart, two elements at a time. (Blocks of 8- and 16-bit elements are put together one by one.)
+#[inline(always)]
+fn pairs<T: Copy, F: Fold<T>>(kernel: usize, src: &[Cell<T>], dst: &mut [T]) {
+    for (d, pair) in dst.iter_mut().zip(src.chunks_exact(2)) {
+        *d = F::fold(pair[0].get(), pair[1].get());
+    }
+    let mut done = 2;
+    while done < kernel {
+        // The last window may end with its row, and then with half a pair.
+        let whole = dst.len() - usize::from(kernel - done == 1);
+        let (head, last) = dst.split_at_mut(whole);
+        if kernel - done == 1 {
+            for (d, pair) in head.iter_mut().zip(src[done..].chunks_exact(2)) {
+                *d = F::fold(*d, pair[0].get());
+            }
+            for d in last {
+                *d = F::fold(*d, src[2 * whole + done].get());
+            }
+        } else {
+            for (d, pair) in head.iter_mut().zip(src[done..].chunks_exact(2)) {
+                *d = F::fold(F::fold(*d, pair[0].get()), pair[1].get());
+            }
+        }
+        done += 2;
+    }
+}
+
+/// Windows one apart: up to three elements at once. (Blocks of outputs, as below, end up in memory here.)
+#[inline(always)]
+fn side_by_side<T: Copy, F: Fold<T>>(kernel: usize, dilation: usize, src: &[Cell<T>], dst: &mut [T]) {
+    let tap = |k: usize| src[k * dilation..].iter().map(Cell::get);
+    let mut done = match kernel {
+        1 => {
+            dst.iter_mut().zip(tap(0)).for_each(|(d, v)| *d = v);
+            return;
+        }
+        2 => {
+            for ((d, a), b) in dst.iter_mut().zip(tap(0)).zip(tap(1)) {
+                *d = F::fold(a, b);
+            }
+            return;
+        }
+        _ => {
+            for (((d, a), b), c) in dst.iter_mut().zip(tap(0)).zip(tap(1)).zip(tap(2)) {
+                *d = F::fold(F::fold(a, b), c);
+            }
+            3
+        }
+    };
+    while done + 1 < kernel {
+        for ((d, a), b) in dst.iter_mut().zip(tap(done)).zip(tap(done + 1)) {
+            *d = F::fold(F::fold(*d, a), b);
+        }
+        done += 2;
+    }
+    if done < kernel {
+        for (d, a) in dst.iter_mut().zip(tap(done)) {
+            *d = F::fold(*d, a);
+        }
+    }
+}
+
+/// Outputs from which on pairs are faster than blocks, which need no loop for what is left over.
+const PAIRS: usize = 64;
+
+/// Bytes of outputs computed side by side: one wide vector. (More do not stay in registers.)
+const BLOCK: usize = 64;
+
+#[inline(always)]
+fn blocks<T: Copy, F: Fold<T>, const S: usize>(src: &[Cell<T>], kernel: usize, dilation: usize, dst: &mut [T]) {
+    match (BLOCK / size_of::<T>(), dst.len()) {
+        (64, 64..) => blocks_of::<T, F, S, 64>(src, kernel, dilation, dst),
+        (32.., 32..) => blocks_of::<T, F, S, 32>(src, kernel, dilation, dst),
+        (_, 16..) => blocks_of::<T, F, S, 16>(src, kernel, dilation, dst),
+        _ => blocks_of::<T, F, S, 1>(src, kernel, dilation, dst),
+    }
+}
+
+/// Blocks of `N` outputs, of which there are at least `N`.
+#[inline(always)]
+fn blocks_of<T: Copy, F: Fold<T>, const S: usize, const N: usize>(
     src: &[Cell<T>],
     kernel: usize,
     dilation: usize,
     dst: &mut [T],
 ) {
-    let mut held = [T::default(); N];
+    let (n, mut done) = (dst.len(), 0);
+    while done < n {
+        // The last block may overlap the one before it: it computes the same values again.
+        let from = done.min(n - N);
+        block::<T, F, S, N>(&src[from * S..], kernel, dilation, &mut dst[from..]);
+        done = from + N;
+    }
+}
+
+#[inline(always)]
+fn block<T: Copy, F: Fold<T>, const S: usize, const N: usize>(
+    src: &[Cell<T>],
+    kernel: usize,
+    dilation: usize,
+    dst: &mut [T],
+) {
+    let mut held = [F::neutral(); N];
     let first = &src[..(N - 1) * S + 1];
     for i in 0..N {
         held[i] = first[i * S].get();
@@ -212,8 +439,32 @@ fn block<T: Order, B: Beats, const S: usize, const N: usize>(
     for k in 1..kernel {
         let tap = &src[k * dilation..][..(N - 1) * S + 1];
         for i in 0..N {
-            held[i] = best::<T, B>(held[i], tap[i * S].get());
+            held[i] = F::fold(held[i], tap[i * S].get());
         }
     }
     dst[..N].copy_from_slice(&held);
+}
+
+/// Folds rows, the first row first.
+#[inline(always)]
+pub fn down<'a, T: Copy + 'a, F: Fold<T>>(n: usize, row: impl Fn(usize) -> &'a [T], dst: &mut [MaybeUninit<T>]) {
+    fold_rows(n, row, dst, |v| *v, |_, held, v| F::fold(held, *v));
+}
+
+/// [`down`] from rows of the input itself.
+#[inline(always)]
+pub fn down_cells<'a, T: Copy + 'a, F: Fold<T>>(
+    n: usize,
+    row: impl Fn(usize) -> &'a [Cell<T>],
+    dst: &mut [MaybeUninit<T>],
+) {
+    fold_rows(n, row, dst, Cell::get, |_, held, v| F::fold(held, v.get()));
+}
+
+/// Folds a row into another that came before it.
+#[inline(always)]
+pub fn absorb<T: Copy, F: Fold<T>>(into: &mut [T], later: &[T]) {
+    for (held, v) in into.iter_mut().zip(later) {
+        *held = F::fold(*held, *v);
+    }
 }

@@ -13,13 +13,12 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use crate::element::{Added, Codec, Element, Order, Ordered, Plain, Ring};
 use crate::engine::parallel;
-use crate::engine::rows::{At, scratch};
-use crate::engine::simd;
+use crate::engine::rows::{At, Finish, Place, RowsMut, scratch};
+use crate::engine::simd::{self, Level};
 use crate::error::{Error, Result, Shape};
 use crate::geometry::taps::reserved;
 use crate::geometry::window::{AxisName, Pad, transposed_len};
-use crate::kernels::index::{Extent, Settle, gather, scatter};
-use crate::kernels::reduce::{Larger, best};
+use crate::kernels::index::{Extent, PutRow, Settle, gather, scatter};
 use crate::layout::{Axes, Grid, View, ViewMut, element_count, simplify};
 
 /// What happens to elements that land on the same place.
@@ -69,6 +68,28 @@ impl IndexElement for i32 {
 const CHUNK: usize = 4096;
 /// Output elements of a tile: its accumulators stay in L2.
 const TILE: usize = 64 << 10;
+
+/// Elements settled at once: what is held of them stays in L1.
+const SETTLED: usize = 1024;
+
+/// The output rows of some pooled rows' windows, `sh` each.
+struct Windowed<'a, 'b, T> {
+    dst: &'a mut RowsMut<'b, T>,
+    d: usize,
+    first: usize,
+    sh: usize,
+}
+
+impl<T: Copy> PutRow<T> for Windowed<'_, '_, T> {
+    #[inline(always)]
+    fn row(&mut self, of: usize, row: usize) -> &mut [MaybeUninit<T>] {
+        self.dst.row(self.d, self.first + row * self.sh + of)
+    }
+    #[inline(always)]
+    fn finish<L: Level>(&mut self, level: L, of: usize, row: usize) {
+        self.dst.finish(level, self.d, self.first + row * self.sh + of);
+    }
+}
 
 /// A checked scatter or gather between an array of values with indices and blocks those indices point into.
 #[derive(Debug, Clone)]
@@ -243,26 +264,57 @@ impl IndexPlan {
             return Ok(false);
         }
         let strayed = AtomicBool::new(false);
-        let chunks = Chunks::of(&x);
-        let [sd, sh, sw] = size;
-        let [_, out_h, out_w] = out.spatial;
-        parallel::for_each(x.blocks() * chunks.per_block, chunks.elements * sd * sh * sw, |units| {
-            let (mut wide, mut packed) = (scratch(chunks.elements)?, scratch(chunks.elements)?);
-            let (mut row, mut halves) = (scratch(chunks.elements * sw)?, scratch(chunks.elements * sw)?);
+        let ([sd, sh, sw], [_, out_h, out_w]) = (size, out.spatial);
+        let [planes, height, width] = x.spatial;
+        let piece = SETTLED.min(width);
+        let (at_once, pieces) = ((SETTLED / width).clamp(1, height), width.div_ceil(piece));
+        // Distances within what is settled at once, and a window, must leave room in 31 bits.
+        let farthest = (at_once * sh).checked_mul(out_w).and_then(|n| n.checked_mul(4));
+        if farthest.is_none_or(|n| n > i32::MAX as usize) {
+            return Ok(false);
+        }
+        let (mut windows, mut rows) = (reserved(at_once * piece)?, reserved(sh)?);
+        windows.extend((0..at_once * piece).map(|i| (i / piece * sh * out_w + i % piece * sw) as i32));
+        rows.extend((0..sh).map(|h| (h * out_w) as i32));
+        let groups = height.div_ceil(at_once);
+        let per_block = planes * groups * pieces;
+        let plain = Plain::<T>::default();
+        parallel::for_each(x.blocks() * per_block, at_once * piece * sd * sh * sw, |units| {
+            let (mut wide, mut packed, mut made) = (Vec::new(), Vec::new(), Vec::new());
+            let (mut places, mut halves) = (scratch(windows.len())?, scratch(2 * windows.len())?);
             for unit in units {
-                let (at, cols) = chunks.at(unit);
-                let indices = i.load(I::ToWide::default(), at, &cols, &mut wide);
-                let values = x.load(Plain::<T>::default(), at, &cols, &mut packed);
-                let wide_cols = cols.start * sw..cols.end * sw;
-                let mut found = 0;
-                for (d, h) in (0..sd).flat_map(|d| (0..sh).map(move |h| (d, h))) {
-                    let to = At { block: at.block, d: at.d * sd + d, h: at.h * sh + h };
-                    let first = ((to.d * out_h + to.h) * out_w + wide_cols.start) as i64;
-                    out.store(Plain::<T>::default(), to, &wide_cols, &mut row, |dst| {
-                        found += simd::dispatch(Settle { indices, values, first, halves: &mut halves, dst });
-                    });
+                let (block, rest) = (unit / per_block, unit % per_block);
+                let (strip, d) = (rest / pieces % groups, rest / pieces / groups);
+                let h = strip * at_once..((strip + 1) * at_once).min(height);
+                let cols = rest % pieces * piece..((rest % pieces + 1) * piece).min(width);
+                let from = Place { block, d: d..d + 1, h: h.clone(), cols: cols.clone() };
+                let indices = i.rows(I::ToWide::default(), &from, &mut wide)?;
+                let values = x.rows(plain, &from, &mut packed)?;
+                let (mut found, out_cols) = (0, cols.start * sw..cols.end * sw);
+                for d_out in d * sd..(d + 1) * sd {
+                    let to = d_out * out_h + h.start * sh..d_out * out_h + h.end * sh;
+                    out.write_rows(plain, block, &to, &out_cols, &mut made, |mut dst| {
+                        // As one, if they lie one after the other.
+                        let flat = indices.flat(d, h.clone()).zip(values.flat(d, h.clone()));
+                        let step = if flat.is_some() { h.len() } else { 1 };
+                        for row in h.clone().step_by(step) {
+                            let (indices, values) = flat.unwrap_or_else(|| (indices.row(d, row), values.row(d, row)));
+                            found += simd::dispatch(Settle {
+                                indices,
+                                values,
+                                first: ((d_out * out_h + row * sh) * out_w + out_cols.start) as i64,
+                                windows: &windows,
+                                width: cols.len(),
+                                rows: &rows,
+                                places: &mut places,
+                                halves: &mut halves,
+                                put: Windowed { dst: &mut dst, d: d_out, first: row * sh, sh },
+                            });
+                        }
+                        Ok(())
+                    })?;
                 }
-                if found != cols.len() {
+                if found != h.len() * cols.len() {
                     strayed.store(true, Ordering::Relaxed);
                     return Ok(());
                 }
@@ -572,7 +624,7 @@ impl<A: Order> Put<A> for Best {
     }
     #[inline(always)]
     fn put(pass: usize, place: &mut A, v: A) {
-        *place = if pass == 0 { v } else { best::<A, Larger>(*place, v) };
+        *place = if pass == 0 || v.rises(*place) { v } else { *place };
     }
 }
 

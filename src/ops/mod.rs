@@ -5,7 +5,14 @@
 #![forbid(unsafe_code)]
 
 pub mod conv;
+pub mod fractional;
 pub mod index;
 pub mod moves;
+mod norm_gradient;
 pub mod pool;
+pub mod pool_gradient;
 pub mod resample;
+pub mod roi;
+mod roi_backward;
+mod roi_forward;
+mod roi_sides;

@@ -1,19 +1,24 @@
-//! Max and min pooling, with or without positions.
+//! Pooling by windows: maxima and minima, with or without positions, means and norms.
+//!
+//! Whatever the operation, windows are folded across rows, then down them; what differs is the fold, what happens to
+//! an element before it and to a result after it.
 
 use std::cell::Cell;
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use crate::element::Ordered;
-use crate::engine::pipeline::{self, Separable};
-use crate::engine::rows::{At, scratch};
-use crate::engine::simd::{self, Baseline, Job};
+use crate::element::{Absolute, Codec, Linear, Order, Ordered, Plain, Real, Rounding};
+use crate::engine::pipeline::{self, Band, Ends, InRow, Kernel, OutRow, Through, Way};
+use crate::engine::rows::{Finish, Place, Rows, RowsMut, as_cells, as_uninit, scratch};
+use crate::engine::simd::Level;
 use crate::error::Result;
 use crate::geometry::Reach;
-use crate::geometry::window::{AxisName, Pad, Windows};
-use crate::kernels::argmax::{self, Position};
-use crate::kernels::conv::split_room;
-use crate::kernels::reduce::{self, Beats, Span};
+use crate::geometry::bins::Bins;
+use crate::geometry::window::{AxisName, Padding, Windows};
+use crate::kernels::argmax::{self, Pairs, Position};
+use crate::kernels::norm::{self, Power};
+use crate::kernels::reduce::{self, Beats, Best, Fold, RowWindows, Span, Sum};
 use crate::layout::{Axes, Grid, View, ViewMut, element_count, require_entries, simplify};
 
 /// Parameters of a pooling, one entry for each spatial axis.
@@ -24,7 +29,7 @@ pub struct PoolParams {
     /// Distance between windows; empty means `kernel_size`.
     pub stride: Vec<usize>,
     /// Elements of padding.
-    pub padding: Vec<Pad>,
+    pub padding: Vec<Padding>,
     /// Distance between the elements of a window.
     pub dilation: Vec<usize>,
     /// Whether a last, partial window counts.
@@ -41,7 +46,7 @@ impl PoolParams {
         Self {
             kernel_size: kernel_size.to_vec(),
             stride: kernel_size.to_vec(),
-            padding: vec![Pad::default(); n],
+            padding: vec![Padding::Explicit(Default::default()); n],
             dilation: vec![1; n],
             ceil_mode: false,
             channels_last: false,
@@ -49,17 +54,30 @@ impl PoolParams {
     }
 }
 
+/// What the sum of a window is divided by.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Divisor {
+    /// The number of its elements.
+    Window,
+    /// The number of its elements, padding included; what lies beyond the padding does not count.
+    WindowAndPadding,
+    /// A given number.
+    Fixed(f64),
+}
+
 /// A checked pooling.
 #[derive(Debug, Clone)]
 pub struct PoolPlan {
     axes: Axes,
-    windows: [Windows; 3],
+    bins: [Bins; 3],
     /// Shape of the result.
     pub out_shape: Vec<usize>,
 }
 
-const UNIT: Windows =
-    Windows { in_len: 1, out_len: 1, kernel: 1, stride: 1, dilation: 1, pad: Pad { before: 0, after: 0 } };
+/// An axis that is not pooled.
+fn unit() -> Bins {
+    Bins::Sliding(Windows::plain(1, 1, 1, 1))
+}
 
 impl PoolPlan {
     /// Checks a pooling of an array of this shape whose elements have `itemsize` bytes.
@@ -75,33 +93,71 @@ impl PoolPlan {
             require_entries("stride", p.stride.len(), rank)?;
         }
         let lens = axes.spatial(shape);
-        let mut windows = [UNIT; 3];
+        let mut bins = [unit(), unit(), unit()];
         for index in 0..rank {
-            let name = AxisName { index, rank };
-            let stride = if p.stride.is_empty() { p.kernel_size[index] } else { p.stride[index] };
-            let at = 3 - rank + index;
-            windows[at] = Windows::pool(
-                lens[at],
-                p.kernel_size[index],
-                stride,
-                p.dilation[index],
-                p.padding[index],
-                p.ceil_mode,
-                name,
-            )?;
+            let axis = AxisName { index, rank };
+            let (at, kernel, dilation) = (3 - rank + index, p.kernel_size[index], p.dilation[index]);
+            let stride = if p.stride.is_empty() { kernel } else { p.stride[index] };
+            let pad = p.padding[index].resolve(lens[at], kernel, stride, dilation, axis)?;
+            let windows = Windows::pool(lens[at], kernel, stride, dilation, pad, p.ceil_mode, axis)?;
+            bins[at] = Bins::Sliding(windows);
         }
-        let out_shape = axes.with_spatial(shape, windows.map(|w| w.out_len));
+        let out_shape = axes.with_spatial(shape, [0, 1, 2].map(|a| bins[a].out_len()));
         if element_count(&out_shape, itemsize)? > 0 {
             for index in 0..rank {
-                windows[3 - rank + index].require_input_in_every_window(AxisName { index, rank })?;
+                if let Bins::Sliding(windows) = &bins[3 - rank + index] {
+                    windows.require_input_in_every_window(AxisName { index, rank })?;
+                }
             }
         }
-        Ok(Self { axes, windows, out_shape })
+        Ok(Self { axes, bins, out_shape })
+    }
+
+    /// Checks an adaptive pooling to these lengths (`None` keeps an axis as it is), one for each spatial axis.
+    ///
+    /// # Errors
+    /// Names the parameter that does not fit.
+    pub fn adaptive(
+        shape: &[usize],
+        itemsize: usize,
+        output_size: &[Option<usize>],
+        channels_last: bool,
+    ) -> Result<Self> {
+        let rank = output_size.len();
+        let axes = Axes::new(shape.len(), rank, channels_last)?;
+        let lens = axes.spatial(shape);
+        let mut out = lens;
+        for (out, size) in out[3 - rank..].iter_mut().zip(output_size) {
+            *out = size.unwrap_or(*out);
+        }
+        let out_shape = axes.with_spatial(shape, out);
+        let empty = element_count(&out_shape, itemsize)? == 0; // before tables of these lengths are made
+        let mut bins = [unit(), unit(), unit()];
+        for index in 0..rank {
+            let (at, axis) = (3 - rank + index, AxisName { index, rank });
+            Bins::check_adaptive(lens[at], out[at], axis)?;
+            if !empty {
+                bins[at] = Bins::adaptive(lens[at], out[at], axis)?;
+            }
+        }
+        Ok(Self { axes, bins, out_shape })
+    }
+
+    /// The windows along D, H and W.
+    #[must_use]
+    pub fn bins(&self) -> &[Bins; 3] {
+        &self.bins
+    }
+
+    /// Which axes are spatial.
+    #[must_use]
+    pub fn axes(&self) -> &Axes {
+        &self.axes
     }
 
     /// Whether a flat position in the spatial block fits in 31 bits.
     fn positions_are_short(&self) -> bool {
-        let block = self.windows.iter().try_fold(1usize, |n, w| n.checked_mul(w.in_len));
+        let block = self.bins.iter().try_fold(1usize, |n, b| n.checked_mul(b.in_len()));
         block.is_some_and(|n| i32::try_from(n).is_ok())
     }
 
@@ -110,15 +166,67 @@ impl PoolPlan {
     /// # Errors
     /// If scratch cannot be allocated, or the caller interrupts.
     pub fn extrema<T: Ordered, B: Beats>(&self, x: &View<'_, T>, out: &mut ViewMut<'_, T>) -> Result<()> {
+        self.fold::<_, _, Best, _>(B::Codec::<T>::default(), x, out, AsTheyAre)
+    }
+
+    /// The windows' sums, each divided by its divisor.
+    ///
+    /// # Errors
+    /// As [`PoolPlan::extrema`].
+    pub fn means<T: Linear>(
+        &self,
+        x: &View<'_, T>,
+        out: &mut ViewMut<'_, T>,
+        divisor: Divisor,
+        rounding: Rounding,
+    ) -> Result<()> {
+        if self.out_shape.contains(&0) {
+            return Ok(()); // an empty batch may stand beside lengths no table could hold
+        }
+        let mean = Scaled::Mean(Mean::new(&self.bins, divisor));
+        self.fold::<_, _, Sum, _>(T::sum_codec(rounding), x, out, mean)
+    }
+
+    /// The windows' norms: the `p`-th root of the sum of the `p`-th powers of the elements' absolute values, or the
+    /// largest absolute value for an infinite `p`.
+    ///
+    /// # Errors
+    /// As [`PoolPlan::extrema`].
+    pub fn norms<T: Linear>(
+        &self,
+        x: &View<'_, T>,
+        out: &mut ViewMut<'_, T>,
+        p: f64,
+        rounding: Rounding,
+    ) -> Result<()> {
+        let codec = T::sum_codec(rounding);
+        match Power::new(p) {
+            Power::Infinite => self.fold::<_, _, Best, _>(Absolute(codec), x, out, AsTheyAre),
+            power => self.fold::<_, _, Sum, _>(codec, x, out, Scaled::Norm(power)),
+        }
+    }
+
+    fn fold<T, C, F, A>(&self, codec: C, x: &View<'_, T>, out: &mut ViewMut<'_, T>, around: A) -> Result<()>
+    where
+        T: Copy + Send + Sync + 'static,
+        C: Codec<Stored = T>,
+        F: Fold<C::Computed>,
+        A: Around<C::Computed>,
+    {
+        if self.out_shape.contains(&0) {
+            return Ok(());
+        }
         let (mut x, mut out) = (x.grid_of(&self.axes), out.grid_of(&self.axes));
         simplify(&mut x, &mut [&mut out]);
-        pipeline::run(&Extrema::<T, B> {
-            windows: &self.windows,
-            inside: self.windows[2].interior(),
-            x,
-            out,
-            beats: PhantomData,
-        })
+        let kernel = Folding::<C::Computed, F, A> {
+            bins: &self.bins,
+            row: RowWindows::new(&self.bins[2])?,
+            inner: x.inner,
+            way: way(&self.bins, F::UNORDERED && !around.lifts()),
+            around,
+            marker: PhantomData,
+        };
+        pipeline::run(&Through { kernel, codec, x, out })
     }
 
     /// The windows' best elements and their flat positions in the spatial block.
@@ -131,185 +239,488 @@ impl PoolPlan {
         out: &mut ViewMut<'_, T>,
         indices: &mut ViewMut<'_, O>,
     ) -> Result<()> {
+        if self.out_shape.contains(&0) {
+            return Ok(());
+        }
         let (mut x, mut out, mut indices) =
             (x.grid_of(&self.axes), out.grid_of(&self.axes), indices.grid_of(&self.axes));
         simplify(&mut x, &mut [&mut out, &mut indices]);
-        let (windows, inside) = (&self.windows, self.windows[2].interior());
+        let codec = B::Codec::<T>::default();
         if self.positions_are_short() {
-            pipeline::run(&Located::<T, i32, O, B> { windows, inside, x, out, indices, marker: PhantomData })
+            pipeline::run(&LocatedEnds { kernel: self.locating::<_, i32>(x.inner)?, codec, x, out, indices })
         } else {
-            pipeline::run(&Located::<T, i64, O, B> { windows, inside, x, out, indices, marker: PhantomData })
+            pipeline::run(&LocatedEnds { kernel: self.locating::<_, i64>(x.inner)?, codec, x, out, indices })
         }
     }
+
+    fn locating<K, I>(&self, inner: usize) -> Result<Locating<'_, K, I>> {
+        let (row, way) = (RowWindows::new(&self.bins[2])?, way(&self.bins, false));
+        Ok(Locating { bins: &self.bins, row, inner, way, marker: PhantomData })
+    }
+}
+
+/// Rows of a window, in strides, from which on folding it by blocks is faster than folding it at once.
+const SCAN: usize = 4;
+
+/// Most rows of a window to keep two blocks of.
+const LONGEST_SCAN: usize = 2048;
+
+/// Rows of a window that are better folded as they come than kept until all are there, if few windows share them.
+const RUNNING: usize = 8;
+
+/// How the rows of these windows are folded; `unordered` if rows may be folded before columns.
+fn way([d, h, w]: &[Bins; 3], unordered: bool) -> Way {
+    let single = d.longest() == 1;
+    let overlap = |b: &Bins| match b {
+        Bins::Sliding(w) => w.kernel.min(w.in_len).div_ceil(w.stride),
+        Bins::Listed { windows, in_len } => (b.longest() * windows.len()).div_ceil(*in_len),
+    };
+    if let Bins::Sliding(s) = h
+        && single
+        && s.dilation == 1
+        && s.out_len > 1
+        && (s.kernel / s.stride > SCAN)
+        && s.kernel <= LONGEST_SCAN
+    {
+        return Way::Scan(s.kernel);
+    }
+    let (rows, shared) = (d.longest() * h.longest(), overlap(d) * overlap(h));
+    let (listed, shrinks) = (matches!(h, Bins::Listed { .. }), w.out_len() < w.in_len());
+    // (Windows of three rows two apart are better off in the ring: each row is waited for once.)
+    if unordered && shrinks && (shared == 1 || listed && shared <= 4) {
+        return Way::Whole;
+    }
+    if rows > RUNNING && (shared <= 2 || rows > LONGEST_SCAN) { Way::Running } else { Way::Ring }
 }
 
 /// A dtype positions are stored as.
 pub trait Stored: Copy + Default + Send + Sync + 'static {
-    /// From a position.
-    fn of(i: i64) -> Self;
+    /// Rows of it.
+    fn rows(rows: RowsMut<'_, Self>) -> Places<'_>;
 }
 impl Stored for i64 {
-    #[inline(always)]
-    fn of(i: i64) -> Self {
-        i
+    fn rows(rows: RowsMut<'_, Self>) -> Places<'_> {
+        Places::Wide(rows)
     }
 }
 impl Stored for i32 {
+    fn rows(rows: RowsMut<'_, Self>) -> Places<'_> {
+        Places::Short(rows)
+    }
+}
+
+/// Rows that positions are written to. (Which of the two is asked for every row: as a type parameter it would double the
+/// kernels.)
+pub enum Places<'a> {
+    /// As int64.
+    Wide(RowsMut<'a, i64>),
+    /// As int32; the planner of the binding refuses blocks whose positions do not fit.
+    Short(RowsMut<'a, i32>),
+}
+
+impl Finish for Places<'_> {
     #[inline(always)]
-    fn of(i: i64) -> Self {
-        i as i32 // the planner of the binding refuses blocks that do not fit
+    fn finish<L: Level>(&mut self, level: L, d: usize, h: usize) {
+        match self {
+            Self::Wide(rows) => rows.finish(level, d, h),
+            Self::Short(rows) => rows.finish(level, d, h),
+        }
+    }
+}
+
+/// What happens to elements before they are folded, and to results after.
+trait Around<K: Copy>: Sync {
+    /// Whether anything happens after.
+    const FINISHES: bool;
+    /// Whether anything happens before.
+    fn lifts(&self) -> bool;
+    /// A row before.
+    fn lift<L: Level>(&self, level: L, row: &[Cell<K>], to: &mut [K]);
+    /// A row after.
+    fn finish<L: Level>(&self, level: L, to: &OutRow<'_>, inner: usize, row: &[K], dst: &mut [MaybeUninit<K>]);
+}
+
+/// Nothing.
+struct AsTheyAre;
+
+impl<K: Copy> Around<K> for AsTheyAre {
+    const FINISHES: bool = false;
+    #[inline(always)]
+    fn lifts(&self) -> bool {
+        false
+    }
+    #[inline(always)]
+    fn lift<L: Level>(&self, _: L, _: &[Cell<K>], _: &mut [K]) {}
+    #[inline(always)]
+    fn finish<L: Level>(&self, _: L, _: &OutRow<'_>, _: usize, _: &[K], _: &mut [MaybeUninit<K>]) {}
+}
+
+/// A division: by the product of a number for each axis.
+pub(super) struct Mean<K> {
+    bins: [Bins; 3],
+    divisor: Divisor,
+    /// The windows along W that have the same divisor, and it. (A table of all would be as large as a result of one row.)
+    inside: Range<usize>,
+    width: f64,
+    kind: PhantomData<fn() -> K>,
+}
+
+impl<K: Real> Mean<K> {
+    /// The divisors of these windows.
+    pub(super) fn new(bins: &[Bins; 3], divisor: Divisor) -> Self {
+        let (inside, width) = match (&bins[2], divisor) {
+            (_, Divisor::Fixed(_)) => (0..bins[2].out_len(), 1.0),
+            (Bins::Sliding(w), Divisor::Window) => (w.interior(), w.kernel as f64),
+            (Bins::Sliding(w), Divisor::WindowAndPadding) => {
+                // Only the last windows can reach beyond the padding.
+                let full = (0..w.out_len).rev().take_while(|&o| bins[2].with_padding(o) < w.kernel).count();
+                (0..w.out_len - full, w.kernel as f64)
+            }
+            (Bins::Listed { .. }, _) => (0..0, 1.0),
+        };
+        Self { bins: bins.clone(), divisor, inside, width, kind: PhantomData }
+    }
+
+    /// The number for window `o` of an axis.
+    #[inline(always)]
+    fn number(&self, axis: usize, o: usize) -> f64 {
+        match self.divisor {
+            Divisor::Window => self.bins[axis].at(o).count as f64,
+            Divisor::WindowAndPadding => self.bins[axis].with_padding(o) as f64,
+            Divisor::Fixed(n) => {
+                if axis == 0 {
+                    n
+                } else {
+                    1.0
+                }
+            }
+        }
+    }
+
+    /// A row of sums, each divided by its divisor.
+    #[inline(always)]
+    pub(super) fn divide(&self, to: &OutRow<'_>, inner: usize, row: &[K], dst: &mut [MaybeUninit<K>]) {
+        let (by_row, cols) = (self.number(0, to.d) * self.number(1, to.h), to.cols);
+        let (lo, hi) = (self.inside.start.clamp(cols.start, cols.end), self.inside.end.clamp(cols.start, cols.end));
+        for o in (cols.start..lo).chain(hi.max(lo)..cols.end) {
+            let at = (o - cols.start) * inner..(o - cols.start + 1) * inner;
+            norm::divide(&row[at.clone()], K::of(by_row * self.number(2, o)), &mut dst[at]);
+        }
+        if lo < hi {
+            let at = (lo - cols.start) * inner..(hi - cols.start) * inner;
+            norm::divide(&row[at.clone()], K::of(by_row * self.width), &mut dst[at]);
+        }
+    }
+}
+
+/// What surrounds sums. (One for each call; a box would be one more allocation that can fail.)
+#[allow(clippy::large_enum_variant)]
+enum Scaled<K> {
+    /// A division after.
+    Mean(Mean<K>),
+    /// Powers before and a root after.
+    Norm(Power),
+}
+
+impl<K: Real> Around<K> for Scaled<K> {
+    const FINISHES: bool = true;
+    #[inline(always)]
+    fn lifts(&self) -> bool {
+        matches!(self, Self::Norm(_))
+    }
+    #[inline(always)]
+    fn lift<L: Level>(&self, _: L, row: &[Cell<K>], to: &mut [K]) {
+        if let Self::Norm(power) = self {
+            power.raise(row, to);
+        }
+    }
+    #[inline(always)]
+    fn finish<L: Level>(&self, _: L, to: &OutRow<'_>, inner: usize, row: &[K], dst: &mut [MaybeUninit<K>]) {
+        match self {
+            Self::Mean(mean) => mean.divide(to, inner, row, dst),
+            Self::Norm(power) => power.root(row, dst),
+        }
     }
 }
 
 /// Values only.
-struct Extrema<'a, T: Ordered, B> {
-    windows: &'a [Windows; 3],
-    inside: Range<usize>,
-    x: Grid<*const T>,
-    out: Grid<*mut T>,
-    beats: PhantomData<B>,
+struct Folding<'a, K, F, A> {
+    bins: &'a [Bins; 3],
+    row: RowWindows<'a>,
+    inner: usize,
+    way: Way,
+    around: A,
+    marker: PhantomData<fn() -> (K, F)>,
 }
 
-/// Packing scratch and a row of results.
+/// Scratch of a [`Folding`].
 struct Scratch<K> {
-    packed: Vec<K>,
-    row: Vec<K>,
+    /// Across: what long windows are folded in.
+    room: Vec<K>,
+    /// A row of inputs, lifted or folded already.
+    inputs: Vec<K>,
+    /// A row of outputs to be finished.
+    outputs: Vec<K>,
 }
 
-impl<K: Copy + Default> Scratch<K> {
-    /// For tiles of `tile` outputs.
-    fn new(w: &Windows, tile: usize, inner: usize) -> Result<Self> {
-        let span = (w.kernel - 1).saturating_mul(w.dilation).saturating_add(1);
-        let reach = tile.saturating_mul(w.stride).saturating_add(span).min(w.in_len);
-        Ok(Self { packed: scratch(reach * inner)?, row: scratch(tile * inner)? })
-    }
+/// Most input elements, of one channel, that a tile of `tile` outputs reads.
+fn reach_of_tile(bins: &Bins, tile: usize) -> usize {
+    let n = bins.out_len();
+    (0..n).step_by(tile.max(1)).map(|o| bins.inputs(o..(o + tile).min(n)).len()).max().unwrap_or(0)
 }
 
-impl<T: Ordered, B: Beats> Separable for Extrema<'_, T, B> {
-    type Scratch = Scratch<T::Key>;
-    type Slot = Vec<T::Key>;
+impl<K, F: Fold<K>, A: Around<K>> Kernel for Folding<'_, K, F, A>
+where
+    K: Copy + Default + Send + Sync + 'static,
+{
+    type Key = K;
+    type Scratch = Scratch<K>;
+    type Slot = Vec<K>;
+    type Dst<'a> = RowsMut<'a, K>;
 
     fn out_spatial(&self) -> [usize; 3] {
-        self.windows.map(|w| w.out_len)
+        [0, 1, 2].map(|a| self.bins[a].out_len())
     }
-    fn blocks(&self) -> usize {
-        self.x.blocks()
-    }
+    #[inline(always)]
     fn reach(&self, axis: usize, o: usize) -> Reach {
-        self.windows[axis].at(o)
+        self.bins[axis].at(o)
+    }
+    fn inputs(&self, cols: Range<usize>) -> Range<usize> {
+        self.bins[2].inputs(cols)
     }
     fn column_bytes(&self) -> usize {
-        self.x.inner * size_of::<T::Key>()
+        self.inner * size_of::<K>()
     }
     fn row_cost(&self) -> usize {
-        let [d, h, w] = &self.windows;
-        w.out_len * self.x.inner * (w.kernel + d.kernel * h.kernel)
+        row_cost(self.bins, self.inner)
+    }
+    fn way(&self) -> Way {
+        self.way
     }
     fn scratch(&self, tile: usize) -> Result<Self::Scratch> {
-        Scratch::new(&self.windows[2], tile, self.x.inner)
+        let whole = self.around.lifts() || self.way == Way::Whole;
+        Ok(Scratch {
+            room: scratch(reduce::across_room(&self.bins[2], tile, self.inner))?,
+            inputs: scratch(if whole { reach_of_tile(&self.bins[2], tile) * self.inner } else { 0 })?,
+            outputs: scratch(if A::FINISHES { tile * self.inner } else { 0 })?,
+        })
     }
     fn slot(&self, tile: usize) -> Result<Self::Slot> {
-        scratch(tile * self.x.inner)
+        scratch(tile * self.inner)
     }
 
-    fn across(&self, at: At, cols: &Range<usize>, s: &mut Self::Scratch, slot: &mut Self::Slot) {
-        let ins = self.windows[2].inputs(cols.clone());
-        let row: &[Cell<T::Key>] = self.x.load(T::KeyCodec::default(), at, &ins, &mut s.packed);
-        let span = Span { src: row, from: ins.start, cols, inner: self.x.inner };
-        simd::dispatch(reduce::Across {
-            windows: &self.windows[2],
-            inside: &self.inside,
-            span,
-            dst: slot,
-            beats: B::default(),
-        });
+    #[inline(always)]
+    fn across<L: Level>(
+        &self,
+        level: L,
+        row: &InRow<'_, K>,
+        cols: &Range<usize>,
+        s: &mut Self::Scratch,
+        slot: &mut Self::Slot,
+    ) {
+        let src = if self.around.lifts() {
+            let lifted = &mut s.inputs[..row.cells.len()];
+            self.around.lift(level, row.cells, lifted);
+            as_cells(lifted)
+        } else {
+            row.cells
+        };
+        let span = Span { src, from: row.from, cols, inner: self.inner };
+        reduce::across::<K, F>(&self.row, &span, &mut s.room, slot);
     }
 
-    fn down(&self, at: At, cols: &Range<usize>, rows: &[(usize, At)], slots: &[Self::Slot], s: &mut Self::Scratch) {
-        self.out.store(T::KeyCodec::default(), at, cols, &mut s.row, |dst| {
-            let row = |j: usize| &slots[rows[j].0][..];
-            simd::dispatch(reduce::Down { n: rows.len(), row, dst, beats: B::default() });
-        });
+    #[inline(always)]
+    fn down<L: Level>(
+        &self,
+        level: L,
+        to: &OutRow<'_>,
+        rows: &[usize],
+        slots: &[Self::Slot],
+        s: &mut Self::Scratch,
+        dst: &mut RowsMut<'_, K>,
+    ) {
+        let row = |j: usize| &slots[rows[j]][..];
+        let dst = dst.row(to.d, to.h);
+        if A::FINISHES {
+            let folded = &mut s.outputs[..dst.len()];
+            reduce::down::<K, F>(rows.len(), row, as_uninit(folded));
+            self.around.finish(level, to, self.inner, folded, dst);
+        } else {
+            reduce::down::<K, F>(rows.len(), row, dst);
+        }
+    }
+
+    #[inline(always)]
+    fn absorb<L: Level>(&self, _: L, into: &mut Self::Slot, later: &Self::Slot) {
+        reduce::absorb::<K, F>(into, later);
+    }
+
+    #[inline(always)]
+    fn whole<L: Level>(
+        &self,
+        level: L,
+        to: &OutRow<'_>,
+        src: &Rows<'_, K>,
+        from: usize,
+        s: &mut Self::Scratch,
+        dst: &mut RowsMut<'_, K>,
+    ) {
+        let (rd, rh) = (self.bins[0].at(to.d), self.bins[1].at(to.h));
+        let row = |j: usize| {
+            let (d, h) = if rd.count == 1 { (0, j) } else { (j / rh.count, j % rh.count) };
+            src.row(rd.start + d * rd.step, rh.start + h * rh.step)
+        };
+        let dst = dst.row(to.d, to.h);
+        let (folded, n) = (&mut s.inputs[..row(0).len()], rd.count * rh.count);
+        let made = &mut s.outputs[..dst.len()];
+        let cells = if n == 1 {
+            row(0)
+        } else {
+            reduce::down_cells::<K, F>(n, row, as_uninit(folded));
+            as_cells(folded)
+        };
+        let span = Span { src: cells, from, cols: to.cols, inner: self.inner };
+        reduce::across::<K, F>(&self.row, &span, &mut s.room, made);
+        self.around.finish(level, to, self.inner, made, dst);
     }
 }
 
-/// Runs a job on positions of type `I`: only blocks beyond 2^31 elements need the wide ones, where memory sets the pace,
-/// so those are compiled for the baseline alone.
-fn at_level<I, J: Job>(job: J) -> J::Output {
-    if size_of::<I>() > 4 { job.run(Baseline) } else { simd::dispatch(job) }
+/// Cost of one output row, in elements.
+fn row_cost([d, h, w]: &[Bins; 3], inner: usize) -> usize {
+    let folds = w.longest().min(16).saturating_add(d.longest().saturating_mul(h.longest()).min(16));
+    w.out_len().saturating_mul(inner).saturating_mul(folds)
 }
 
 /// Values and positions.
-struct Located<'a, T: Ordered, I, O, B> {
-    windows: &'a [Windows; 3],
-    inside: Range<usize>,
-    x: Grid<*const T>,
-    out: Grid<*mut T>,
-    indices: Grid<*mut O>,
-    marker: PhantomData<(B, I)>,
+struct Locating<'a, K, I> {
+    bins: &'a [Bins; 3],
+    row: RowWindows<'a>,
+    inner: usize,
+    way: Way,
+    marker: PhantomData<fn() -> (K, I)>,
 }
 
-impl<T: Ordered, I: Position, O: Stored, B: Beats> Separable for Located<'_, T, I, O, B> {
-    type Scratch = (Scratch<T::Key>, Vec<T::Key>, Vec<O>);
-    type Slot = (Vec<T::Key>, Vec<I>);
+impl<K: Order, I: Position> Kernel for Locating<'_, K, I> {
+    /// Only blocks beyond 2^31 elements need wide positions, where memory sets the pace.
+    const BASELINE: bool = size_of::<I>() > 4;
+
+    type Key = K;
+    type Scratch = (Vec<K>, Vec<I>);
+    type Slot = (Vec<K>, Vec<I>);
+    type Dst<'a> = (RowsMut<'a, K>, Places<'a>);
 
     fn out_spatial(&self) -> [usize; 3] {
-        self.windows.map(|w| w.out_len)
+        [0, 1, 2].map(|a| self.bins[a].out_len())
+    }
+    #[inline(always)]
+    fn reach(&self, axis: usize, o: usize) -> Reach {
+        self.bins[axis].at(o)
+    }
+    fn inputs(&self, cols: Range<usize>) -> Range<usize> {
+        self.bins[2].inputs(cols)
+    }
+    fn column_bytes(&self) -> usize {
+        self.inner * (size_of::<K>() + size_of::<I>())
+    }
+    fn row_cost(&self) -> usize {
+        row_cost(self.bins, self.inner).saturating_mul(2)
+    }
+    fn way(&self) -> Way {
+        self.way
+    }
+    fn scratch(&self, tile: usize) -> Result<Self::Scratch> {
+        let (values, positions) = argmax::across_room(&self.bins[2], tile, self.inner);
+        Ok((scratch(values)?, scratch(positions)?))
+    }
+    fn slot(&self, tile: usize) -> Result<Self::Slot> {
+        Ok((scratch(tile * self.inner)?, scratch(tile * self.inner)?))
+    }
+
+    #[inline(always)]
+    fn across<L: Level>(
+        &self,
+        _: L,
+        row: &InRow<'_, K>,
+        cols: &Range<usize>,
+        s: &mut Self::Scratch,
+        slot: &mut Self::Slot,
+    ) {
+        let [_, h, w] = self.bins;
+        let base = (row.d * h.in_len() + row.h) * w.in_len();
+        let span = Span { src: row.cells, from: row.from, cols, inner: self.inner };
+        let mut room = Pairs { values: &mut s.0, positions: &mut s.1 };
+        let mut dst = Pairs { values: &mut slot.0, positions: &mut slot.1 };
+        argmax::across::<K, I>(&self.row, &span, base, &mut room, &mut dst);
+    }
+
+    #[inline(always)]
+    fn down<L: Level>(
+        &self,
+        _: L,
+        to: &OutRow<'_>,
+        rows: &[usize],
+        slots: &[Self::Slot],
+        _: &mut Self::Scratch,
+        (values, positions): &mut Self::Dst<'_>,
+    ) {
+        let row = |j: usize| {
+            let (values, positions) = &slots[rows[j]];
+            (&values[..], &positions[..])
+        };
+        let (n, values) = (rows.len(), values.row(to.d, to.h));
+        match positions {
+            Places::Wide(places) => argmax::down::<K, I, i64>(n, row, values, places.row(to.d, to.h), I::wide),
+            Places::Short(places) => {
+                argmax::down::<K, I, i32>(n, row, values, places.row(to.d, to.h), |i| i.wide() as i32);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn absorb<L: Level>(&self, _: L, into: &mut Self::Slot, later: &Self::Slot) {
+        let into = Pairs { values: &mut into.0, positions: &mut into.1 };
+        argmax::absorb::<K, I>(into, (&later.0, &later.1));
+    }
+}
+
+/// One array in; values and positions out.
+struct LocatedEnds<'a, C: Codec, I, O> {
+    kernel: Locating<'a, C::Computed, I>,
+    codec: C,
+    x: Grid<*const C::Stored>,
+    out: Grid<*mut C::Stored>,
+    indices: Grid<*mut O>,
+}
+
+impl<'b, C: Codec<Computed: Order>, I: Position, O: Stored> Ends for LocatedEnds<'b, C, I, O> {
+    type Kernel = Locating<'b, C::Computed, I>;
+    type Packed = Vec<C::Computed>;
+    type Made = (Vec<C::Computed>, Vec<O>);
+
+    fn kernel(&self) -> &Self::Kernel {
+        &self.kernel
     }
     fn blocks(&self) -> usize {
         self.x.blocks()
     }
-    fn reach(&self, axis: usize, o: usize) -> Reach {
-        self.windows[axis].at(o)
+    fn ready(&self) -> [bool; 2] {
+        let written = self.out.rows_lie_ready::<C>() && self.indices.rows_lie_ready::<Plain<O>>();
+        [self.x.rows_lie_ready::<C>(), written]
     }
-    fn column_bytes(&self) -> usize {
-        self.x.inner * (size_of::<T::Key>() + size_of::<I>())
+    fn source<'a>(&'a self, place: &Place, packed: &'a mut Self::Packed) -> Result<Rows<'a, C::Computed>> {
+        self.x.rows(self.codec, place, packed)
     }
-    fn row_cost(&self) -> usize {
-        let [d, h, w] = &self.windows;
-        2 * w.out_len * self.x.inner * (w.kernel + d.kernel * h.kernel)
-    }
-    fn scratch(&self, tile: usize) -> Result<Self::Scratch> {
-        let rows = Scratch::new(&self.windows[2], tile, self.x.inner)?;
-        let parts = if self.x.inner == 1 { split_room(rows.packed.len(), self.windows[2].stride) } else { 0 };
-        Ok((rows, scratch(parts)?, scratch(tile * self.x.inner)?))
-    }
-    fn slot(&self, tile: usize) -> Result<Self::Slot> {
-        Ok((scratch(tile * self.x.inner)?, scratch(tile * self.x.inner)?))
-    }
-
-    fn across(&self, at: At, cols: &Range<usize>, s: &mut Self::Scratch, slot: &mut Self::Slot) {
-        let ins = self.windows[2].inputs(cols.clone());
-        let row: &[Cell<T::Key>] = self.x.load(T::KeyCodec::default(), at, &ins, &mut s.0.packed);
-        let n = cols.len() * self.x.inner;
-        let (values, positions) = (&mut slot.0[..n], &mut slot.1[..n]);
-        let span = Span { src: row, from: ins.start, cols, inner: self.x.inner };
-        let beats = B::default();
-        at_level::<I, _>(argmax::Across {
-            windows: &self.windows[2],
-            inside: &self.inside,
-            span,
-            parts: &mut s.1,
-            values,
-            positions,
-            beats,
-        });
-    }
-
-    fn down(&self, at: At, cols: &Range<usize>, rows: &[(usize, At)], slots: &[Self::Slot], s: &mut Self::Scratch) {
-        let [_, h, w] = self.windows;
-        let held = |j: usize| {
-            let (slot, from) = rows[j];
-            let (values, positions) = &slots[slot];
-            (&values[..], &positions[..], I::of((from.d * h.in_len + from.h) * w.in_len))
-        };
-        let (s, _, stored) = s;
-        self.out.store(T::KeyCodec::default(), at, cols, &mut s.row, |values| {
-            self.indices.store(crate::element::Plain::<O>::default(), at, cols, stored, |positions| {
-                let store = |i: I| O::of(i.wide());
-                let beats = B::default();
-                at_level::<I, _>(argmax::Down { n: rows.len(), row: held, values, positions, store, beats });
-            });
-        });
+    fn with_output(
+        &self,
+        band: &Band,
+        (made, located): &mut Self::Made,
+        run: impl FnOnce(<Self::Kernel as Kernel>::Dst<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let Band { block, rows, cols } = band;
+        self.out.write_rows(self.codec, *block, rows, cols, made, |values| {
+            self.indices.write_rows(Plain::<O>::default(), *block, rows, cols, located, |positions| {
+                run((values, O::rows(positions)))
+            })
+        })
     }
 }

@@ -5,9 +5,9 @@
 use std::ops::Range;
 
 use crate::element::{Linear, Real, Rounding};
-use crate::engine::pipeline::{self, Separable};
-use crate::engine::rows::{At, scratch};
-use crate::engine::simd;
+use crate::engine::pipeline::{self, InRow, Kernel, OutRow, Through};
+use crate::engine::rows::{RowsMut, scratch};
+use crate::engine::simd::{Job, Level};
 use crate::error::{Error, Result};
 use crate::geometry::Reach;
 use crate::geometry::coords::{AxisMap, Rule, scaled_len};
@@ -15,7 +15,7 @@ use crate::geometry::taps::{Period, Picks, Taps, reserved};
 use crate::geometry::window::AxisName;
 use crate::kernels::reduce::Span;
 use crate::kernels::resample::{self, Weighted};
-use crate::layout::{Axes, Grid, View, ViewMut, element_count, simplify};
+use crate::layout::{Axes, View, ViewMut, element_count, simplify};
 use crate::ops::moves::Moves;
 
 /// How the value between two elements is found.
@@ -211,16 +211,15 @@ impl InterpolatePlan {
         };
         let (mut x, mut out) = (x.grid_of(&self.axes), out.grid_of(&self.axes));
         simplify(&mut x, &mut [&mut out]);
-        pipeline::run(&Resampling::<T> {
-            codec: T::sum_codec(self.rounding),
+        let kernel = Resampling {
             weights: weights(&taps[2])?,
             flat: if taps[0].is_identity() { Some(weights(&taps[1])?) } else { None },
             period: taps[2].period(),
             reach: taps[2].widest(),
             taps,
-            x,
-            out,
-        })
+            inner: x.inner,
+        };
+        pipeline::run(&Through { kernel, codec: T::sum_codec(self.rounding), x, out })
     }
 }
 
@@ -244,81 +243,81 @@ fn axis_map(in_len: usize, p: &InterpolateParams, index: usize, name: AxisName) 
 }
 
 /// Weighted sums along W, then down D and H.
-struct Resampling<T: Linear> {
-    codec: T::SumCodec,
+struct Resampling<S> {
     taps: [Taps; 3],
-    weights: Vec<T::Sum>,
+    weights: Vec<S>,
     period: Option<Period>,
     /// The weights along H in the type of the sum, if nothing happens along D.
-    flat: Option<Vec<T::Sum>>,
+    flat: Option<Vec<S>>,
     /// Most inputs one output reads along W.
     reach: usize,
-    x: Grid<*const T>,
-    out: Grid<*mut T>,
+    inner: usize,
 }
 
-/// Per-thread memory of a resampling.
-struct Scratch<S> {
-    packed: Vec<S>,
-    row: Vec<S>,
-    weights: Vec<S>,
-}
-
-impl<T: Linear> Separable for Resampling<T> {
-    type Scratch = Scratch<T::Sum>;
-    type Slot = Vec<T::Sum>;
+impl<S: Real> Kernel for Resampling<S> {
+    type Key = S;
+    /// The weights of an output row.
+    type Scratch = Vec<S>;
+    type Slot = Vec<S>;
+    type Dst<'a> = RowsMut<'a, S>;
 
     fn out_spatial(&self) -> [usize; 3] {
         [0, 1, 2].map(|a| self.taps[a].out_len())
     }
-    fn blocks(&self) -> usize {
-        self.x.blocks()
-    }
+    #[inline(always)]
     fn reach(&self, axis: usize, o: usize) -> Reach {
         self.taps[axis].at(o)
     }
+    fn inputs(&self, cols: Range<usize>) -> Range<usize> {
+        self.taps[2].inputs(cols)
+    }
     fn column_bytes(&self) -> usize {
-        self.x.inner * size_of::<T::Sum>()
+        self.inner * size_of::<S>()
     }
     fn row_cost(&self) -> usize {
-        self.taps[2].out_len() * self.x.inner * (self.reach + self.taps[0].widest() * self.taps[1].widest())
+        self.taps[2].out_len() * self.inner * (self.reach + self.taps[0].widest() * self.taps[1].widest())
     }
-    fn scratch(&self, tile: usize) -> Result<Self::Scratch> {
-        let out_len = self.taps[2].out_len();
-        let starts = (0..out_len).step_by(tile.max(1));
-        let longest = starts.map(|o| self.taps[2].inputs(o..(o + tile).min(out_len)).len()).max().unwrap_or(0);
-        let rows = self.taps[0].widest() * self.taps[1].widest();
-        Ok(Scratch {
-            packed: scratch(longest * self.x.inner)?,
-            row: scratch(tile * self.x.inner)?,
-            weights: reserved(rows)?,
-        })
+    fn scratch(&self, _: usize) -> Result<Vec<S>> {
+        reserved(self.taps[0].widest() * self.taps[1].widest())
     }
     fn slot(&self, tile: usize) -> Result<Self::Slot> {
-        scratch(tile * self.x.inner)
+        scratch(tile * self.inner)
     }
 
-    fn across(&self, at: At, cols: &Range<usize>, s: &mut Self::Scratch, slot: &mut Self::Slot) {
-        let ins = self.taps[2].inputs(cols.clone());
-        let row = self.x.load(self.codec, at, &ins, &mut s.packed);
+    #[inline(always)]
+    fn across<L: Level>(
+        &self,
+        level: L,
+        row: &InRow<'_, S>,
+        cols: &Range<usize>,
+        _: &mut Self::Scratch,
+        slot: &mut Self::Slot,
+    ) {
         let taps = Weighted { taps: &self.taps[2], weights: &self.weights, period: self.period.as_ref() };
-        let span = Span { src: row, from: ins.start, cols, inner: self.x.inner };
-        simd::dispatch(resample::Across { taps, span, dst: slot });
+        let span = Span { src: row.cells, from: row.from, cols, inner: self.inner };
+        resample::Across { taps, span, dst: slot }.run(level);
     }
 
-    fn down(&self, at: At, cols: &Range<usize>, rows: &[(usize, At)], slots: &[Self::Slot], s: &mut Self::Scratch) {
+    #[inline(always)]
+    fn down<L: Level>(
+        &self,
+        level: L,
+        to: &OutRow<'_>,
+        rows: &[usize],
+        slots: &[Self::Slot],
+        made: &mut Self::Scratch,
+        dst: &mut RowsMut<'_, S>,
+    ) {
         let weights = match &self.flat {
-            Some(flat) => &flat[self.taps[1].offset(at.h)..][..rows.len()],
+            Some(flat) => &flat[self.taps[1].offset(to.h)..][..rows.len()],
             None => {
-                s.weights.clear();
-                for wd in self.taps[0].weights(at.d) {
-                    s.weights.extend(self.taps[1].weights(at.h).iter().map(|wh| T::Sum::of(wd * wh)));
+                made.clear();
+                for wd in self.taps[0].weights(to.d) {
+                    made.extend(self.taps[1].weights(to.h).iter().map(|wh| S::of(wd * wh)));
                 }
-                &s.weights
+                made
             }
         };
-        self.out.store(self.codec, at, cols, &mut s.row, |dst| {
-            simd::dispatch(resample::Down { weights, row: |j: usize| &slots[rows[j].0][..], dst });
-        });
+        resample::Down { weights, row: |j: usize| &slots[rows[j]][..], dst: dst.row(to.d, to.h) }.run(level);
     }
 }

@@ -1,10 +1,12 @@
 //! Parameters as users write them: an int for every axis, or one entry for each.
 
+use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
 use pyo3::types::{PyFloat, PyInt, PyString, PyTuple};
 
 use super::array::type_name;
 use super::error::{Fail, Outcome};
+use crate::element::Rounding;
 use crate::error::Error;
 use crate::geometry::window::{AxisName, Pad, Padding};
 
@@ -26,9 +28,13 @@ fn bad_index(name: &str, object: &Bound<'_, PyAny>) -> Fail {
         let range = if negative { "must not be negative" } else { "must be below 2**63" };
         return Error::value(format!("{name} = {value}: {range}")).into();
     }
+    Error::kind(format!("{name} = {}: must be an int, not {}", shown(object), type_name(object))).into()
+}
+
+/// The beginning of what an object looks like.
+fn shown(object: &Bound<'_, PyAny>) -> String {
     let shown = object.repr().map_or_else(|_| type_name(object), |s| s.to_string());
-    let shown = shown.lines().next().unwrap_or_default().chars().take(60).collect::<String>();
-    Error::kind(format!("{name} = {shown}: must be an int, not {}", type_name(object))).into()
+    shown.lines().next().unwrap_or_default().chars().take(60).collect()
 }
 
 /// Whether this is a tuple, a list, or an array of one axis or more.
@@ -58,6 +64,17 @@ pub fn indices(name: &str, object: &Bound<'_, PyAny>, n: usize) -> Outcome<Vec<u
     items.iter().enumerate().map(|(i, item)| index(&format!("{name}[{i}]"), item)).collect()
 }
 
+/// One length for each of `n` axes, or `None` for an axis that keeps its own.
+pub fn lens_or_none(name: &str, object: &Bound<'_, PyAny>, n: usize) -> Outcome<Vec<Option<usize>>> {
+    if !is_sequence(object) {
+        return Ok(vec![Some(index(name, object)?); n]);
+    }
+    let one = |(i, item): (usize, &Bound<'_, PyAny>)| {
+        given(item).map(|item| index(&format!("{name}[{i}]"), item)).transpose()
+    };
+    entries(name, object, n)?.iter().enumerate().map(one).collect()
+}
+
 /// The entries of a shape, as many as it has.
 pub fn shape(name: &str, object: &Bound<'_, PyAny>) -> Outcome<Vec<usize>> {
     if !is_sequence(object) {
@@ -67,11 +84,42 @@ pub fn shape(name: &str, object: &Bound<'_, PyAny>) -> Outcome<Vec<usize>> {
     items.iter().enumerate().map(|(i, item)| index(&format!("{name}[{i}]"), item)).collect()
 }
 
+/// One integer of either sign, below `2**63` in magnitude; floats are refused.
+pub fn integer(name: &str, object: &Bound<'_, PyAny>) -> Outcome<i64> {
+    object.extract::<i64>().map_err(|e| {
+        if e.is_instance_of::<PyOverflowError>(object.py()) {
+            return Error::value(format!("{name} = {}: must be from -2**63 to 2**63 - 1", shown(object))).into();
+        }
+        bad_index(name, object)
+    })
+}
+
+/// One number, infinities and NaN included.
+pub fn number(name: &str, object: &Bound<'_, PyAny>) -> Outcome<f64> {
+    object.extract::<f64>().map_err(|e| {
+        if e.is_instance_of::<PyOverflowError>(object.py()) {
+            return Error::value(format!("{name} = {}: must be within the range of float64", shown(object))).into();
+        }
+        Error::kind(format!("{name} = {}: must be a number, not {}", shown(object), type_name(object))).into()
+    })
+}
+
+/// How integer results are rounded.
+pub fn rounding(object: &Bound<'_, PyAny>) -> Outcome<Rounding> {
+    const RULES: [(&str, Rounding); 4] = [
+        ("nearest", Rounding::Nearest),
+        ("half_even", Rounding::HalfEven),
+        ("floor", Rounding::Floor),
+        ("trunc", Rounding::Trunc),
+    ];
+    choice("rounding", object, &RULES)
+}
+
 /// One number for each of `n` axes.
 pub fn numbers(name: &str, object: &Bound<'_, PyAny>, n: usize) -> Outcome<Vec<f64>> {
     let one = |name: &str, o: &Bound<'_, PyAny>| {
         o.extract::<f64>().map_err(|e| {
-            if e.is_instance_of::<pyo3::exceptions::PyOverflowError>(o.py()) {
+            if e.is_instance_of::<PyOverflowError>(o.py()) {
                 return Fail::from(Error::value(format!("{name}: must be a finite number above 0")));
             }
             Error::kind(format!("{name}: must be a number, not {}", type_name(o))).into()

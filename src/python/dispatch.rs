@@ -1,5 +1,8 @@
 //! From a dtype at run time to a type: the one place that lists which operation takes which.
 
+use super::array::Input;
+use super::error::Outcome;
+
 /// Calls `$body` with `$T` as the element type of `$input`, one of those listed. NumPy's bool is read as `u8`: its bytes
 /// may hold anything, which a Rust `bool` may not.
 macro_rules! dispatch {
@@ -58,3 +61,18 @@ macro_rules! dispatch {
     };
 }
 pub(super) use dispatch;
+
+/// Refuses a dtype without an order.
+pub fn accept_ordered(x: &Input<'_>, name: &str) -> Outcome<()> {
+    dispatch!(ordered, x, name, T => { let _ = size_of::<T>(); Ok(()) })
+}
+
+/// Refuses a dtype that cannot be averaged.
+pub fn accept_linear(x: &Input<'_>, name: &str) -> Outcome<()> {
+    dispatch!(linear, x, name, T => { let _ = size_of::<T>(); Ok(()) })
+}
+
+/// Refuses a dtype that gradients cannot have.
+pub fn accept_float(x: &Input<'_>, name: &str) -> Outcome<()> {
+    dispatch!(float, x, name, T => { let _ = size_of::<T>(); Ok(()) })
+}

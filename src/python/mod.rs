@@ -4,12 +4,16 @@
 
 mod args;
 mod array;
+mod averaging;
 mod convolution;
 mod dispatch;
 mod error;
+mod fractional;
 mod memory;
 mod pooling;
+mod roi;
 mod runtime;
+mod unpooling;
 mod upsampling;
 
 use pyo3::prelude::*;
@@ -29,7 +33,11 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     crate::engine::parallel::on_interrupt(error::interrupted);
     upsampling::register(m)?;
     pooling::register(m)?;
+    averaging::register(m)?;
+    fractional::register(m)?;
+    unpooling::register(m)?;
     convolution::register(m)?;
+    roi::register(m)?;
     runtime::register(m)
 }
 

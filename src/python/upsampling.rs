@@ -21,13 +21,6 @@ const MODES: [(&str, (Mode, Option<usize>)); 5] = [
     ("trilinear", (Mode::Linear, Some(3))),
 ];
 
-const ROUNDINGS: [(&str, Rounding); 4] = [
-    ("nearest", Rounding::Nearest),
-    ("half_even", Rounding::HalfEven),
-    ("floor", Rounding::Floor),
-    ("trunc", Rounding::Trunc),
-];
-
 /// Spatial axes: from the mode's name, else from a tuple, else all but two; arrays of one or two axes are all spatial.
 fn rank_of(named: Option<usize>, tuples: [Option<&Bound<'_, PyAny>>; 2], ndim: usize) -> Outcome<usize> {
     if let Some(rank) = named {
@@ -99,7 +92,7 @@ fn interpolate<'py>(
                 target: target(size, scale, recompute, rank)?,
                 align_corners: optional_flag("align_corners", align_corners)?,
                 antialias: args::flag("antialias", antialias)?,
-                rounding: args::choice("rounding", rounding, &ROUNDINGS)?,
+                rounding: args::rounding(rounding)?,
                 channels_last: args::flag("channels_last", channels_last)?,
             },
         )?;
