@@ -103,8 +103,11 @@ fn resampling(c: &mut Criterion) {
 fn pooling(c: &mut Criterion) {
     let x = filled(&[1, 64, 256, 256]);
     for (name, kernel, pad) in [("k2s2", 2, 0), ("k3s2", 3, 1)] {
-        let params =
-            PoolParams { stride: vec![2, 2], padding: vec![Pad::both(pad); 2], ..PoolParams::new(&[kernel, kernel]) };
+        let params = PoolParams {
+            stride: vec![2, 2],
+            padding: vec![Pad::both(pad).into(); 2],
+            ..PoolParams::new(&[kernel, kernel])
+        };
         let (mut values, mut indices) = max_pool_with_indices::<_, i64>(&x.view(), &params).unwrap();
         let work = moved(x.len() + values.len());
         family(c, &format!("max_pool {name}"), work, || {

@@ -31,7 +31,8 @@ class Case:
     exact: bool  # the oracle's results are to be met bit for bit
     terms: tuple = (1,)  # else: rounding errors per element of each result,
     slack: float = 0.0  # and the error of weights, in units of eps(float64) * max |array|
-    rounding: str | None = None  # integer resizing: how the oracle's fractions are rounded
+    rounding: str | None = None  # integers in double: how the oracle's fractions are rounded,
+    exact_to: int = 2**20  # and the largest element up to which that is exact
     channels_last: bool = False
     layouts: tuple = ()  # of each array in memory
     moved_in: tuple = (True,)  # which arrays, and which results, have a channel axis to move
@@ -268,56 +269,266 @@ def pool_windows(draw, size, longest=7):
     return tuple(zip(*axes, strict=True))
 
 
+# Kernel, stride, padding, dilation: lengths around powers of two, strides and dilations of a few,
+# padding on either side, both or by a rule.
+LONG_WINDOWS = [
+    (2, 1, 0, 1),
+    (3, 1, 1, 1),
+    (3, 2, 1, 1),
+    (5, 1, "same", 1),
+    (8, 1, ((4, 3),), 1),
+    (15, 3, 7, 1),
+    (16, 1, 8, 1),
+    (17, 1, 0, 1),
+    (31, 2, ((0, 15),), 1),
+    (33, 1, 16, 2),
+    (63, 1, ((31, 0),), 1),
+    (64, 2, "same_lower", 1),
+    (65, 3, 32, 1),
+    (100, 1, 50, 1),
+    (101, 1, 50, 1),
+    (101, 2, 50, 2),
+    (101, 3, 100, 2),
+]
+
+
+# Windows of three axes: long along one, or sharing much, or little.
+TALL = [  # shape, kernel, stride
+    ((1, 2103, 3), (1, 2100, 1), (1, 1, 1)),
+    ((1, 2070, 5), (1, 2049, 2), (1, 4, 1)),
+    ((1, 90, 40), (1, 30, 3), (1, 29, 2)),
+    ((1, 90, 40), (1, 9, 1), (1, 9, 1)),
+    ((12, 13, 14), (5, 6, 7), (1, 1, 1)),
+    ((12, 13, 14), (6, 6, 3), (6, 5, 2)),
+    ((300, 4, 5), (150, 2, 2), (50, 1, 2)),
+]
+
+
+@functools.cache
+def long_windows(window, dtype, specials=False):
+    """For each length around that of the window: three rows of it, and the windows along them."""
+    kernel, stride, padding, dilation = window
+    span = extent(kernel, dilation)
+    rows = []
+    for length in (span, span + 1, 2 * span - 1, 2 * span, 3 * span + 7):
+        x = sts.values((3, length), dtype, length, specials)
+        rows.append((x, ref.pooling((length,), kernel, stride, padding, dilation)))
+    return rows
+
+
+def along(window, axis, n):
+    """Parameters of a pooling over `n` axes that is this one along `axis` and nothing elsewhere."""
+    kernel, stride, padding, dilation = window
+    spread = [[v if i == axis else 1 for i in range(n)] for v in (kernel, stride, dilation)]
+    if isinstance(padding, str):
+        pads = padding
+    else:
+        (pair,) = ref.pad_pairs(padding, 1)
+        pads = tuple(pair if i == axis else (0, 0) for i in range(n))
+    return {"kernel_size": spread[0], "stride": spread[1], "dilation": spread[2], "padding": pads}
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """The windows of a drawn pooling, and the options that ask for them."""
+
+    size: tuple  # of the input
+    axes: list  # of the oracle
+    options: dict
+    meeting: int  # how many windows an element may be in
+
+    @property
+    def largest(self):
+        """Elements of the largest window."""
+        return math.prod(max(len(inside) for inside, _ in axis) for axis in self.axes)
+
+
 @st.composite
-def max_pool_cases(draw, dtypes=sts.ORDERED, specials=True, indices=None):
-    """`indices`: whether indices are asked for too; None draws it."""
-    n = draw(st.integers(1, 3))
-    size = draw(sts.shapes(n, 1500))
+def poolings(draw, n, budget=1500):
+    """Strided windows over `n` axes, with every parameter in some spelling."""
+    size = draw(sts.shapes(n, budget))
     kernel, stride, pads, dilation = draw(pool_windows(size))
-    dtype = draw(st.sampled_from(dtypes))
-    ceil_mode = draw(st.booleans())
-    options = {"kernel_size": draw(sts.spelled(kernel)), "padding": draw(sts.spelled_pads(pads))}
-    options |= {"dilation": draw(sts.spelled(dilation)), "ceil_mode": ceil_mode}
+    options = {"kernel_size": draw(sts.spelled(kernel)), "ceil_mode": draw(st.booleans())}
+    options["dilation"] = draw(sts.spelled(dilation))
     if draw(st.booleans()):
         options["stride"] = draw(sts.spelled(stride))
     else:
         stride = kernel
+    same = all(d == 1 for d in dilation) and draw(st.integers(0, 3)) == 0
+    if same:
+        options["padding"] = pads = draw(st.sampled_from(["same", "same_lower"]))
+    elif not any(map(any, pads)) and draw(st.booleans()):
+        options["padding"] = "valid"
+    else:
+        options["padding"] = draw(sts.spelled_pads(pads))
+    axes = ref.pooling(size, kernel, stride, pads, dilation, options["ceil_mode"])
+    steps = zip(kernel, dilation, stride, strict=True)
+    meeting = math.prod(-(-extent(k, d) // s) for k, d, s in steps)
+    return Pooling(size, axes, options, meeting)
+
+
+@st.composite
+def adaptive_poolings(draw, n, budget=1500):
+    """Bins over `n` axes: fewer than elements, more, as many, or None for as many."""
+    size = draw(sts.shapes(n, budget))
+    out = [draw(st.integers(1, min(2 * i, 40)) | st.just(i)) for i in size]
+    axes = ref.adaptive_windows(size, out)
+    asked = [None if o == i and draw(st.booleans()) else o for i, o in zip(size, out, strict=True)]
+    option = asked if None in asked else draw(sts.spelled(asked))
+    per_axis = zip(size, out, strict=True)
+    return Pooling(size, axes, {"output_size": option}, math.prod(o // i + 2 for i, o in per_axis))
+
+
+@st.composite
+def order_pool_cases(
+    draw, op="max_pool", dtypes=sts.ORDERED, specials=True, indices=None, longest=3
+):
+    """Maxima and minima of strided windows and of bins.
+
+    `op` is `max_pool`, `min_pool` or `adaptive_max_pool`; `indices`: whether indices are asked for
+    too, None draws it.
+    """
+    n = draw(st.integers(1, 3))
+    pooling = draw(adaptive_poolings(n) if op.startswith("adaptive") else poolings(n))
+    oracle = ref.min_pool if op == "min_pool" else ref.max_pool
+    dtype = draw(st.sampled_from(dtypes))
     with_indices = draw(st.booleans()) if indices is None else indices
     index_dtype = draw(st.sampled_from(["int64", "int32"])) if with_indices else "int64"
-    options |= {"return_indices": with_indices, "index_dtype": index_dtype}
-    x = sts.values((*draw(sts.leading_axes()), *size), dtype, draw(sts.seeds), specials)
+    options = {**pooling.options, "return_indices": with_indices, "index_dtype": index_dtype}
+    shape = (*draw(sts.leading_axes(longest)), *pooling.size)
+    x = sts.values(shape, dtype, draw(sts.seeds), specials)
 
-    def oracle(x):
-        values, at = ref.max_pool(x, n, kernel, stride, pads, dilation, ceil_mode)
+    def results(x):
+        values, at = oracle(x, pooling.axes)
         return (values, at.astype(index_dtype)) if with_indices else (values,)
 
     def gradient(grad):
-        at = ref.max_pool(x, n, kernel, stride, pads, dilation, ceil_mode)[1].astype(index_dtype)
-        windows = math.prod(
-            -(-extent(k, d) // s) for k, d, s in zip(kernel, dilation, stride, strict=True)
-        )
         return Case(
-            op=f"max_pool{n}d_backward",
+            op=f"{op}{n}d_backward",
             n=n,
-            arrays=(grad, at),
+            arrays=(grad, oracle(x, pooling.axes)[1].astype(index_dtype)),
             options={"input_size": x.shape},
             oracle=lambda g, at: (ref.max_pool_backward(g, at, x.shape, n),),
             exact=False,
-            terms=(windows,),
+            terms=(pooling.meeting,),
             moved_in=(True, True),
         )
 
     case = Case(
-        op=f"max_pool{n}d",
+        op=f"{op}{n}d",
         n=n,
         arrays=(x,),
         options=options,
-        oracle=oracle,
+        oracle=results,
         exact=True,
         moved_out=(True, True) if with_indices else (True,),
         gradient=gradient,
     )
     return draw(placed(case))
+
+
+def max_pool_cases(dtypes=sts.ORDERED, specials=True, indices=None):
+    """Maxima of strided windows."""
+    return order_pool_cases("max_pool", dtypes, specials, indices)
+
+
+@st.composite
+def divisors(draw):
+    """The rules of an average's divisor."""
+    rule = {}
+    if draw(st.booleans()):
+        rule["count_include_pad"] = draw(st.booleans())
+    if draw(st.integers(0, 3)) == 0:
+        rule["divisor_override"] = draw(st.sampled_from([1, 2, 3, 7, 1000]))
+    return rule
+
+
+@st.composite
+def avg_pool_cases(draw, op="avg_pool", dtypes=sts.RESIZED, specials=True):
+    """Averages of strided windows (`avg_pool`) and of bins (`adaptive_avg_pool`)."""
+    n = draw(st.integers(1, 3))
+    dtype = draw(st.sampled_from(dtypes))
+    budget = 300 if dtype.kind in "iu" else 1500
+    adaptive = op.startswith("adaptive")
+    pooling = draw(adaptive_poolings(n, budget) if adaptive else poolings(n, budget))
+    rule = {} if adaptive else draw(divisors())
+    options = {**pooling.options, **rule}
+    rounding = draw(st.sampled_from([None, *ref.ROUNDING]))
+    shape = (*draw(sts.leading_axes(1 if dtype.kind in "iu" else 3)), *pooling.size)
+    x = sts.values(shape, dtype, draw(sts.seeds), specials)
+
+    def gradient(grad):
+        sizes = {"output_size"} if adaptive else set()
+        return Case(
+            op=f"{op}{n}d_backward",
+            n=n,
+            arrays=(grad,),
+            options={k: v for k, v in options.items() if k not in sizes} | {"input_size": x.shape},
+            oracle=lambda g: (ref.avg_pool_backward(g, x.shape, pooling.axes, **rule),),
+            exact=False,
+            terms=(pooling.meeting + 3,),
+        )
+
+    case = Case(
+        op=f"{op}{n}d",
+        n=n,
+        arrays=(x,),
+        options=options | ({"rounding": rounding} if rounding else {}),
+        oracle=lambda x: (ref.avg_pool(x, pooling.axes, **rule),),
+        exact=False,
+        terms=(pooling.largest + 3,),
+        rounding=rounding or "nearest",
+        exact_to=2**32,  # whose sums a double holds
+        gradient=gradient,
+    )
+    return draw(placed(case))
+
+
+NORMS = (1, 2, 3, 2.0, 1.5, 4, 0.5, math.inf)
+
+
+@st.composite
+def lp_pool_cases(draw, dtypes=sts.RESIZED, norms=NORMS, specials=True):
+    n = draw(st.integers(1, 3))
+    dtype = draw(st.sampled_from(dtypes))
+    half = ref.is_float(dtype) and dtype.itemsize == 2  # whose range small p soon leave
+    p = draw(st.sampled_from([p for p in norms if p >= 1 or not half]))
+    pooling = draw(poolings(n, 300 if dtype.kind in "iu" else 1500))
+    options = {**pooling.options, "norm_type": p}
+    rounding = draw(st.sampled_from([None, *ref.ROUNDING]))
+    shape = (*draw(sts.leading_axes(1 if dtype.kind in "iu" else 3)), *pooling.size)
+    x = sts.values(shape, dtype, draw(sts.seeds), specials)
+    terms = norm_errors(pooling.largest, p)
+
+    def gradient(grad):
+        return Case(
+            op=f"lp_pool{n}d_backward",
+            n=n,
+            arrays=(grad, x),
+            options=options,
+            oracle=lambda g, x: (ref.lp_pool_backward(g, x, pooling.axes, p),),
+            exact=False,
+            terms=(pooling.meeting + (0 if p == math.inf else abs(p - 1)) * terms + 8,),
+            moved_in=(True, True),
+        )
+
+    case = Case(
+        op=f"lp_pool{n}d",
+        n=n,
+        arrays=(x,),
+        options=options | ({"rounding": rounding} if rounding else {}),
+        oracle=lambda x: (ref.lp_pool(x, pooling.axes, p),),
+        exact=False,
+        terms=(terms,),
+        rounding=rounding or "nearest",
+        gradient=gradient,
+    )
+    return draw(placed(case))
+
+
+def norm_errors(elements, p):
+    """Relative rounding errors of a norm: those of the sum and its powers over p, then the root."""
+    return 1 if p == math.inf else (elements + 3) / p + 3
 
 
 @st.composite

@@ -4,8 +4,10 @@
 use std::ops::Range;
 
 use proptest::prelude::*;
+use upsample_rs::geometry::bins::Bins;
 use upsample_rs::geometry::coords::{AxisMap, Rule, scaled_len};
 use upsample_rs::geometry::phase::Links;
+use upsample_rs::geometry::readers::{Blocks, Part, Readers};
 use upsample_rs::geometry::taps::{Period, Picks, Taps};
 use upsample_rs::geometry::window::{AxisName, Pad, Padding, Windows, span, transposed_len};
 use upsample_rs::geometry::{Reach, gcd};
@@ -282,6 +284,103 @@ fn scaled_lengths() {
     }
 }
 
+// ------------------------------------------------------------------------------------------------------------ readers
+
+/// The windows each block scan or block sum puts together for an element.
+fn put_together(blocks: &Blocks, i: usize) -> Vec<usize> {
+    let back_to = |last: usize, stop: &[bool]| {
+        let mut run = vec![last];
+        while !stop[run[run.len() - 1]] {
+            run.push(run[run.len() - 1] - blocks.step);
+        }
+        run.reverse();
+        run
+    };
+    let on_to = |first: usize| {
+        let mut run = vec![first];
+        while !blocks.ends[run[run.len() - 1]] {
+            run.push(run[run.len() - 1] + blocks.step);
+        }
+        run
+    };
+    match blocks.parts[i] {
+        Part::Empty => vec![],
+        Part::UpTo(last) => back_to(last, &blocks.begins),
+        Part::From(first) => on_to(first),
+        Part::Both(first, last) => [on_to(first), back_to(last, &blocks.begins)].concat(),
+        Part::Within(r) => positions(r),
+    }
+}
+
+fn check_readers(bins: &Bins) {
+    let readers = Readers::new(bins).unwrap();
+    assert_eq!((readers.len(), readers.windows()), (bins.in_len(), bins.out_len()), "{bins:?}");
+    let expected: Vec<Vec<usize>> = (0..bins.in_len())
+        .map(|i| (0..bins.out_len()).filter(|&o| positions(bins.at(o)).contains(&i)).collect())
+        .collect();
+    let blocks = Blocks::new(&readers).unwrap();
+    for (i, expected) in expected.iter().enumerate() {
+        let (r, h) = (readers.at(i), readers.hull(i));
+        assert_eq!(positions(r), *expected, "{bins:?} at {i}");
+        assert!(h.step == 1 && covers(&(h.start..h.end()), &hull(positions(r))), "{bins:?} hull {i}");
+        assert!(readers.have_gaps() || h == r, "{bins:?} at {i}");
+        assert_eq!(put_together(&blocks, i), *expected, "{bins:?} blocks {i}");
+        if i > 0 {
+            let before = readers.hull(i - 1);
+            assert!(before.start <= h.start && before.end() <= h.end(), "{bins:?} hull {i}");
+        }
+    }
+    for a in 0..bins.in_len() {
+        for b in a + 1..=bins.in_len() {
+            let (read, claimed) = (hull(expected[a..b].iter().flatten().copied()), readers.of(a..b));
+            assert!(covers(&claimed, &read) && !claimed.is_empty(), "{bins:?} of {a}..{b}: {claimed:?} {read:?}");
+            assert!(claimed.end <= bins.out_len(), "{bins:?} of {a}..{b}: {claimed:?}");
+        }
+    }
+    if let Some(sliding) = readers.sliding(bins) {
+        assert_eq!((sliding.in_len(), sliding.out_len()), (readers.windows(), readers.len()), "{bins:?}");
+        (0..readers.len())
+            .for_each(|i| assert_eq!(positions(sliding.at(i)), positions(readers.at(i)), "{bins:?} at {i}"));
+    }
+    if let Some(block) = readers.scanned_by() {
+        for i in 0..readers.len() {
+            let r = readers.at(i);
+            let (of, n) = (r.start / block, readers.windows());
+            let across = r.end() >= ((of + 1) * block).min(n) && r.end() <= (of + 2) * block;
+            assert!(r.count > 0 && (r.start.is_multiple_of(block) || across), "{bins:?} block {block} at {i}");
+        }
+    }
+}
+
+#[test]
+fn readers_are_the_windows_seen_from_the_input() {
+    for (in_len, kernel, stride) in product3(1..=14, 1..=7, 1..=5) {
+        for (dilation, pad) in [(1, 0), (1, kernel / 2), (2, 0), (3, 1), (4, kernel), (6, 0)] {
+            for ceil_mode in [false, true] {
+                let pad = Pad { before: pad, after: pad / 2 };
+                if let Ok(w) = Windows::pool(in_len, kernel, stride, dilation, pad, ceil_mode, AXIS)
+                    && w.require_input_in_every_window(AXIS).is_ok()
+                {
+                    check_readers(&Bins::Sliding(w));
+                }
+            }
+        }
+    }
+    for (in_len, out_len, _) in product3(1..=20, 1..=20, 0..=0) {
+        check_readers(&Bins::adaptive(in_len, out_len, AXIS).unwrap());
+    }
+}
+
+#[test]
+fn long_runs_of_readers_are_scanned() {
+    let scanned = |kernel: usize, stride: usize| {
+        let w = Windows::pool(200, kernel, stride, 1, Pad::default(), false, AXIS).unwrap();
+        Readers::new(&Bins::Sliding(w)).unwrap().scanned_by()
+    };
+    assert_eq!((scanned(31, 1), scanned(40, 2), scanned(35, 3)), (Some(31), Some(20), Some(12)));
+    assert_eq!(scanned(7, 31), None); // some elements have no readers
+}
+
 // --------------------------------------------------------------------------------------------------------------- taps
 
 fn dense(taps: &Taps, in_len: usize) -> Vec<Vec<f64>> {
@@ -508,6 +607,24 @@ proptest! {
         prop_assert!(map.nearest(o) < in_len && map.nearest_exact(o) < in_len);
         let _ = (map.position(o), map.period(), map.ratio());
         let _ = scaled_len(in_len, factor, AXIS);
+    }
+
+    #[test]
+    fn readers_at_extremes(
+        (in_len, kernel) in (1usize..40, 1usize..5),
+        (stride, dilation) in (length(), length()),
+        pad in length(),
+    ) {
+        let pad = Pad::both(pad);
+        if let Ok(w) = Windows::pool(in_len, kernel, stride, dilation, pad, true, AXIS)
+            && w.out_len < 100 && w.require_input_in_every_window(AXIS).is_ok()
+        {
+            let readers = Readers::new(&Bins::Sliding(w)).unwrap();
+            for i in 0..in_len {
+                let expected: Vec<_> = (0..w.out_len).filter(|&o| positions(w.at(o)).contains(&i)).collect();
+                prop_assert_eq!(positions(readers.at(i)), expected);
+            }
+        }
     }
 
     #[test]

@@ -329,39 +329,82 @@ fn a_neighbour_of_weight_zero_is_not_read() {
 
 // ------------------------------------------------------------------------------------------------------------ pooling
 
-/// Values and indices by definition, on `[blocks, D, H, W]`.
-fn pool_by_definition(x: &Array4<f32>, p: &PoolParams, out: [usize; 3]) -> (Array4<f32>, Array4<i64>) {
-    let (blocks, d, h, w) = x.dim();
-    let lens = [d, h, w];
-    let full = |v: &[usize], fill: usize| {
-        let mut f = [fill; 3];
-        f[3 - v.len()..].copy_from_slice(v);
-        f
-    };
-    let (kernel, stride, dilation) = (full(&p.kernel_size, 1), full(&p.stride, 1), full(&p.dilation, 1));
-    let before = full(&p.padding.iter().map(|p| p.before).collect::<Vec<_>>(), 0);
-    let shape = (blocks, out[0], out[1], out[2]);
-    let (mut values, mut indices) = (Array4::zeros(shape), Array4::from_elem(shape, -1));
-    for ((b, od, oh, ow), value) in values.indexed_iter_mut() {
-        let index = &mut indices[[b, od, oh, ow]];
-        let place = |a: usize, o: usize, k: usize| {
-            (o * stride[a] + k * dilation[a]).checked_sub(before[a]).filter(|&i| i < lens[a])
-        };
-        for (kd, kh, kw) in ndarray::indices(kernel) {
-            let Some(((i, j), k)) = place(0, od, kd).zip(place(1, oh, kh)).zip(place(2, ow, kw)) else { continue };
-            let v = x[[b, i, j, k]];
-            if *index < 0 || v > *value || (v.is_nan() && !value.is_nan()) {
-                (*value, *index) = (v, ((i * h + j) * w + k) as i64);
+/// The windows of one axis: the elements of each, and how many places it has, those that are padding included.
+type AxisWindows = Vec<(Vec<usize>, usize)>;
+
+/// Windows of `lens` along D, H and W, the last of which are pooled by `axis`, by definition.
+fn windows_by_definition(
+    lens: [usize; 3],
+    rank: usize,
+    axis: impl Fn(usize, usize) -> AxisWindows,
+) -> [AxisWindows; 3] {
+    [0, 1, 2].map(|a| if a < 3 - rank { vec![(vec![0], 1); lens[a]] } else { axis(a + rank - 3, lens[a]) })
+}
+
+/// Sliding windows along axis `a` of `len` elements.
+fn sliding(p: &PoolParams, a: usize, len: usize) -> AxisWindows {
+    let (kernel, stride, dilation) = (p.kernel_size[a], p.stride[a], p.dilation[a]);
+    let Padding::Explicit(pad) = p.padding[a] else { panic!("explicit padding") };
+    let room = len + pad.before + pad.after - (dilation * (kernel - 1) + 1);
+    let mut n = room / stride + 1;
+    if p.ceil_mode && !room.is_multiple_of(stride) && n * stride < len + pad.before {
+        n += 1;
+    }
+    let places = |o: usize| (0..kernel).map(move |k| o * stride + k * dilation);
+    let inside = |o| places(o).filter_map(|i| i.checked_sub(pad.before)).filter(|&i| i < len).collect();
+    (0..n).map(|o| (inside(o), places(o).filter(|&i| i < len + pad.before + pad.after).count())).collect()
+}
+
+fn adaptive(p: &AdaptiveParams, a: usize, len: usize) -> AxisWindows {
+    let n = p.output_size[a].unwrap_or(len);
+    let bin = |o: usize| (o * len / n..((o + 1) * len).div_ceil(n)).collect::<Vec<_>>();
+    (0..n).map(|o| (bin(o), bin(o).len())).collect()
+}
+
+fn of_pool(x: &Array4<f32>, p: &PoolParams) -> [AxisWindows; 3] {
+    let (_, d, h, w) = x.dim();
+    windows_by_definition([d, h, w], p.kernel_size.len(), |a, len| sliding(p, a, len))
+}
+
+/// Calls `f` with each output position, the elements of its window in row-major order, and its number of places.
+fn each_window(x: &Array4<f32>, windows: &[AxisWindows; 3], mut f: impl FnMut([usize; 4], &[[usize; 4]], usize)) {
+    let [d, h, w] = windows;
+    for (b, od, oh, ow) in ndarray::indices((x.dim().0, d.len(), h.len(), w.len())) {
+        let ((di, dn), (hi, hn), (wi, wn)) = (&d[od], &h[oh], &w[ow]);
+        let rows = di.iter().flat_map(|i| hi.iter().map(move |j| (*i, *j)));
+        let inside: Vec<_> = rows.flat_map(|(i, j)| wi.iter().map(move |k| [b, i, j, *k])).collect();
+        f([b, od, oh, ow], &inside, dn * hn * wn);
+    }
+}
+
+fn out_of(x: &Array4<f32>, [d, h, w]: &[AxisWindows; 3]) -> (usize, usize, usize, usize) {
+    (x.dim().0, d.len(), h.len(), w.len())
+}
+
+/// Values and indices by definition, on `[blocks, D, H, W]`; `better` than the one before.
+fn pool_by_definition(
+    x: &Array4<f32>,
+    windows: &[AxisWindows; 3],
+    better: impl Fn(f32, f32) -> bool,
+) -> (Array4<f32>, Array4<i64>) {
+    let (_, _, h, w) = x.dim();
+    let (mut values, mut indices) = (Array4::zeros(out_of(x, windows)), Array4::from_elem(out_of(x, windows), -1));
+    each_window(x, windows, |o, inside, _| {
+        let (value, index) = (&mut values[o], &mut indices[o]);
+        for &at in inside {
+            let v = x[at];
+            if *index < 0 || better(v, *value) || (v.is_nan() && !value.is_nan()) {
+                (*value, *index) = (v, ((at[1] * h + at[2]) * w + at[3]) as i64);
             }
         }
-    }
+    });
     (values, indices)
 }
 
 fn pool(kernel: &[usize], stride: &[usize], pad: usize, dilation: usize, ceil_mode: bool) -> PoolParams {
     PoolParams {
         stride: stride.to_vec(),
-        padding: vec![Pad::both(pad); kernel.len()],
+        padding: vec![Pad::both(pad).into(); kernel.len()],
         dilation: vec![dilation; kernel.len()],
         ceil_mode,
         ..PoolParams::new(kernel)
@@ -405,9 +448,8 @@ fn max_pool_matches_its_definition() {
                 "{what}: levels differ"
             );
             let rank = p.kernel_size.len();
-            let mut out = [1; 3];
-            out[3 - rank..].copy_from_slice(&located.shape()[shape.len() - rank..]);
-            let (values, expected) = pool_by_definition(&as4(&x, rank), &p, out);
+            let x4 = as4(&x, rank);
+            let (values, expected) = pool_by_definition(&x4, &of_pool(&x4, &p), |v, held| v > held);
             assert_eq!(as4(&indices, rank), expected, "{what}");
             assert_eq!(as4(&located, rank), values.mapv(f32::to_bits), "{what}: the value at the index");
             assert_eq!(alone, located, "{what}: values alone");
@@ -421,6 +463,46 @@ fn max_pool_matches_its_definition() {
                 assert_eq!(bits(&filled), located, "{what} out {layout:?}");
             }
         }
+    }
+}
+
+#[test]
+fn min_pool_and_adaptive_max_pool_match_their_definition() {
+    let special = [f32::NAN, -0.0, 0.0, f32::NEG_INFINITY, f32::INFINITY, -1.0, 2.0, 2.0, 3.0];
+    for (shape, p) in pools() {
+        let x = noise(&shape, 0, special.len() as u64, |v| special[v as usize]);
+        let rank = p.kernel_size.len();
+        let x4 = as4(&x, rank);
+        let (values, expected) = pool_by_definition(&x4, &of_pool(&x4, &p), |v, held| v < held);
+        for (found, indices) in every_layout("min", &x, |x| {
+            let (values, indices) = min_pool_with_indices::<_, i64>(x, &p).unwrap();
+            assert_eq!(bits(&min_pool(x, &p).unwrap()), bits(&values));
+            (bits(&values), indices)
+        }) {
+            assert_eq!(as4(&found, rank), values.mapv(f32::to_bits), "{shape:?} {p:?}");
+            assert_eq!(as4(&indices, rank), expected, "{shape:?} {p:?}");
+        }
+        let out_shape = min_pool(&x.view(), &p).unwrap().shape().to_vec();
+        let filled = Layout::Gaps.filled(&out_shape, 7.0, |out| min_pool_into(&x.view(), &p, out).unwrap());
+        assert_eq!(as4(&bits(&filled), rank), values.mapv(f32::to_bits));
+    }
+    for (shape, p) in adaptives() {
+        let x = noise(&shape, 0, special.len() as u64, |v| special[v as usize]);
+        let rank = p.output_size.len();
+        let x4 = as4(&x, rank);
+        let (values, expected) = pool_by_definition(&x4, &of_adaptive(&x4, &p), |v, held| v > held);
+        for (found, indices) in every_layout("adaptive", &x, |x| {
+            let (values, indices) = adaptive_max_pool_with_indices::<_, i32>(x, &p).unwrap();
+            assert_eq!(bits(&adaptive_max_pool(x, &p).unwrap()), bits(&values));
+            (bits(&values), indices.mapv(i64::from))
+        }) {
+            assert_eq!(as4(&found, rank), values.mapv(f32::to_bits), "{shape:?} {p:?}");
+            assert_eq!(as4(&indices, rank), expected, "{shape:?} {p:?}");
+        }
+        let (values, indices) = adaptive_max_pool_with_indices::<_, i64>(&x.view(), &p).unwrap();
+        let grad = noise(values.shape(), -9, 19, |v| v as f32);
+        let back = adaptive_max_pool_backward(&grad.view(), &indices.view(), &shape, &p).unwrap();
+        assert_eq!(back.sum(), grad.sum(), "every gradient goes somewhere");
     }
 }
 
@@ -472,6 +554,282 @@ fn max_pool_backward_is_the_adjoint() {
         });
         assert_eq!(as4(&filled, rank), expected);
     }
+}
+
+fn adaptives() -> Vec<(Vec<usize>, AdaptiveParams)> {
+    let some = |lens: &[usize]| AdaptiveParams::new(lens);
+    vec![
+        (vec![1], some(&[3])),
+        (vec![2, 70], some(&[9])),
+        (vec![2, 3, 7, 35], some(&[7, 7])),
+        (vec![3, 5, 11], some(&[12, 40])),
+        (vec![2, 4, 6, 19], AdaptiveParams { output_size: vec![Some(1), None, Some(4)], ..some(&[]) }),
+    ]
+}
+
+fn of_adaptive(x: &Array4<f32>, p: &AdaptiveParams) -> [AxisWindows; 3] {
+    let (_, d, h, w) = x.dim();
+    windows_by_definition([d, h, w], p.output_size.len(), |a, len| adaptive(p, a, len))
+}
+
+// ----------------------------------------------------------------------------------------------------- means and norms
+
+/// Sums of windows over their divisors, and the gradient of that for `grad`.
+fn means_by_definition(
+    x: &Array4<f32>,
+    windows: &[AxisWindows; 3],
+    divisor: Divisor,
+    grad: &Array4<f32>,
+) -> (Array4<f64>, Array4<f64>) {
+    let (mut means, mut back) = (Array4::zeros(out_of(x, windows)), Array4::zeros(x.dim()));
+    each_window(x, windows, |o, inside, places| {
+        let by = match divisor {
+            Divisor::Window => inside.len() as f64,
+            Divisor::WindowAndPadding => places as f64,
+            Divisor::Fixed(n) => n,
+        };
+        for &at in inside {
+            means[o] += f64::from(x[at]) / by;
+            back[at] += f64::from(grad[o]) / by;
+        }
+    });
+    (means, back)
+}
+
+/// Norms of windows, and the gradient of that for `grad`.
+fn norms_by_definition(
+    x: &Array4<f32>,
+    windows: &[AxisWindows; 3],
+    p: f64,
+    grad: &Array4<f32>,
+) -> (Array4<f64>, Array4<f64>) {
+    let (mut norms, mut back) = (Array4::zeros(out_of(x, windows)), Array4::zeros(x.dim()));
+    each_window(x, windows, |o, inside, _| {
+        let of = |at: [usize; 4]| f64::from(x[at].abs());
+        let largest = inside.iter().map(|&at| of(at)).fold(0.0, f64::max);
+        let sum: f64 = inside.iter().map(|&at| of(at).powf(p)).sum();
+        norms[o] = if p.is_infinite() { largest } else { sum.powf(1.0 / p) };
+        let first = inside.iter().find(|&&at| of(at) == largest);
+        for &at in inside {
+            let slope = match p.is_infinite() {
+                true => f64::from(u8::from(Some(&at) == first)),
+                false => (of(at) / norms[o]).powf(p - 1.0),
+            };
+            if x[at] != 0.0 {
+                back[at] += f64::from(grad[o]) * f64::from(x[at].signum()) * slope;
+            }
+        }
+    });
+    (norms, back)
+}
+
+/// [`pools`], and windows long enough for every way there is to sum them and their gradients.
+fn long_pools() -> Vec<(Vec<usize>, PoolParams)> {
+    let mut all = pools();
+    all.extend([
+        (vec![3, 90], pool(&[31], &[1], 15, 1, false)),
+        (vec![150], pool(&[40], &[3], 7, 1, true)),
+        (vec![2, 37, 41], pool(&[13, 11], &[1, 1], 5, 1, false)),
+        (vec![40, 30], pool(&[17, 20], &[2, 2], 3, 1, true)),
+        (vec![30, 33], pool(&[7, 9], &[1, 1], 4, 3, false)),
+        (vec![9, 9, 20], pool(&[5, 5, 5], &[1, 2, 1], 2, 1, false)),
+        (vec![12, 200], pool(&[2, 2], &[7, 90], 0, 1, false)),
+        (vec![4, 20, 12], pool(&[2, 6, 3], &[2, 1, 2], 0, 1, false)),
+    ]);
+    all
+}
+
+fn check_linear_pool(
+    what: &str,
+    (x, rank): (&ArrayD<f32>, usize),
+    by_definition: impl Fn(&Array4<f32>, &Array4<f32>) -> (Array4<f64>, Array4<f64>),
+    forward: impl Fn(&ArrayViewD<'_, f32>) -> ArrayD<f32>,
+    backward: impl Fn(&ArrayViewD<'_, f32>, &ArrayViewD<'_, f32>) -> ArrayD<f32>,
+) {
+    let found = every_layout(what, x, &forward);
+    let grad = noise(found[0].shape(), 1, 9, |v| v as f32);
+    let (means, back) = by_definition(&as4(x, rank), &as4(&grad, rank));
+    let shaped = |a: Array4<f64>, shape: &[usize]| ArrayD::from_shape_vec(IxDyn(shape), a.iter().copied().collect());
+    let (means, back) = (shaped(means, grad.shape()).unwrap(), shaped(back, x.shape()).unwrap());
+    found.iter().for_each(|found| close(found, &means, what));
+    for found in every_layout(what, &grad, |g| backward(g, &x.view())) {
+        close(&found, &back, &format!("{what} backward"));
+    }
+    for found in every_layout(what, x, |x| backward(&grad.view(), x)) {
+        close(&found, &back, &format!("{what} backward of x"));
+    }
+}
+
+#[test]
+fn averages_match_their_definition() {
+    for (shape, p) in long_pools() {
+        let x = noise(&shape, -50, 100, |v| v as f32);
+        let rank = p.kernel_size.len();
+        for divisor in [Divisor::Window, Divisor::WindowAndPadding, Divisor::Fixed(3.0)] {
+            let p = AvgPoolParams { windows: p.clone(), divisor, rounding: Rounding::Nearest };
+            let what = format!("{shape:?} {p:?}");
+            check_linear_pool(
+                &what,
+                (&x, rank),
+                |x, grad| means_by_definition(x, &of_pool(x, &p.windows), divisor, grad),
+                |x| avg_pool(x, &p).unwrap(),
+                |g, x| avg_pool_backward(g, x.shape(), &p).unwrap(),
+            );
+            let _engine = Engine::hold();
+            let fresh = avg_pool(&x.view(), &p).unwrap();
+            let back = avg_pool_backward(&fresh.view(), &shape, &p).unwrap();
+            for layout in Layout::ALL {
+                let filled = layout.filled(fresh.shape(), 7.5, |out| avg_pool_into(&x.view(), &p, out).unwrap());
+                assert_eq!(bits(&filled), bits(&fresh), "{what} out {layout:?}");
+                let filled = layout.filled(&shape, 7.5, |out| avg_pool_backward_into(&fresh.view(), &p, out).unwrap());
+                assert_eq!(bits(&filled), bits(&back), "{what} backward out {layout:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn adaptive_averages_match_their_definition() {
+    for (shape, p) in adaptives() {
+        let x = noise(&shape, -50, 100, |v| v as f32);
+        check_linear_pool(
+            &format!("{shape:?} {p:?}"),
+            (&x, p.output_size.len()),
+            |x, grad| means_by_definition(x, &of_adaptive(x, &p), Divisor::Window, grad),
+            |x| adaptive_avg_pool(x, &p).unwrap(),
+            |g, x| adaptive_avg_pool_backward(g, x.shape(), &p).unwrap(),
+        );
+        let _engine = Engine::hold();
+        let fresh = adaptive_avg_pool(&x.view(), &p).unwrap();
+        let layout = Layout::Gaps;
+        let filled = layout.filled(fresh.shape(), 7.5, |out| adaptive_avg_pool_into(&x.view(), &p, out).unwrap());
+        assert_eq!(bits(&filled), bits(&fresh));
+        let back = adaptive_avg_pool_backward(&fresh.view(), &shape, &p).unwrap();
+        let filled = layout.filled(&shape, 7.5, |out| adaptive_avg_pool_backward_into(&fresh.view(), &p, out).unwrap());
+        assert_eq!(bits(&filled), bits(&back));
+    }
+}
+
+#[test]
+fn norms_match_their_definition() {
+    for (shape, p) in long_pools() {
+        let x = noise(&shape, -50, 100, |v| v as f32 / 16.0);
+        let rank = p.kernel_size.len();
+        for norm_type in [0.5, 1.0, 2.0, 3.0, f64::INFINITY] {
+            let p = LpPoolParams { windows: p.clone(), norm_type, rounding: Rounding::Nearest };
+            let what = format!("{shape:?} {p:?}");
+            check_linear_pool(
+                &what,
+                (&x, rank),
+                |x, grad| norms_by_definition(x, &of_pool(x, &p.windows), norm_type, grad),
+                |x| lp_pool(x, &p).unwrap(),
+                |g, x| lp_pool_backward(g, x, &p).unwrap(),
+            );
+            let _engine = Engine::hold();
+            let fresh = lp_pool(&x.view(), &p).unwrap();
+            let back = lp_pool_backward(&fresh.view(), &x.view(), &p).unwrap();
+            for layout in Layout::ALL {
+                let filled = layout.filled(fresh.shape(), 7.5, |out| lp_pool_into(&x.view(), &p, out).unwrap());
+                assert_eq!(bits(&filled), bits(&fresh), "{what} out {layout:?}");
+                let filled = layout.filled(&shape, 7.5, |out| {
+                    lp_pool_backward_into(&fresh.view(), &x.view(), &p, out).unwrap();
+                });
+                assert_eq!(bits(&filled), bits(&back), "{what} backward out {layout:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn means_and_norms_with_channels_last() {
+    let first = AvgPoolParams { windows: pool(&[3, 9], &[2, 1], 1, 1, true), ..AvgPoolParams::new(&[]) };
+    let last = AvgPoolParams { windows: PoolParams { channels_last: true, ..first.windows.clone() }, ..first.clone() };
+    let norms = |p: &AvgPoolParams| LpPoolParams { windows: p.windows.clone(), ..LpPoolParams::new(2.0, &[]) };
+    let x = noise(&[2, 5, 12, 31], -50, 100, |v| v as f32);
+    let expected = avg_pool(&x.view(), &first).unwrap();
+    let lasts = channels_last(&x, 2);
+    for found in every_layout("avg", &lasts, |x| avg_pool(x, &last).unwrap()) {
+        close(&channels_first(&found, 2), &expected.mapv(f64::from), "avg");
+    }
+    let grads = channels_last(&expected, 2);
+    let back = avg_pool_backward(&expected.view(), x.shape(), &first).unwrap().mapv(f64::from);
+    for found in every_layout("avg back", &grads, |g| avg_pool_backward(g, lasts.shape(), &last).unwrap()) {
+        close(&channels_first(&found, 2), &back, "avg back");
+    }
+    let back = lp_pool_backward(&expected.view(), &x.view(), &norms(&first)).unwrap().mapv(f64::from);
+    for found in every_layout("lp back", &grads, |g| lp_pool_backward(g, &lasts.view(), &norms(&last)).unwrap()) {
+        close(&channels_first(&found, 2), &back, "lp back");
+    }
+}
+
+#[test]
+fn means_of_integers_are_rounded_once_and_saturated() {
+    let windows = pool(&[2, 3], &[2, 3], 0, 1, false);
+    let x = noise(&[2, 8, 33], -128, 256, |v| v as i8);
+    let exact = ArrayD::from_shape_fn(IxDyn(&[2, 4, 11]), |at| {
+        let sum = |i: usize| i64::from(x[[at[0], at[1] * 2 + i / 3, at[2] * 3 + i % 3]]);
+        (0..6).map(sum).sum::<i64>()
+    });
+    for (rounding, rule) in [
+        (Rounding::Nearest, (|s| (2 * s + 6).div_euclid(12)) as fn(i64) -> i64),
+        (Rounding::HalfEven, |s| (s as f64 / 6.0).round_ties_even() as i64),
+        (Rounding::Floor, |s| s.div_euclid(6)),
+        (Rounding::Trunc, |s| s / 6),
+    ] {
+        let p = AvgPoolParams { windows: windows.clone(), divisor: Divisor::Window, rounding };
+        let found = on_every_engine("means of i8", || avg_pool(&x.view(), &p).unwrap());
+        assert_eq!(found.mapv(i64::from), exact.mapv(rule), "{rounding:?}");
+    }
+    let p = AvgPoolParams { windows, divisor: Divisor::Fixed(1.0), rounding: Rounding::Nearest };
+    let found = avg_pool(&x.view(), &p).unwrap();
+    assert_eq!(found.mapv(i64::from), exact.mapv(|s| s.clamp(-128, 127)));
+}
+
+#[test]
+fn gradients_of_windows_that_do_not_read_an_element_do_not_reach_it() {
+    let windows = pool(&[2, 2], &[1, 1], 0, 2, false);
+    let p = AvgPoolParams { windows, ..AvgPoolParams::new(&[]) };
+    let mut grad = ArrayD::<f32>::zeros(vec![5, 40]);
+    grad[[2, 20]] = f32::NAN;
+    let back = on_every_engine("nan", || bits(&avg_pool_backward(&grad.view(), &[7, 42], &p).unwrap()));
+    for (at, v) in back.indexed_iter() {
+        let read = [2, 4].contains(&at[0]) && [20, 22].contains(&at[1]);
+        assert_eq!(f32::from_bits(*v).is_nan(), read, "{at:?}");
+    }
+    // An infinite element that no window reads has a gradient too: zero.
+    let x = array![3.0_f32, 4.0, f32::INFINITY].into_dyn();
+    let grad = array![10.0_f32].into_dyn();
+    for norm_type in [1.0, 2.0, 3.0, f64::INFINITY] {
+        let back = lp_pool_backward(&grad.view(), &x.view(), &LpPoolParams::new(norm_type, &[2])).unwrap();
+        assert_eq!(back[2], 0.0, "{norm_type}");
+    }
+    let zeros = ArrayD::<f32>::zeros(vec![4]);
+    let back = lp_pool_backward(&array![1.0_f32, 1.0].into_dyn().view(), &zeros.view(), &LpPoolParams::new(2.0, &[2]));
+    assert_eq!(back.unwrap(), zeros, "a window of zeros");
+}
+
+#[test]
+fn poolings_refuse_what_makes_no_sense() {
+    let x = ArrayD::<f32>::zeros(vec![4, 4]);
+    let refused = |error: Error, text: &str| assert!(error.to_string().starts_with(text), "{error}");
+    let p = AvgPoolParams { divisor: Divisor::Fixed(0.0), ..AvgPoolParams::new(&[2, 2]) };
+    refused(avg_pool(&x.view(), &p).unwrap_err(), "avg_pool: divisor_override = 0: must be at least 1");
+    for p in [0.0, -1.0, f64::NAN] {
+        let error = lp_pool(&x.view(), &LpPoolParams::new(p, &[2, 2])).unwrap_err();
+        refused(error, &format!("lp_pool: norm_type = {p}: must be above 0"));
+    }
+    let p = AvgPoolParams::new(&[2, 2]);
+    let error = avg_pool_backward(&x.view(), &[4, 4], &p).unwrap_err();
+    refused(error, "avg_pool_backward: grad_output.shape = (4, 4): must be (2, 2)");
+    let error = lp_pool_backward(&x.view(), &x.view(), &LpPoolParams::new(2.0, &[2, 2])).unwrap_err();
+    refused(error, "lp_pool_backward: grad_output.shape = (4, 4): must be (2, 2)");
+    let error = adaptive_avg_pool(&x.view(), &AdaptiveParams::new(&[0, 2])).unwrap_err();
+    refused(error, "adaptive_avg_pool: output_size[0] = 0: must be at least 1");
+    let error = adaptive_max_pool(&x.view(), &AdaptiveParams::new(&[])).unwrap_err();
+    refused(error, "adaptive_max_pool: output_size has 0 entries");
+    let empty = ArrayD::<f32>::zeros(vec![0, 4, 4]);
+    assert_eq!(avg_pool(&empty.view(), &p).unwrap().shape(), [0, 2, 2]);
+    assert_eq!(avg_pool_backward(&avg_pool(&empty.view(), &p).unwrap().view(), &[0, 4, 4], &p).unwrap(), empty);
 }
 
 #[test]

@@ -13,7 +13,6 @@ Written to be read, not to be fast. Conventions of this file:
 
 from __future__ import annotations
 
-import itertools
 import math
 from fractions import Fraction
 
@@ -244,17 +243,57 @@ def nail_places(factor, offset):
 
 
 # --- pooling --------------------------------------------------------------------------------------
+#
+# A pooling is, per axis, a list of windows: the indices each one covers, and how many places it
+# counts where padding counts. Strided and adaptive poolings differ in how that list is made, and in
+# nothing else.
 
 
-def windows(size, kernel, stride, pads, dilation, ceil_mode=False):
-    """For every window its output position and the flat indices it covers, in row-major order."""
+def strided_windows(size, kernel, stride, pads, dilation, ceil_mode=False):
+    """Per axis and window: (indices covered, places counted).
+
+    What lies outside the axis is not covered. Padding counts, what `ceil_mode` adds beyond does
+    not.
+    """
     axes = []
     for i, k, s, p, d in zip(size, kernel, stride, pads, dilation, strict=True):
         starts = [o * s - p[0] for o in range(pool_axis_size(i, k, s, p, d, ceil_mode))]
-        axes.append([[j for j in range(a, a + d * k, d) if 0 <= j < i] for a in starts])
+        places = [range(a, a + d * k, d) for a in starts]
+        inside = [[j for j in window if 0 <= j < i] for window in places]
+        counted = [sum(1 for j in window if j < i + p[1]) for window in places]
+        axes.append(list(zip(inside, counted, strict=True)))
+    return axes
+
+
+def adaptive_windows(size, output_size):
+    """The same for bins: bin o of n covers floor(o * size / n) to ceil((o + 1) * size / n)."""
+    axes = []
+    for i, n in zip(size, output_size, strict=True):
+        n = i if n is None else n
+        bins = [list(range(o * i // n, -(-(o + 1) * i // n))) for o in range(n)]
+        axes.append([(inside, len(inside)) for inside in bins])
+    return axes
+
+
+def pooling(size, kernel, stride=None, padding=0, dilation=1, ceil_mode=False):
+    """`strided_windows` from parameters in any of their spellings; the default stride is kernel."""
+    n = len(size)
+    kernel, dilation = per_axis(kernel, n), per_axis(dilation, n)
+    stride = kernel if stride is None else per_axis(stride, n)
+    pads = pad_pairs(padding, n, size, kernel, stride, dilation)
+    return strided_windows(size, kernel, stride, pads, dilation, ceil_mode)
+
+
+def windows(size, axes):
+    """For every window its output position, the flat indices it covers, row-major, and its count.
+
+    The windows of a block are the products of the windows of its axes.
+    """
     for position in np.ndindex(*map(len, axes)):
-        inside = itertools.product(*(axis[o] for axis, o in zip(axes, position, strict=True)))
-        yield position, [int(np.ravel_multi_index(at, size)) for at in inside]
+        parts = [axis[o] for axis, o in zip(axes, position, strict=True)]
+        grid = np.ix_(*(inside for inside, _ in parts))
+        flat = np.ravel_multi_index(grid, size).ravel()
+        yield position, flat, math.prod(counted for _, counted in parts)
 
 
 def comparable(x):
@@ -262,22 +301,25 @@ def comparable(x):
     return x.astype(np.float32) if is_float(x.dtype) and x.dtype.itemsize == 2 else x
 
 
-def max_pool(x, n, kernel, stride=None, padding=0, dilation=1, ceil_mode=False):
-    """(values, flat indices): the first NaN of a window, else its first maximum, row-major."""
-    kernel = per_axis(kernel, n)
-    stride = kernel if stride is None else per_axis(stride, n)
+def order_pool(x, axes, best):
+    """(values, flat indices) of the best element of every window; `best` finds it in a window."""
+    n = len(axes)
     size, lead = x.shape[-n:], x.shape[:-n]
-    pads, dilation = pad_pairs(padding, n), per_axis(dilation, n)
-    out = [
-        pool_axis_size(i, k, s, p, d, ceil_mode)
-        for i, k, s, p, d in zip(size, kernel, stride, pads, dilation, strict=True)
-    ]
-    indices = np.zeros((*lead, *out), np.int64)
+    indices = np.zeros((*lead, *map(len, axes)), np.int64)
     flat = comparable(x).reshape(*lead, math.prod(size))
-    for position, inside in windows(size, kernel, stride, pads, dilation, ceil_mode):
-        first_best = np.argmax(flat[..., inside], axis=-1)
-        indices[(..., *position)] = np.array(inside)[first_best]
+    for position, inside, _ in windows(size, axes):
+        indices[(..., *position)] = inside[best(flat[..., inside], axis=-1)]
     return take_flat(x, indices, n), indices
+
+
+def max_pool(x, axes):
+    """(values, flat indices): the first NaN of a window, else its first maximum, row-major."""
+    return order_pool(x, axes, np.argmax)
+
+
+def min_pool(x, axes):
+    """The mirror of `max_pool`: the first NaN of a window, else its first minimum."""
+    return order_pool(x, axes, np.argmin)
 
 
 def take_flat(x, indices, n):
@@ -292,11 +334,90 @@ def as_blocks(x, n):
 
 
 def max_pool_backward(grad, indices, input_size, n):
-    """Every gradient added to the element its maximum came from."""
+    """Every gradient added to the element its maximum (or minimum) came from."""
     grad_x = np.zeros(input_size, wide(grad.dtype))
     rows = zip(as_blocks(grad_x, n), as_blocks(indices, n), as_blocks(grad, n), strict=True)
     for block, index, g in rows:
         np.add.at(block, index, g.astype(grad_x.dtype))
+    return grad_x
+
+
+def exact_or_wide(x):
+    """Integers as Python's own, so that sums are exact; floats in a wider type."""
+    return x.astype(object) if x.dtype.kind in "iu" else x.astype(wide(x.dtype))
+
+
+def divisor(inside, counted, count_include_pad=True, divisor_override=None):
+    """What the sum of a window is divided by."""
+    if divisor_override is not None:
+        return divisor_override
+    return counted if count_include_pad else len(inside)
+
+
+def avg_pool(x, axes, **rule):
+    """The sum of every window over its `divisor`; exact fractions for integers."""
+    n = len(axes)
+    size, lead = x.shape[-n:], x.shape[:-n]
+    flat = exact_or_wide(x).reshape(*lead, math.prod(size))
+    y = np.zeros((*lead, *map(len, axes)), flat.dtype)
+    for position, inside, counted in windows(size, axes):
+        by = divisor(inside, counted, **rule)
+        with np.errstate(invalid="ignore"):  # opposite infinities
+            total = flat[..., inside].sum(-1)
+        y[(..., *position)] = total * Fraction(1, by) if y.dtype == object else total / by
+    return y
+
+
+def avg_pool_backward(grad, input_size, axes, **rule):
+    """Every gradient, over the divisor of its window, added to each element of the window."""
+    n = len(axes)
+    g = grad.astype(wide(grad.dtype))
+    grad_x = np.zeros(input_size, g.dtype)
+    flat = grad_x.reshape(*input_size[:-n], math.prod(input_size[-n:]))
+    for position, inside, counted in windows(input_size[-n:], axes):
+        flat[..., inside] += g[(..., *position, None)] / divisor(inside, counted, **rule)
+    return grad_x
+
+
+def lp_pool(x, axes, p):
+    """(sum |x|**p)**(1/p) over every window; the largest |x| for an infinite p.
+
+    Integers give an object array of the fractions that long doubles hold.
+    """
+    n = len(axes)
+    size, lead = x.shape[-n:], x.shape[:-n]
+    real = np.longdouble if x.dtype.kind in "iu" else wide(x.dtype)
+    flat = abs(x.astype(real)).reshape(*lead, math.prod(size))
+    y = np.zeros((*lead, *map(len, axes)), real)
+    for position, inside, _ in windows(size, axes):
+        window = flat[..., inside]
+        norm = window.max(-1) if p == math.inf else (window**p).sum(-1) ** (1 / real(p))
+        y[(..., *position)] = norm
+    if x.dtype.kind in "iu":
+        exact = [Fraction(*v.as_integer_ratio()) for v in y.ravel()]
+        return np.array(exact, object).reshape(y.shape)
+    return y
+
+
+def lp_pool_backward(grad, x, axes, p):
+    """sign(x) * |x|**(p-1) * y**(1-p) of every gradient; nothing where a norm y or an x is 0.
+
+    An infinite p leaves the first of the largest elements.
+    """
+    n = len(axes)
+    g, y = grad.astype(wide(grad.dtype)), lp_pool(x, axes, p)
+    grad_x = np.zeros(x.shape, g.dtype)
+    blocks = (*x.shape[:-n], math.prod(x.shape[-n:]))
+    flat, back = x.astype(g.dtype).reshape(blocks), grad_x.reshape(blocks)
+    for position, inside, _ in windows(x.shape[-n:], axes):
+        window, norm = flat[..., inside], y[(..., *position, None)]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = abs(window) / norm
+            slope = ratio ** g.dtype.type(p - 1)
+        if p == math.inf:
+            slope = np.arange(len(inside)) == np.argmax(ratio, -1)[..., None]
+        slope = np.where((norm == 0) | (window == 0), 0, slope) * np.sign(window)
+        back[..., inside] += g[(..., *position, None)] * slope
     return grad_x
 
 

@@ -10,6 +10,9 @@ import pytest
 
 from abuse.corpus import CORPUS
 
+# Operations that the package does not have yet; an entry of any other one must run.
+NOT_YET = ("fold", "grid_sample", "pixel_shuffle", "pixel_unshuffle", "unfold")
+
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform does not fork")
 
 
@@ -31,6 +34,7 @@ def test_entry(runner, entry):
     report = json.loads(runner.stdout.readline())
     assert report["id"] == entry["id"]
     if report["outcome"] == "skip":
+        assert any(f"no {name}" in report["detail"] for name in NOT_YET), report["detail"]
         pytest.skip(report["detail"])
     assert report["outcome"] == "pass", f"{report['detail']} ({entry['note']})"
 

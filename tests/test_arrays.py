@@ -19,6 +19,20 @@ OPS = {
     "bed_of_nails_backward": lambda x, **k: us.bed_of_nails_backward(x, (2, 2), 2, **k),
     "max_pool2d": lambda x, **k: us.max_pool2d(x, 2, **k),
     "max_pool2d_backward": lambda x, **k: us.max_pool2d_backward(x, INDICES, (4, 4), **k),
+    "min_pool2d": lambda x, **k: us.min_pool2d(x, 2, **k),
+    "min_pool2d_backward": lambda x, **k: us.min_pool2d_backward(x, INDICES, (4, 4), **k),
+    "avg_pool2d": lambda x, **k: us.avg_pool2d(x, 2, **k),
+    "avg_pool2d_backward": lambda x, **k: us.avg_pool2d_backward(x, (8, 8), 2, **k),
+    "lp_pool2d": lambda x, **k: us.lp_pool2d(x, 2, 2, **k),
+    "lp_pool2d_backward": lambda x, **k: us.lp_pool2d_backward(
+        ONES.astype(dtype_of(x)), x, 2, 2, **k
+    ),
+    "adaptive_max_pool2d": lambda x, **k: us.adaptive_max_pool2d(x, (3, 2), **k),
+    "adaptive_max_pool2d_backward": lambda x, **k: us.adaptive_max_pool2d_backward(
+        x, INDICES, (4, 4), **k
+    ),
+    "adaptive_avg_pool2d": lambda x, **k: us.adaptive_avg_pool2d(x, (3, 2), **k),
+    "adaptive_avg_pool2d_backward": lambda x, **k: us.adaptive_avg_pool2d_backward(x, (6, 5), **k),
     "max_unpool2d": lambda x, **k: us.max_unpool2d(x, INDICES, 2, **k),
     "max_unpool2d_backward": lambda x, **k: us.max_unpool2d_backward(x, INDICES, **k),
     "conv2d": lambda x, **k: us.conv2d(x, ONES.astype(dtype_of(x)), **k),
@@ -117,6 +131,13 @@ def test_strides_of_unit_axes_mean_nothing(op):
         ),
         "bed_of_nails_backward": lambda x: us.bed_of_nails_backward(x, (1, 2, 2), 2),
         "max_pool2d_backward": lambda x: us.max_pool2d_backward(x, INDICES[None], (1, 4, 4)),
+        "min_pool2d_backward": lambda x: us.min_pool2d_backward(x, INDICES[None], (1, 4, 4)),
+        "avg_pool2d_backward": lambda x: us.avg_pool2d_backward(x, (1, 8, 8), 2),
+        "lp_pool2d_backward": lambda x: us.lp_pool2d_backward(ONES[None], x, 2, 2),
+        "adaptive_max_pool2d_backward": lambda x: us.adaptive_max_pool2d_backward(
+            x, INDICES[None], (1, 4, 4)
+        ),
+        "adaptive_avg_pool2d_backward": lambda x: us.adaptive_avg_pool2d_backward(x, (1, 6, 5)),
         "max_unpool2d": lambda x: us.max_unpool2d(x, INDICES[None], 2),
         "max_unpool2d_backward": lambda x: us.max_unpool2d_backward(x, INDICES[None]),
         "conv2d": lambda x: us.conv2d(x, ONES[None, None]),
@@ -159,10 +180,11 @@ def test_parameters_may_be_numpy_integers():
 @pytest.mark.parametrize("dtype", sts.MOVED, ids=str)
 def test_dtypes(op, dtype):
     """A result of the input's own dtype, or a TypeError that names it."""
-    if op in ("max_pool2d_backward", "interpolate_backward"):
+    if "pool" in op and "unpool" not in op:
+        forward = sts.RESIZED if "avg" in op or "lp" in op else sts.ORDERED
+        accepted = sts.FLOATS if op.endswith("_backward") else forward
+    elif op == "interpolate_backward":
         accepted = sts.FLOATS
-    elif op == "max_pool2d":
-        accepted = sts.ORDERED
     else:
         accepted = sts.CONVOLVED if op.startswith("conv") else sts.MOVED
     x = sts.values((4, 4), dtype, 2)

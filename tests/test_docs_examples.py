@@ -6,6 +6,7 @@ import doctest
 import importlib
 import pkgutil
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ import upsample_rs as us
 
 FLAGS = doctest.NORMALIZE_WHITESPACE
 README = Path(__file__).parents[1] / "README.md"
+DOCS = README.parent / "docs"
+PAGES = [README, *sorted(DOCS.glob("*.md"))]
 MODULES = [
     module.name
     for module in pkgutil.walk_packages(us.__path__, "upsample_rs.", onerror=lambda name: None)
@@ -46,20 +49,37 @@ def test_docstring_is_complete(name: str) -> None:
 
 
 @pytest.mark.skipif(not README.exists(), reason="the installed package has no README")
-def test_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run the README's Python blocks from top to bottom, in one namespace, as a reader would."""
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_page(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a page's Python blocks from top to bottom, in one namespace, as a reader would."""
     monkeypatch.chdir(tmp_path)
-    text = README.read_text(encoding="utf-8")
-    namespace: dict[str, object] = {"__name__": "readme"}
+    text = page.read_text(encoding="utf-8")
+    namespace: dict[str, object] = {"__name__": page.stem}
     for block in re.finditer(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
         code, line = block[1], text[: block.start(1)].count("\n")
         if ">>> " in code:
             parsed = doctest.DocTestParser().get_doctest(
-                code, namespace, "README", str(README), line
+                code, namespace, page.stem, str(page), line
             )
             runner = doctest.DocTestRunner(optionflags=FLAGS)
             runner.run(parsed, clear_globs=False)
             namespace.update(parsed.globs)
             assert runner.summarize().failed == 0
         else:
-            exec(compile("\n" * line + code, str(README), "exec"), namespace)
+            exec(compile("\n" * line + code, str(page), "exec"), namespace)
+
+
+@pytest.mark.skipif(not README.exists(), reason="the installed package has no README")
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_and_pictures_are_there(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")):
+        assert "://" in target or (page.parent / target).exists(), target
+
+
+@pytest.mark.skipif(not (DOCS / "figures.py").exists(), reason="the package has no docs")
+def test_pictures_are_what_their_script_draws() -> None:
+    """`python docs/figures.py` would change no file."""
+    pictures = runpy.run_path(str(DOCS / "figures.py"))["figures"]()
+    for name, picture in pictures.items():
+        assert (DOCS / "images" / name).read_text(encoding="utf-8") == picture, name
+    assert {p.name for p in (DOCS / "images").glob("*.svg")} == set(pictures)

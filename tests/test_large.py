@@ -68,6 +68,34 @@ def test_pool_of_blocks_and_back(dtype):
     assert np.array_equal(us.max_unpool2d(values, indices, 2).reshape(c, -1), back)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_means_of_blocks_and_back(dtype):
+    """The mean of every 2x2 block; a quarter of its gradient for each element."""
+    x = picture(dtype, 20, odd=2)
+    x = x[:, : x.shape[1] // 2 * 2]
+    sums = sum(x[:, i::2, j::2].astype(np.float64) for i in (0, 1) for j in (0, 1))
+    want = np.floor(sums / 4 + 0.5) if dtype == "u1" else sums / 4
+    got = us.avg_pool2d(x, 2)
+    assert got.dtype == x.dtype
+    np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-6)
+    if dtype != "u1":
+        back = us.avg_pool2d_backward(got, x.shape, 2)
+        assert np.array_equal(back, (got / 4).repeat(2, -1).repeat(2, -2))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_overlapping_windows(dtype):
+    """Maxima and means of 3x3, each from nine shifted copies."""
+    x = picture(dtype, 9)
+    h, w = x.shape[1] - 2, x.shape[2] - 2
+    shifted = [x[:, i : i + h, j : j + w] for i in range(3) for j in range(3)]
+    assert np.array_equal(us.max_pool2d(x, 3, 1), functools.reduce(np.maximum, shifted))
+    assert np.array_equal(us.min_pool2d(x, 3, 1), functools.reduce(np.minimum, shifted))
+    mean = sum(s.astype(np.float64) for s in shifted) / 9
+    want = np.floor(mean + 0.5) if dtype == "u1" else mean
+    np.testing.assert_allclose(us.avg_pool2d(x, 3, 1), want, rtol=1e-5, atol=1e-5)
+
+
 @functools.cache
 def weight_matrix(in_len, out_len, antialias):
     """The oracle's taps of one axis, `(out_len, in_len)`."""

@@ -1,5 +1,7 @@
 """`max_pool{1,2,3}d` and their backward."""
 
+import functools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -186,10 +188,112 @@ def test_long_and_common_windows(isa, shape, kernel, stride, padding, dtype):
     """Windows longer than any vector, and the ones networks use."""
     x = sts.values(shape, dtype, 4)
     values, indices = us.max_pool2d(x, kernel, stride, padding, return_indices=True)
-    want, at = ref.max_pool(x, 2, kernel, stride, padding)
+    want, at = ref.max_pool(x, ref.pooling(x.shape[-2:], kernel, stride, padding))
     laws.assert_identical(values, want)
     laws.assert_identical(indices, at)
     laws.assert_identical(us.max_pool2d(x, kernel, stride, padding), want)
+
+
+@functools.cache
+def long_extrema(op, window, dtype):
+    """(x, values, indices) over rows around the window's length."""
+    oracle = getattr(ref, op)
+    return [(x, *oracle(x, axes)) for x, axes in cases.long_windows(window, dtype, specials=True)]
+
+
+def long_rows(x):
+    """The three rows as they are, as columns of a matrix, as columns of layers, as channels."""
+    return {
+        "W": (x, 0, 1, {}),
+        "H": (x.T, 0, 2, {}),
+        "D": (x.T[:, None], 0, 3, {}),
+        "channels": (x.T, 0, 1, {"channels_last": True}),
+    }
+
+
+@pytest.mark.parametrize("op", ["max_pool", "min_pool"])
+@pytest.mark.parametrize("window", cases.LONG_WINDOWS, ids=str)
+@pytest.mark.parametrize("dtype", ["?", "u1", "i8", "f2", "f4", "f8"])
+def test_long_windows_along_every_axis(isa, op, window, dtype):
+    """With NaN, infinities and both zeros among the values, with indices and without."""
+    for x, values, indices in long_extrema(op, window, dtype):
+        for way, (view, axis, n, layout) in long_rows(x).items():
+            options = cases.along(window, axis, n) | layout
+            pool = getattr(us, f"{op}{n}d")
+            want, at = values, indices
+            if way != "W":
+                want = np.ascontiguousarray(values.T).reshape(-1, *view.shape[1:])
+                at = indices.T.reshape(want.shape)
+                at = np.ascontiguousarray(at if way == "channels" else 3 * at + np.arange(3))
+            laws.assert_identical(pool(view, **options), want)
+            got, places = pool(view, **options, return_indices=True)
+            laws.assert_identical(got, want)
+            laws.assert_identical(places, at)
+
+
+@pytest.mark.parametrize("op", ["max", "min"])
+@pytest.mark.parametrize("dtype", ["u1", "f2", "f4", "f8"])
+@pytest.mark.parametrize("shape, kernel, stride", cases.TALL)
+def test_tall_windows(isa, op, dtype, shape, kernel, stride):
+    """Of more rows than are kept at once, of many rows that few windows share, of many layers."""
+    x = sts.values(shape, dtype, 2)
+    every = tuple(slice(None, None, s) for s in stride)
+    views = np.lib.stride_tricks.sliding_window_view(x, kernel)[every]
+    flat = views.reshape(*views.shape[:3], -1)
+    first = np.unravel_index(getattr(flat, f"arg{op}")(-1), kernel)
+    corner = np.meshgrid(
+        *(np.arange(n) * s for n, s in zip(flat.shape, stride, strict=False)), indexing="ij"
+    )
+    at = np.ravel_multi_index([c + f for c, f in zip(corner, first, strict=True)], shape)
+    pool = getattr(us, f"{op}_pool3d")
+    laws.assert_identical(pool(x, kernel, stride), x.ravel()[at])
+    values, indices = pool(x, kernel, stride, return_indices=True)
+    laws.assert_identical(values, x.ravel()[at])
+    assert np.array_equal(indices, at)
+
+
+@pytest.mark.parametrize("op", ["max", "min"])
+@pytest.mark.parametrize("dtype", ["u1", "f2", "f4", "f8"])
+@pytest.mark.parametrize("kernel, stride", [((1, 3), 1), ((3, 7), 2), ((2, 64), 1), ((5, 101), 3)])
+def test_rows_of_many_tiles(isa, op, dtype, kernel, stride):
+    """A row is worked on in pieces; windows across their borders are as any other."""
+    x = sts.values((6, 20_011), dtype, 4)
+    views = np.lib.stride_tricks.sliding_window_view(x, kernel)[::stride, ::stride]
+    want = getattr(views, op)((-2, -1))
+    pool = getattr(us, f"{op}_pool2d")
+    assert np.array_equal(pool(x, kernel, stride), want)
+    values, at = pool(x, kernel, stride, return_indices=True)
+    assert np.array_equal(values, want) and np.array_equal(x.ravel()[at], want)
+    rows, columns = np.divmod(at, x.shape[1])
+    top = np.arange(want.shape[0])[:, None] * stride
+    left = np.arange(want.shape[1]) * stride
+    assert np.all((rows >= top) & (rows < top + kernel[0]))
+    assert np.all((columns >= left) & (columns < left + kernel[1]))
+
+
+@pytest.mark.parametrize("dtype", ["u1", "f4"])
+@pytest.mark.parametrize("lead", [(5000,), (70, 70), (3, 1, 1001)])
+def test_many_small_blocks(isa, dtype, lead):
+    x = sts.values((*lead, 4, 6), dtype, 2)
+    blocks = x.reshape(*lead, 2, 2, 2, 3)
+    assert np.array_equal(us.max_pool2d(x, (2, 3)), blocks.max((-3, -1)))
+    assert np.array_equal(us.min_pool2d(x, (2, 3)), blocks.min((-3, -1)))
+
+
+@given(data=st.data())
+def test_same_padding_is_explicit_padding(data):
+    """Ceil(size / stride) windows; the odd element of padding after the axis, or before it."""
+    length, kernel = data.draw(st.integers(1, 20)), data.draw(st.integers(1, 9))
+    stride, rule = data.draw(st.integers(1, 5)), data.draw(st.sampled_from(["same", "same_lower"]))
+    x = sts.values((2, length), "f8", data.draw(sts.seeds), specials=True)
+    (pair,) = ref.pad_pairs(rule, 1, (length,), (kernel,), stride)
+    got = us.max_pool1d(x, kernel, stride, rule, return_indices=True)
+    assert got[0].shape == (2, -(-length // stride))
+    for one, other in zip(
+        got, us.max_pool1d(x, kernel, stride, (pair,), return_indices=True), strict=True
+    ):
+        laws.assert_identical(one, other)
+    laws.assert_identical(us.max_pool1d(x, 1, stride, "valid"), us.max_pool1d(x, 1, stride))
 
 
 def test_bool_is_any():

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 import cases
 import laws
+import reference as ref
 import strategies as sts
 import upsample_rs as us
 
@@ -97,7 +98,15 @@ def test_unpooling_puts_the_maxima_back(isa, case):
     unpool = getattr(us, case.op.replace("pool", "unpool"))
     kernel, dilation = case.options["kernel_size"], case.options["dilation"]
     spans = np.multiply(dilation, np.subtract(kernel, 1)) + 1  # as unpooling knows no dilation
-    stride, padding = case.options.get("stride", kernel), case.options["padding"]
+    stride = case.options.get("stride", kernel)
+    padding = ref.pad_pairs(
+        case.options["padding"],
+        case.n,
+        shape[-case.n :],
+        ref.per_axis(kernel, case.n),
+        stride,
+        dilation,
+    )
     y = unpool(values, indices, spans, stride, padding, shape[-case.n :])
     assert y.shape == shape
     x, y = case.arrays[0].reshape(*shape[: -case.n], -1), y.reshape(*shape[: -case.n], -1)

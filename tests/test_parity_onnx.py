@@ -1,21 +1,23 @@
-"""The node tests of the ONNX standard for Resize, MaxPool, MaxUnpool, Conv and ConvTranspose.
+"""The tests of the ONNX standard for Resize, pooling, Conv and ConvTranspose.
 
-Inputs and outputs are made by the onnx package itself; here is only how attributes translate. Left
-out are the parts of Resize that `interpolate` does not have (cubic, crop-and-resize, other nearest
-and coordinate rules, aspect-ratio policies), and where ours is another rule:
+Inputs and outputs are made by the onnx package itself, or lie in it as files; here is only how
+attributes translate. Pooling is complete, and a test counts the cases. Left out are the parts of
+Resize that `interpolate` does not have (cubic, crop-and-resize, other nearest and coordinate rules,
+aspect-ratio policies), and where ours is another rule:
 
 - antialiased linear repeats the edge; ours drops what lies outside, as ONNX does on
   `exclude_outside=1`;
-- align_corners takes positions from `length * scale` before it is rounded down to a size;
-- test_maxpool_2d_pads has padding that exceeds half the kernel, which is refused.
+- align_corners takes positions from `length * scale` before it is rounded down to a size.
+
+Padding beyond half the kernel, which we refuse, is put around the array before it is pooled.
 """
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-import reference as ref
 import upsample_rs as us
 
 pytestmark = pytest.mark.peer
@@ -30,16 +32,10 @@ CONV_TRANSPOSE += ["convtranspose_output_shape", "convtranspose_kernel_shape"]
 CONV_TRANSPOSE += ["convtranspose_pads", "convtranspose_dilations", "convtranspose_autopad_same"]
 CONV_TRANSPOSE += ["convtranspose_group_2", "convtranspose_group_2_image_3"]
 
-MAX_POOL = ["maxpool_2d_uint8", "maxpool_2d_precomputed_pads", "maxpool_2d_precomputed_strides"]
-MAX_POOL += ["maxpool_with_argmax_2d_precomputed_pads", "maxpool_2d_precomputed_same_upper"]
-MAX_POOL += ["maxpool_with_argmax_2d_precomputed_strides", "maxpool_1d_default"]
-MAX_POOL += ["maxpool_2d_default", "maxpool_3d_default", "maxpool_2d_same_upper"]
-MAX_POOL += ["maxpool_2d_same_lower", "maxpool_2d_strides", "maxpool_2d_ceil"]
-MAX_POOL += ["maxpool_2d_ceil_output_size_reduce_by_one", "maxpool_2d_dilations"]
-MAX_POOL += ["maxpool_3d_dilations", "maxpool_3d_dilations_use_ref_impl"]
-MAX_POOL += ["maxpool_3d_dilations_use_ref_impl_large"]
-
-MAX_UNPOOL = ["maxunpool_export_without_output_shape", "maxunpool_export_with_output_shape"]
+# How many node tests each pooling has, and how many recorded ones lie in the package.
+POOLINGS = {"MaxPool": 19, "AveragePool": 20, "LpPool": 8, "MaxUnpool": 2}
+POOLINGS |= {"GlobalAveragePool": 2, "GlobalMaxPool": 2}
+RECORDED = {"AvgPool": 7, "MaxPool": 8, "operator_maxpool": 1}
 
 # With no tie between two neighbours ONNX's default nearest rule is "nearest-exact".
 RESIZE = ["resize_upsample_scales_nearest", "resize_upsample_scales_nearest_axes_2_3"]
@@ -55,6 +51,21 @@ def node_tests():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return {case.name: case for case in node.collect_testcases(None)}
+
+
+def names_of(node_tests, operator):
+    """Names of all node tests that are one node of this operator."""
+    return sorted(
+        name
+        for name, case in node_tests.items()
+        if [node.op_type for node in case.model.graph.node] == [operator]
+    )
+
+
+def recorded_poolings():
+    """Directories of the poolings that came from PyTorch, with their model, inputs and outputs."""
+    data = Path(onnx.__file__).parent / "backend" / "test" / "data"
+    return sorted(p for p in data.glob("pytorch-*/test_*") if "pool" in p.name.lower())
 
 
 def read(case):
@@ -108,46 +119,119 @@ def test_conv_transpose(node_tests, name):
     np.testing.assert_allclose(got, want, rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", MAX_POOL)
-def test_max_pool(node_tests, name):
-    """ONNX counts indices through the whole tensor, on request in column-major order."""
-    attributes, inputs, (want, *want_indices) = read(node_tests["test_" + name])
-    (x,) = inputs.values()
+def pool_options(attributes, x):
+    """(array, kernel, stride, padding, options) of a pooling of ours.
+
+    The array has padding around it that its windows may have, but ours may not.
+    """
     n = x.ndim - 2
-    kernel, stride = attributes["kernel_shape"], attributes.get("strides", 1)
+    kernel, dilation = attributes["kernel_shape"], attributes.get("dilations", [1] * n)
+    stride = attributes.get("strides", [1] * n)
     same = same_of(attributes)
-    pads = ref.pad_pairs(same, n, x.shape[2:], kernel, stride) if same else pads_of(attributes, n)
-    got, indices = getattr(us, f"max_pool{n}d")(
-        x,
-        kernel,
-        stride,
-        tuple(pads),
-        attributes.get("dilations", 1),
-        bool(attributes.get("ceil_mode", 0)),
-        return_indices=True,
-    )
-    assert np.array_equal(got, want)
-    if want_indices:
+    pads = same or pads_of(attributes, n)
+    options = {"dilation": dilation, "ceil_mode": bool(attributes.get("ceil_mode", 0))}
+    spans = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
+    if not same and any(max(p) > s // 2 for p, s in zip(pads, spans, strict=True)):
+        around, pads = [(0, 0), (0, 0), *pads], 0
+        return (around, x), kernel, stride, pads, options
+    return (None, x), kernel, stride, pads, options
+
+
+def padded(around_and_x, value):
+    """The array with `value` around it, where padding is not ours to do."""
+    around, x = around_and_x
+    return x if around is None else np.pad(x, around, constant_values=value)
+
+
+def pooled(operator, attributes, x):
+    """What ours makes of a pooling of ONNX: (values, indices where there are any)."""
+    n = x.ndim - 2
+    if operator.startswith("Global"):
+        kind = "avg" if "Average" in operator else "max"
+        return getattr(us, f"adaptive_{kind}_pool{n}d")(x, 1), None
+    x, kernel, stride, pads, options = pool_options(attributes, x)
+    if operator == "MaxPool":
+        pool = getattr(us, f"max_pool{n}d")
+        return pool(padded(x, -np.inf), kernel, stride, pads, **options, return_indices=True)
+    if operator == "LpPool":
+        norm = getattr(us, f"lp_pool{n}d")
+        p = attributes.get("p", 2)
+        return norm(padded(x, 0), p, kernel, stride, padding=pads, **options), None
+    pool = getattr(us, f"avg_pool{n}d")
+    counted = bool(attributes.get("count_include_pad", 0))
+    if x[0] is None or counted:
+        options["count_include_pad"] = counted
+        return pool(padded(x, 0), kernel, stride, pads, **options), None
+    total = pool(padded(x, 0), kernel, stride, divisor_override=1, **options)
+    ones = (x[0], np.ones_like(x[1]))
+    return total / pool(padded(ones, 0), kernel, stride, divisor_override=1, **options), None
+
+
+def check_pooling(operator, attributes, x, want, want_indices=None, digits=1e-6):
+    """ONNX counts indices through the whole tensor, on request in column-major order."""
+    got, indices = pooled(operator, attributes, x)
+    if operator in ("MaxPool", "GlobalMaxPool"):
+        assert np.array_equal(got, want) and got.dtype == want.dtype
+    else:
+        assert got.dtype == want.dtype and got.shape == want.shape
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=digits)
+    if want_indices is not None:
         assert x.shape[:2] == (1, 1)
         if attributes.get("storage_order"):
             indices = indices % x.shape[3] * x.shape[2] + indices // x.shape[3]
-        assert np.array_equal(indices, want_indices[0])
+        assert np.array_equal(indices, want_indices)
 
 
-@pytest.mark.parametrize("name", MAX_UNPOOL)
-def test_max_unpool(node_tests, name):
-    attributes, inputs, (want,) = read(node_tests["test_" + name])
-    x, indices = inputs["xT"], inputs["xI"]
-    size = inputs.get("output_shape")
-    if size is not None:  # the indices count through the default size; ours through the one given
-        rows, columns = np.divmod(indices, 2 * x.shape[3])
-        indices = rows * size[3] + columns
-        want = us.max_unpool2d(x, indices, 2, 2, output_size=tuple(size[2:]))
-        assert want.shape == tuple(size) and np.array_equal(
-            want.ravel()[indices.ravel()], x.ravel()
-        )
-    else:
-        got = us.max_unpool2d(x, indices, attributes["kernel_shape"], attributes["strides"])
+@pytest.mark.parametrize("operator", [o for o in POOLINGS if o != "MaxUnpool"])
+def test_pooling(node_tests, operator):
+    """Every node test of the operator."""
+    names = names_of(node_tests, operator)
+    assert len(names) >= POOLINGS[operator]
+    for name in names:
+        attributes, inputs, outputs = read(node_tests[name])
+        (x,) = inputs.values()
+        # This one's output is written out to four digits.
+        short = name == "test_averagepool_2d_ceil_last_window_starts_on_pad"
+        check_pooling(operator, attributes, x, *outputs, digits=1e-4 if short else 1e-6)
+
+
+@pytest.mark.parametrize("path", recorded_poolings(), ids=lambda path: path.name)
+def test_recorded_pooling(path):
+    """Models that PyTorch exported; a 1-D average is one of height times 1, between reshapes."""
+    nodes = {node.op_type: node for node in onnx.load(path / "model.onnx").graph.node}
+    arrays = []
+    for name in ("input_0", "output_0"):
+        tensor = onnx.TensorProto()
+        tensor.ParseFromString((path / "test_data_set_0" / f"{name}.pb").read_bytes())
+        arrays.append(onnx.numpy_helper.to_array(tensor))
+    x, want = arrays
+    if "Unsqueeze" in nodes:
+        x, want = x[..., None], want[..., None]
+    ((operator, node),) = (item for item in nodes.items() if item[0].endswith("Pool"))
+    attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+    check_pooling(operator, attributes, x, want)
+
+
+def test_no_case_is_missing(node_tests):
+    """Fewer would mean that the collection above lost some."""
+    assert {operator: len(names_of(node_tests, operator)) for operator in POOLINGS} == POOLINGS
+    names = [path.name for path in recorded_poolings()]
+    assert {kind: sum(kind in name for name in names) for kind in RECORDED} == RECORDED
+
+
+def test_max_unpool(node_tests):
+    """ONNX's indices count through the default size, ours through the one given."""
+    for name in names_of(node_tests, "MaxUnpool"):
+        attributes, inputs, (want,) = read(node_tests[name])
+        x, indices = inputs["xT"], inputs["xI"]
+        kernel, stride = attributes["kernel_shape"], attributes["strides"]
+        size = inputs.get("output_shape")
+        if size is None:
+            got = us.max_unpool2d(x, indices, kernel, stride)
+        else:
+            row, column = np.divmod(indices, (x.shape[3] - 1) * stride[1] + kernel[1])
+            indices = row * size[3] + column
+            got = us.max_unpool2d(x, indices, kernel, stride, output_size=tuple(size[2:]))
         assert np.array_equal(got, want)
 
 

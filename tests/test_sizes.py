@@ -33,6 +33,15 @@ def test_conv_output_size(axes, data):
     assert us.conv_output_size(size, *spell[:2], pads, spell[2]) == want
 
 
+@given(size=st.integers(1, 200), kernel=small, stride=small, ceil_mode=st.booleans())
+def test_same_padding_of_a_pooling(size, kernel, stride, ceil_mode):
+    for padding in ("same", "same_lower"):
+        got = us.pool_output_size(size, kernel, stride, padding, 1, ceil_mode)
+        assert (
+            got == -(-size // stride) == len(us.max_pool1d(np.ones(size), kernel, stride, padding))
+        )
+
+
 @given(axes=conv_axes())
 def test_conv_output_size_of_an_int_is_an_int(axes):
     size, kernel, stride, pad, dilation = axes[0]

@@ -84,6 +84,39 @@ MAX_POOL = [
     Case(us.max_pool3d, (values(2, 4, 4, 5),), (2,), {"stride": (2, 1, 2)}),
 ]
 
+MIN_POOL = [
+    Case(us.min_pool1d, (values(2, 9),), (3, 2, 1)),
+    Case(us.min_pool2d, (NHWC,), ((2, 3),), {"padding": "same", "channels_last": True}),
+    Case(us.min_pool3d, (values(2, 4, 4, 5),), (2,), {"stride": (2, 1, 2)}),
+]
+
+ADAPTIVE_MAX_POOL = [
+    Case(us.adaptive_max_pool1d, (values(2, 9),), (4,)),
+    Case(us.adaptive_max_pool2d, (NHWC,), ((2, None),), {"channels_last": True}),
+    Case(us.adaptive_max_pool3d, (values(2, 4, 4, 5),), (3,), {"index_dtype": "int32"}),
+]
+
+AVG_POOL = [
+    Case(us.avg_pool1d, (values(2, 9),), (3, 2, 1)),
+    Case(us.avg_pool2d, (NCHW,), (3, 2, 1), {"ceil_mode": True, "count_include_pad": False}),
+    Case(us.avg_pool2d, (NHWC,), ((2, 3),), {"padding": "same", "channels_last": True}),
+    Case(us.avg_pool2d, (NCHW,), (2, 1), {"dilation": 2, "divisor_override": 3}),
+    Case(us.avg_pool3d, (values(2, 4, 4, 5),), (2,), {"stride": (2, 1, 2)}),
+]
+
+ADAPTIVE_AVG_POOL = [
+    Case(us.adaptive_avg_pool1d, (values(2, 9),), (4,)),
+    Case(us.adaptive_avg_pool2d, (NHWC,), ((2, None),), {"channels_last": True}),
+    Case(us.adaptive_avg_pool3d, (values(2, 4, 4, 5),), (3,)),
+]
+
+LP_POOL = [
+    Case(us.lp_pool1d, (1 + values(2, 9),), (2, 3, 2)),
+    Case(us.lp_pool2d, (1 + NCHW,), (3, 3, 2), {"padding": 1, "ceil_mode": True}),
+    Case(us.lp_pool2d, (-1 - NHWC,), (1.5, 2, 1), {"dilation": 2, "channels_last": True}),
+    Case(us.lp_pool3d, (1 + values(2, 4, 4, 5),), (np.inf, 2)),
+]
+
 MAX_UNPOOL = [
     Case(us.max_unpool1d, (values(3),), (np.array([0, 3, 5]), 2)),
     Case(us.max_unpool2d, (values(3, 2, 2),), (indices_of((3, 2, 2), 16), 2)),
@@ -146,7 +179,28 @@ CONV_TRANSPOSE = [
     Case(us.conv_transpose3d, (values(2, 2, 2, 3), values(2, 1, 2, 2, 2, seed=1)), (None, 2)),
 ]
 
-CASES = INTERPOLATE + INTERPOLATE_RANKS + NAILS + MAX_POOL + MAX_UNPOOL + CONV + CONV_TRANSPOSE
+FRACTIONAL_MAX_POOL = [
+    Case(us.fractional_max_pool2d, (values(2, 6, 7),), (2, 3), {"seed": 4}),
+    Case(
+        us.fractional_max_pool2d,
+        (NHWC,),
+        (2,),
+        {"output_size": 3, "random_samples": np.full((2, 3, 2), 0.4), "channels_last": True},
+    ),
+    Case(us.fractional_max_pool3d, (values(4, 4, 5),), (2, (3, 2, 3)), {"seed": 1}),
+]
+
+BOXES = np.array([[0, 0.6, 0.2, 2.9, 3.1], [1, 1.2, 0.4, 3.7, 4.4]])
+ROI = [
+    Case(us.roi_align, (NCHW,), (BOXES, 2), {"sampling_ratio": 2}),
+    Case(us.roi_align, (NHWC,), (BOXES, (3, 2)), {"aligned": True, "channels_last": True}),
+    Case(us.roi_pool, (NCHW,), (BOXES, 2)),
+]
+
+WITH_INDICES = MAX_POOL + MIN_POOL + ADAPTIVE_MAX_POOL + FRACTIONAL_MAX_POOL
+MEANS = AVG_POOL + ADAPTIVE_AVG_POOL
+CASES = INTERPOLATE + INTERPOLATE_RANKS + NAILS + WITH_INDICES + MEANS + LP_POOL + ROI + MAX_UNPOOL
+CASES += CONV + CONV_TRANSPOSE
 
 
 def identity(case: Case) -> str:
@@ -228,8 +282,8 @@ def test_bed_of_nails_is_its_backward(case: Case) -> None:
     same(pullback(grad_output), (expected,))
 
 
-@each(MAX_POOL)
-def test_max_pool_is_its_backward(case: Case) -> None:
+@each(WITH_INDICES)
+def test_pooling_with_indices_is_its_backward(case: Case) -> None:
     (x,) = case.arrays
     backward = getattr(us, f"{case.fn.__name__}_backward")
     layout = {"channels_last": case.kwargs.get("channels_last", False)}
@@ -242,6 +296,25 @@ def test_max_pool_is_its_backward(case: Case) -> None:
     without, pullback = us.vjp(case.fn, x, *case.args, **case.kwargs)
     same((without,), expected_output[:1])
     same(pullback(grad_output), (expected,))
+
+
+@each(MEANS)
+def test_mean_is_its_backward(case: Case) -> None:
+    (x,) = case.arrays
+    output, pullback = us.vjp(case.fn, x, *case.args, **case.kwargs)
+    grad_output = cotangent(output)
+    args = () if case in ADAPTIVE_AVG_POOL else case.args  # the output size is the gradient's
+    backward = getattr(us, f"{case.fn.__name__}_backward")
+    same(pullback(grad_output), (backward(grad_output, x.shape, *args, **case.kwargs),))
+
+
+@each(LP_POOL)
+def test_lp_pool_is_its_backward(case: Case) -> None:
+    (x,) = case.arrays
+    output, pullback = us.vjp(case.fn, x, *case.args, **case.kwargs)
+    grad_output = cotangent(output)
+    backward = getattr(us, f"{case.fn.__name__}_backward")
+    same(pullback(grad_output), (backward(grad_output, x, *case.args, **case.kwargs),))
 
 
 @each(MAX_UNPOOL)
@@ -286,7 +359,7 @@ def test_arguments_by_name() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
-@each([INTERPOLATE[0], INTERPOLATE[4], NAILS[0], MAX_POOL[2], MAX_UNPOOL[1], CONV[2]])
+@each([INTERPOLATE[0], INTERPOLATE[4], NAILS[0], MAX_POOL[2], *MEANS[:2], LP_POOL[1], CONV[2]])
 def test_dtype_is_kept(case: Case, dtype: str) -> None:
     if dtype == "bfloat16":
         dtype = pytest.importorskip("ml_dtypes").bfloat16

@@ -45,8 +45,11 @@ FloatOrTuple: TypeAlias = float | Sequence[float]
 Padding: TypeAlias = int | Sequence[int] | Sequence[tuple[int, int]]
 """One value, one per axis, or one ``(before, after)`` pair per axis."""
 
-ConvPadding: TypeAlias = Padding | Literal["same", "same_lower", "valid"]
+WindowPadding: TypeAlias = Padding | Literal["same", "same_lower", "valid"]
 """As :data:`Padding`, or a rule by name."""
+
+AdaptiveSize: TypeAlias = int | Sequence[int | None]
+"""One length for all spatial axes, or one per axis; None keeps an axis as it is."""
 
 InterpolateMode: TypeAlias = Literal["nearest", "nearest-exact", "linear", "bilinear", "trilinear"]
 """Filters of :func:`upsample_rs.interpolate`."""
@@ -61,6 +64,12 @@ IndexDType: TypeAlias = (
     Literal["int64", "int32"] | type[np.int64] | type[np.int32] | np.dtype[np.int64 | np.int32]
 )
 """Element type of pooling indices."""
+
+Boxes: TypeAlias = ArrayLike | Sequence[ArrayLike]
+"""Boxes on the images of a batch: ``(K, 5)``, or one ``(L, 4)`` per image."""
+
+RoiMode: TypeAlias = Literal["avg", "max"]
+"""What :func:`upsample_rs.roi_align` makes of a bin's points."""
 
 OutputMask: TypeAlias = Sequence[bool]
 """Which of the x, weight and bias gradients to compute."""

@@ -22,7 +22,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 
-from . import convolution, pooling, upsampling
+from . import (
+    adaptive_pooling,
+    avg_pooling,
+    convolution,
+    fractional,
+    lp_pooling,
+    max_pooling,
+    min_pooling,
+    roi,
+    unpooling,
+    upsampling,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,12 +66,31 @@ _CONV = ("x", "weight", "bias")
 _RULES: dict[Callable[..., Any], _Rule] = {
     upsampling.interpolate: _Rule(upsampling.interpolate_backward, adjust=_positions_from_sizes),
     upsampling.bed_of_nails: _Rule(upsampling.bed_of_nails_backward),
-    pooling.max_pool1d: _Rule(pooling.max_pool1d_backward),
-    pooling.max_pool2d: _Rule(pooling.max_pool2d_backward),
-    pooling.max_pool3d: _Rule(pooling.max_pool3d_backward),
-    pooling.max_unpool1d: _Rule(pooling.max_unpool1d_backward),
-    pooling.max_unpool2d: _Rule(pooling.max_unpool2d_backward),
-    pooling.max_unpool3d: _Rule(pooling.max_unpool3d_backward),
+    max_pooling.max_pool1d: _Rule(max_pooling.max_pool1d_backward),
+    max_pooling.max_pool2d: _Rule(max_pooling.max_pool2d_backward),
+    max_pooling.max_pool3d: _Rule(max_pooling.max_pool3d_backward),
+    min_pooling.min_pool1d: _Rule(min_pooling.min_pool1d_backward),
+    min_pooling.min_pool2d: _Rule(min_pooling.min_pool2d_backward),
+    min_pooling.min_pool3d: _Rule(min_pooling.min_pool3d_backward),
+    avg_pooling.avg_pool1d: _Rule(avg_pooling.avg_pool1d_backward),
+    avg_pooling.avg_pool2d: _Rule(avg_pooling.avg_pool2d_backward),
+    avg_pooling.avg_pool3d: _Rule(avg_pooling.avg_pool3d_backward),
+    lp_pooling.lp_pool1d: _Rule(lp_pooling.lp_pool1d_backward),
+    lp_pooling.lp_pool2d: _Rule(lp_pooling.lp_pool2d_backward),
+    lp_pooling.lp_pool3d: _Rule(lp_pooling.lp_pool3d_backward),
+    adaptive_pooling.adaptive_max_pool1d: _Rule(adaptive_pooling.adaptive_max_pool1d_backward),
+    adaptive_pooling.adaptive_max_pool2d: _Rule(adaptive_pooling.adaptive_max_pool2d_backward),
+    adaptive_pooling.adaptive_max_pool3d: _Rule(adaptive_pooling.adaptive_max_pool3d_backward),
+    adaptive_pooling.adaptive_avg_pool1d: _Rule(adaptive_pooling.adaptive_avg_pool1d_backward),
+    adaptive_pooling.adaptive_avg_pool2d: _Rule(adaptive_pooling.adaptive_avg_pool2d_backward),
+    adaptive_pooling.adaptive_avg_pool3d: _Rule(adaptive_pooling.adaptive_avg_pool3d_backward),
+    fractional.fractional_max_pool2d: _Rule(fractional.fractional_max_pool2d_backward),
+    fractional.fractional_max_pool3d: _Rule(fractional.fractional_max_pool3d_backward),
+    roi.roi_align: _Rule(roi.roi_align_backward),
+    roi.roi_pool: _Rule(roi.roi_pool_backward),
+    unpooling.max_unpool1d: _Rule(unpooling.max_unpool1d_backward),
+    unpooling.max_unpool2d: _Rule(unpooling.max_unpool2d_backward),
+    unpooling.max_unpool3d: _Rule(unpooling.max_unpool3d_backward),
     convolution.conv1d: _Rule(convolution.conv1d_backward, _CONV),
     convolution.conv2d: _Rule(convolution.conv2d_backward, _CONV),
     convolution.conv3d: _Rule(convolution.conv3d_backward, _CONV),
@@ -141,8 +171,8 @@ def vjp(
     Parameters
     ----------
     fn : function
-        One of :func:`~upsample_rs.interpolate`, :func:`~upsample_rs.bed_of_nails`, and the
-        ``max_pool``, ``max_unpool``, ``conv`` and ``conv_transpose`` functions.
+        One of :func:`~upsample_rs.interpolate`, :func:`~upsample_rs.bed_of_nails`, and the pooling,
+        ``max_unpool``, ``conv`` and ``conv_transpose`` functions.
     *args, **kwargs
         Its arguments, as in a plain call; `out` is filled and returned as there.
 
@@ -167,9 +197,9 @@ def vjp(
 
     Notes
     -----
-    The pullback keeps the arrays it needs (the inputs of a convolution, the indices of a pooling)
-    and does not copy them: leave them unchanged for as long as it is used. Max pooling runs once,
-    with indices.
+    The pullback keeps the arrays it needs (the inputs of a convolution or of ``lp_pool``, the
+    indices of a pooling) and does not copy them: leave them unchanged for as long as it is used.
+    Max and min pooling run once, with indices.
 
     References
     ----------

@@ -16,7 +16,7 @@ from ._core import pool_output_size as _pool_output_size
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ._types import ConvPadding, IntOrTuple, Padding
+    from ._types import IntOrTuple, Padding, WindowPadding
 
 __all__ = ["conv_output_size", "conv_transpose_output_size", "pool_output_size"]
 
@@ -26,7 +26,7 @@ def conv_output_size(
     size: int,
     kernel_size: IntOrTuple,
     stride: IntOrTuple = 1,
-    padding: ConvPadding = 0,
+    padding: WindowPadding = 0,
     dilation: IntOrTuple = 1,
 ) -> int: ...
 @overload
@@ -34,14 +34,14 @@ def conv_output_size(
     size: Sequence[int],
     kernel_size: IntOrTuple,
     stride: IntOrTuple = 1,
-    padding: ConvPadding = 0,
+    padding: WindowPadding = 0,
     dilation: IntOrTuple = 1,
 ) -> tuple[int, ...]: ...
 def conv_output_size(
     size: IntOrTuple,
     kernel_size: IntOrTuple,
     stride: IntOrTuple = 1,
-    padding: ConvPadding = 0,
+    padding: WindowPadding = 0,
     dilation: IntOrTuple = 1,
 ) -> int | tuple[int, ...]:
     """Return the spatial size a convolution gives.
@@ -163,7 +163,7 @@ def pool_output_size(
     size: int,
     kernel_size: IntOrTuple,
     stride: IntOrTuple | None = None,
-    padding: Padding = 0,
+    padding: WindowPadding = 0,
     dilation: IntOrTuple = 1,
     ceil_mode: bool = False,
 ) -> int: ...
@@ -172,7 +172,7 @@ def pool_output_size(
     size: Sequence[int],
     kernel_size: IntOrTuple,
     stride: IntOrTuple | None = None,
-    padding: Padding = 0,
+    padding: WindowPadding = 0,
     dilation: IntOrTuple = 1,
     ceil_mode: bool = False,
 ) -> tuple[int, ...]: ...
@@ -180,7 +180,7 @@ def pool_output_size(
     size: IntOrTuple,
     kernel_size: IntOrTuple,
     stride: IntOrTuple | None = None,
-    padding: Padding = 0,
+    padding: WindowPadding = 0,
     dilation: IntOrTuple = 1,
     ceil_mode: bool = False,
 ) -> int | tuple[int, ...]:
@@ -194,8 +194,8 @@ def pool_output_size(
         Window size.
     stride : int or tuple of int, optional
         Step between windows; `kernel_size` if not given.
-    padding : int, tuple or tuple of pairs, default 0
-        Elements added at each end; at most half the dilated kernel.
+    padding : int, tuple, tuple of pairs, or str, default 0
+        As in :func:`~upsample_rs.max_pool2d`, names included; at most half the dilated kernel.
     dilation : int or tuple of int, default 1
         Step between the elements of a window.
     ceil_mode : bool, default False
@@ -205,7 +205,8 @@ def pool_output_size(
     Returns
     -------
     int or tuple of int
-        As :func:`conv_output_size`, with the division rounded up under `ceil_mode`.
+        As :func:`conv_output_size`, with the division rounded up under `ceil_mode`;
+        ``ceil(size / stride)`` with ``"same"`` and ``"same_lower"``.
 
     Raises
     ------
@@ -227,5 +228,7 @@ def pool_output_size(
     3
     >>> us.pool_output_size((112, 7), 3, stride=2, padding=1)
     (56, 4)
+    >>> us.pool_output_size(7, 4, stride=2, padding="same")
+    4
     """
     return _pool_output_size(size, kernel_size, stride, padding, dilation, ceil_mode)

@@ -120,7 +120,9 @@ def translate(op, args, kwargs):
         modes["padding_mode"] = PADDING[kwargs["padding_mode"]]
         modes["align_corners"] = kwargs["align_corners"]
         return [("grid_sample_backward", args, modes)]
-    elif op.endswith("_backward"):  # pooling: ours takes the input's shape, not the input
+    elif op.endswith("_backward") and not op.startswith(
+        "lp_pool"
+    ):  # pooling: ours takes the input's shape, not the input
         grad, x = args
         name = op.removeprefix("_").replace("_with_indices", "")
         if "indices" in kwargs:
