@@ -6,7 +6,7 @@
 //! this pipeline.
 //!
 //! A [`Kernel`] knows the type that is computed with; [`Ends`] knows the arrays. The ends find or pack the rows of a
-//! band; what is to be done with them is written down as [`Step`]s by code that is compiled once, whatever the types;
+//! band; what is to be done with them is written down step by step, by code that is compiled once, whatever the types;
 //! and a job does it, for the whole band: choosing the instruction set and asking the arrays for every row took longer
 //! than the work on rows of some hundred elements.
 

@@ -1,6 +1,6 @@
 //! Regions of interest: `RoIAlign` and `RoIPool`, forward and backward.
 //!
-//! This is the plan; [`super::roi_forward`] and [`super::roi_backward`] run it, [`super::roi_sides`] makes a box's data
+//! This is the plan; `roi_forward` and `roi_backward` run it, `roi_sides` makes a box's data
 //! along each axis.
 
 use std::ops::Range;
