@@ -129,7 +129,7 @@ def avg_pool2d(
         False, by those that lie in the input. What `ceil_mode` adds beyond the padding never
         counts.
     divisor_override : int, optional
-        Divide by this instead, any int but 0.
+        Divide by this instead, an int of at least 1.
     dilation : int or (int, int), default 1
         Step between the elements of a window.
     rounding : str, default "nearest"
