@@ -9,6 +9,10 @@ use num_complex::Complex;
 use std::cell::Cell;
 use std::mem::MaybeUninit;
 
+mod lanes;
+
+pub use lanes::{Laned, Vector};
+
 /// How a real result becomes an integer, after which it is saturated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Rounding {
@@ -228,7 +232,7 @@ pub trait Ordered: Element {
 /// Elements with a product, for convolutions.
 pub trait Multiplied: Element {
     /// Type products are summed in.
-    type Product: Ring;
+    type Product: Laned;
     /// In and out of it.
     type ProductCodec: Codec<Stored = Self, Computed = Self::Product> + Default;
 }
@@ -438,10 +442,42 @@ macro_rules! integers {
             fn sum_codec(rounding: Rounding) -> Rounded<$t> { Rounded::new(rounding) }
         }
         impl Ordered for $t { type Key = $t; type KeyCodec = Plain<$t>; }
-        impl Multiplied for $t { type Product = $t; type ProductCodec = Plain<$t>; }
     )*};
 }
 integers!(i8, i16, i32, i64, u8, u16, u32, u64);
+
+/// An integer computed in a wider or signed one of the same residues: cut off again, it has wrapped in its own type.
+#[derive(Debug, Clone, Copy)]
+pub struct Wrapping<T>(std::marker::PhantomData<fn() -> T>);
+
+impl<T> Default for Wrapping<T> {
+    fn default() -> Self {
+        Self(std::marker::PhantomData)
+    }
+}
+
+macro_rules! wrapping {
+    ($($t:ty as $wide:ty),*) => {$(
+        impl Codec for Wrapping<$t> {
+            type Stored = $t;
+            type Computed = $wide;
+            #[inline(always)]
+            fn load(self, v: $t) -> $wide { v as $wide }
+            #[inline(always)]
+            fn store(self, v: $wide) -> $t { v as $t } // keeps the low bits
+        }
+        impl Multiplied for $t { type Product = $wide; type ProductCodec = Wrapping<$t>; }
+    )*};
+}
+wrapping!(i8 as i32, u8 as i32, i16 as i32, u16 as i32, u32 as i32, u64 as i64);
+impl Multiplied for i32 {
+    type Product = Self;
+    type ProductCodec = Plain<Self>;
+}
+impl Multiplied for i64 {
+    type Product = Self;
+    type ProductCodec = Plain<Self>;
+}
 
 macro_rules! halves {
     ($($t:ty),*) => {$(

@@ -273,6 +273,13 @@ impl<P: Copy> Grid<P> {
         offset
     }
 
+    /// Strides of the last two outer axes, 0 for one that is not there.
+    pub(crate) fn outer_strides(&self) -> [isize; 2] {
+        let mut last = self.outer.iter().rev().map(|a| a.1);
+        let second = last.next().unwrap_or(0);
+        [last.next().unwrap_or(0), second]
+    }
+
     /// Whether the last outer axis (the channels of a channels-first array) is the one that lies closest in memory.
     fn lies_channels_last(&self) -> bool {
         matches!(self.outer.last(), Some(&(len, 1)) if len > 1 && self.inner == 1) && self.spatial_strides[2].abs() != 1

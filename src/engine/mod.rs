@@ -3,5 +3,7 @@
 
 pub mod parallel;
 pub mod pipeline;
+pub mod products;
 pub mod rows;
 pub mod simd;
+pub mod tile;

@@ -12,6 +12,8 @@ use std::mem::MaybeUninit;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use crate::element::{Laned, Vector};
+
 /// An instruction-set level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
@@ -49,12 +51,46 @@ impl Isa {
 pub trait Level: Copy {
     /// Whether a fused multiply-add is one instruction.
     const FMA: bool;
+    /// A register of `T`s.
+    type Register<T: Laned>: Vector<T>;
+    /// Rows and registers in a row of the tile of sums that fills the registers best: with sixteen, 6 x 2 leaves two for
+    /// the row of factors and one for the other factor; with thirty-two 8 x 3.
+    const TILE: (usize, usize) = (6, 2);
+    /// Registers in a row of a tile of few rows.
+    const WIDE_TILE: usize = 4;
 
     /// `dst[2*i] = a[i]`, `dst[2*i + 1] = b[i]`; `None` stands for zeros. The slices must agree in length.
     ///
     /// (Left to the compiler, these loops stay scalar more often than not: it must allow for `dst` overlapping a row
     /// seen through `Cell`.)
     fn zip<T: Copy + Default>(self, a: Option<&[Cell<T>]>, b: Option<&[Cell<T>]>, dst: &mut [MaybeUninit<T>]);
+
+    /// Copies a row of any length, without a call. The slices must agree in length.
+    #[inline(always)]
+    fn copy<T: Laned>(self, from: &[Cell<T>], to: &mut [MaybeUninit<T>]) {
+        let n = to.len().min(from.len());
+        let (from, to) = (from.as_ptr().cast::<T>(), to.as_mut_ptr().cast::<T>());
+        let (wide, mid, narrow) = (Self::Register::<T>::LANES, T::Bytes32::LANES, T::Bytes16::LANES);
+        // SAFETY: all loads and stores are of elements below `n`, of which both slices have so many.
+        unsafe {
+            if n >= wide {
+                for i in (0..n - wide).step_by(wide) {
+                    Self::Register::<T>::load(from.add(i)).store(to.add(i));
+                }
+                Self::Register::<T>::load(from.add(n - wide)).store(to.add(n - wide));
+            } else if n >= mid {
+                T::Bytes32::load(from).store(to);
+                T::Bytes32::load(from.add(n - mid)).store(to.add(n - mid));
+            } else if n >= narrow {
+                T::Bytes16::load(from).store(to);
+                T::Bytes16::load(from.add(n - narrow)).store(to.add(n - narrow));
+            } else {
+                for i in 0..n {
+                    to.add(i).write(from.add(i).read());
+                }
+            }
+        }
+    }
 
     /// Copies past the caches where the level can. The slices must agree in length. [`fence`] must follow before another
     /// thread may read what was written.
@@ -99,6 +135,7 @@ pub struct Baseline;
 
 impl Level for Baseline {
     const FMA: bool = cfg!(target_arch = "aarch64");
+    type Register<T: Laned> = T::Bytes16;
 
     #[inline(always)]
     fn zip<T: Copy + Default>(self, a: Option<&[Cell<T>]>, b: Option<&[Cell<T>]>, dst: &mut [MaybeUninit<T>]) {
@@ -118,7 +155,7 @@ fn zip_singly<T: Copy + Default>(a: Option<&[Cell<T>]>, b: Option<&[Cell<T>]>, d
 /// Levels that exist on x86-64 only. Their values are made by [`dispatch`] alone, which has found the features.
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{Cell, Level, MaybeUninit, zip_singly};
+    use super::{Cell, Laned, Level, MaybeUninit, zip_singly};
     use std::arch::x86_64::*;
 
     /// AVX2 and what belongs to it.
@@ -183,6 +220,7 @@ mod x86 {
 
     impl Level for Avx2 {
         const FMA: bool = true;
+        type Register<T: Laned> = T::Bytes32;
 
         #[inline(always)]
         fn stream<T: Copy>(self, from: &[T], to: &mut [MaybeUninit<T>]) {
@@ -216,6 +254,9 @@ mod x86 {
 
     impl Level for Avx512 {
         const FMA: bool = true;
+        type Register<T: Laned> = T::Bytes64;
+        const TILE: (usize, usize) = (8, 3);
+        const WIDE_TILE: usize = 6;
 
         #[inline(always)]
         fn stream<T: Copy>(self, from: &[T], to: &mut [MaybeUninit<T>]) {

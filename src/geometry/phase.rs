@@ -5,8 +5,6 @@
 //! Split by residue (`o mod out_step`, `i mod in_step`), every run is contiguous: the phases of a transposed
 //! convolution, or the polyphase components of a strided one.
 
-use std::ops::Range;
-
 use super::taps::reserved;
 use super::window::{Pad, Windows};
 use crate::error::Result;
@@ -98,37 +96,55 @@ impl Links {
         }
     }
 
-    /// The input that tap `k` joins to output `o`, if any.
-    #[inline]
-    #[must_use]
-    pub fn input_of(&self, k: usize, o: usize) -> Option<usize> {
-        let r = self.runs.get(k)?;
-        let ahead = o.checked_sub(r.out)?;
-        let j = ahead / self.out_step;
-        (ahead.is_multiple_of(self.out_step) && j < r.len).then(|| r.in_ + j * self.in_step)
-    }
-
-    /// Tap `k`'s pairs whose output lies in `outs`.
-    #[inline]
-    #[must_use]
-    pub fn clip(&self, k: usize, outs: &Range<usize>) -> Run {
-        let r = self.runs[k];
-        let before = outs.start.saturating_sub(r.out).div_ceil(self.out_step).min(r.len);
-        let until = outs.end.saturating_sub(r.out).div_ceil(self.out_step).min(r.len);
-        let len = until.saturating_sub(before);
-        Run { out: r.out + before * self.out_step, in_: r.in_ + before * self.in_step, len }
-    }
-
-    /// The input range that a range of outputs reads.
-    #[must_use]
-    pub fn inputs(&self, outs: &Range<usize>) -> Range<usize> {
-        let (mut lo, mut hi) = (usize::MAX, 0);
-        for r in (0..self.runs.len()).map(|k| self.clip(k, outs)).filter(|r| r.len > 0) {
-            lo = lo.min(r.in_);
-            hi = hi.max(r.in_ + (r.len - 1) * self.in_step + 1);
+    /// The phases that have taps, grouped by what they read.
+    ///
+    /// # Errors
+    /// If the table cannot be allocated.
+    pub fn phases(&self) -> Result<Vec<Phases>> {
+        // Taps by the residue of their outputs: (residue, shift, tap).
+        let mut taps: Vec<(usize, i64, usize)> = reserved(self.runs.len())?;
+        taps.extend(self.runs.iter().enumerate().filter(|(_, r)| r.len > 0).map(|(k, r)| {
+            let ahead = (r.out / self.out_step) as i128 * self.in_step as i128;
+            // A run's pairs lie within both axes, whose lengths are below 2^63; so does their difference.
+            (r.out % self.out_step, i64::try_from(r.in_ as i128 - ahead).unwrap_or(i64::MAX), k)
+        }));
+        taps.sort_unstable();
+        let mut found: Vec<Phases> = Vec::new();
+        for phase in taps.chunk_by(|a, b| a.0 == b.0) {
+            let member = Member { residue: phase[0].0, taps: phase.iter().map(|t| t.2).collect() };
+            let shifts = || phase.iter().map(|t| t.1);
+            match found.iter_mut().find(|c| c.shifts.iter().copied().eq(shifts())) {
+                Some(class) => class.members.push(member),
+                None => found.push(Phases { shifts: shifts().collect(), members: vec![member] }),
+            }
         }
-        if hi == 0 { 0..0 } else { lo..hi }
+        Ok(found)
     }
+
+    /// Number of phases: residues of outputs.
+    #[must_use]
+    pub fn phase_count(&self) -> usize {
+        self.out_step.min(self.out_len)
+    }
+}
+
+/// Phases whose taps read the same inputs: output `out_step*j + residue` reads input `in_step*j + shifts[t]` through
+/// its tap `taps[t]`, or nothing where that lies outside the input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Phases {
+    /// Where the taps read, from `in_step*j` on; rising.
+    pub shifts: Vec<i64>,
+    /// The phases.
+    pub members: Vec<Member>,
+}
+
+/// One phase: the outputs of one residue modulo `out_step`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// The residue.
+    pub residue: usize,
+    /// The kernel tap of each shift.
+    pub taps: Vec<usize>,
 }
 
 fn shift(tap: usize, dilation: usize, pad: Pad) -> i128 {

@@ -1,0 +1,545 @@
+//! A band of a convolution: tiles of sums of products, and the rows they become.
+//!
+//! The band's lanes are numbered as they lie: row by row, with whatever lies between the rows. Tiles are cut from that
+//! one run, so a short row costs no more than a long one; what was computed between the rows is dropped on the way out.
+//! All phases of an output row are computed before any is written, and are interleaved as they are.
+
+use std::cell::Cell;
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+use super::rows::{as_cells, as_uninit};
+use super::simd::{Job, Level};
+use super::tile::{Begin, MOST_ROWS, Steps, Tile, columns, even_part, most_rows};
+use crate::element::{Codec, Laned, Vector};
+use crate::layout::Grid;
+
+/// Bytes of weights that are used for all tiles of a band before the next: half of a small L2.
+const WEIGHT_BYTES: usize = 256 << 10;
+
+/// Phases of W whose taps read the same inputs.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// Which table of steps.
+    pub table: usize,
+    /// Each phase's place among all, and where its first weight lies from an output channel's.
+    pub phases: Vec<(usize, isize)>,
+}
+
+/// One phase of D and one of H, with those of W.
+#[derive(Debug, Clone)]
+pub struct Plane {
+    /// Residues along D and H.
+    pub residue: [usize; 2],
+    /// Its phases of W.
+    pub parts: Vec<Part>,
+}
+
+/// A row of the band.
+#[derive(Debug, Clone, Copy)]
+pub struct RowAt {
+    /// Its first lane.
+    pub lane: usize,
+    /// Image.
+    pub n: usize,
+    /// Place along D, in units of the output's step.
+    pub d: usize,
+    /// Place along H.
+    pub h: usize,
+}
+
+/// Rows that are computed as one run of lanes.
+#[derive(Debug, Clone)]
+pub struct Slice {
+    /// Which rows.
+    pub rows: Range<usize>,
+    /// The lanes of the first to the last.
+    pub lanes: Range<usize>,
+}
+
+/// An array of two outer and three spatial axes: an address and strides, in elements.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<P> {
+    /// The address of the first element.
+    pub origin: P,
+    /// Strides of the outer axes: images and channels, or the channels of a weight.
+    pub outer: [isize; 2],
+    /// Strides of D, H and W.
+    pub spatial: [isize; 3],
+}
+
+// SAFETY: an address with strides; what may be done there is said where it is used.
+unsafe impl<T: Send + Sync> Send for Place<*const T> {}
+// SAFETY: as above.
+unsafe impl<T: Send + Sync> Sync for Place<*const T> {}
+// SAFETY: as above.
+unsafe impl<T: Send + Sync> Send for Place<*mut T> {}
+// SAFETY: as above.
+unsafe impl<T: Send + Sync> Sync for Place<*mut T> {}
+
+impl<T> Place<*const T> {
+    /// The address of an element.
+    #[must_use]
+    pub fn at(&self, outer: [usize; 2], spatial: [usize; 3]) -> *const T {
+        self.origin.wrapping_offset(self.offset(outer, spatial))
+    }
+}
+
+impl<P> Place<P> {
+    /// How far an element is from the first.
+    #[must_use]
+    pub fn offset(&self, outer: [usize; 2], spatial: [usize; 3]) -> isize {
+        let along = |(i, stride): (usize, isize)| (i as isize).wrapping_mul(stride);
+        let outer = outer.into_iter().zip(self.outer).map(along);
+        outer.chain(spatial.into_iter().zip(self.spatial).map(along)).fold(0, isize::wrapping_add)
+    }
+}
+
+impl<T: Copy> Grid<*const T> {
+    /// Where the elements lie, if they are computed with as they are stored.
+    pub fn place<C: Codec<Stored = T>>(&self) -> Option<Place<*const C::Computed>> {
+        C::SAME.then(|| Place { origin: self.ptr.cast(), outer: self.outer_strides(), spatial: self.spatial_strides })
+    }
+}
+
+impl<T: Copy> Grid<*mut T> {
+    /// As for an array that is read.
+    pub fn place_mut<C: Codec<Stored = T>>(&self) -> Option<Place<*mut C::Computed>> {
+        C::SAME.then(|| Place { origin: self.ptr.cast(), outer: self.outer_strides(), spatial: self.spatial_strides })
+    }
+}
+
+/// Sets some elements of an array to one value, before a band's [`Products`], which will write some of them again.
+///
+/// What must hold: the ranges lie within the array, and its elements there are the caller's to write.
+pub fn fill<T: Copy>(array: &Place<*mut T>, outer: [usize; 2], spatial: &[Range<usize>; 3], value: T) {
+    let [planes, rows, cols] = spatial;
+    for (d, h) in planes.clone().flat_map(|d| rows.clone().map(move |h| (d, h))) {
+        for w in cols.clone() {
+            // SAFETY: the offset of an element that the caller vouches for.
+            unsafe { array.origin.wrapping_offset(array.offset(outer, [d, h, w])).write(value) };
+        }
+    }
+}
+
+/// What all bands of a convolution share.
+#[derive(Debug)]
+pub struct Scheme {
+    /// The planes.
+    pub planes: Vec<Plane>,
+    /// Steps of each class of phases, see [`Steps`], and where its lanes begin.
+    pub tables: Vec<(Vec<(isize, isize)>, isize)>,
+    /// Residues of W that have taps, rising.
+    pub residues: Vec<usize>,
+    /// Distance of a phase's outputs along D, H and W.
+    pub step: [usize; 3],
+    /// Output lengths.
+    pub out: [usize; 3],
+}
+
+impl Scheme {
+    /// Output channels computed together, so that their phases fill the rows of tiles.
+    fn together(&self, rows: usize) -> usize {
+        let odd = |n: usize| rows / crate::geometry::gcd(n, rows);
+        let most = self.planes.iter().flat_map(|p| &p.parts).map(|p| odd(p.phases.len())).max().unwrap_or(1);
+        if self.residues.len() * most > 8 * rows { 1 } else { most }
+    }
+
+    /// Rows of the largest tile, if `together` channels are computed together.
+    fn tallest(&self, together: usize, rows: usize) -> usize {
+        let parts = self.planes.iter().flat_map(|p| &p.parts);
+        parts.map(|p| even_part(p.phases.len() * together, rows, 0).len().max(1)).max().unwrap_or(1)
+    }
+
+    /// Room for sums that a band of `slices` needs at this level: of one block, or of all if they are kept.
+    pub fn room<L: Level, T: Laned>(&self, outs: usize, slices: &[Slice], keep: bool) -> usize {
+        let together = self.together(most_rows::<L, T>()).min(outs);
+        let width = L::Register::<T>::LANES;
+        let pitch = columns::<L, T>(self.tallest(together, most_rows::<L, T>())) * width;
+        let block = together * self.residues.len() * pitch;
+        if !keep {
+            return block;
+        }
+        let tiles: usize = slices.iter().map(|s| s.lanes.len().div_ceil(pitch)).sum();
+        block * tiles * outs.div_ceil(together) * self.planes.len()
+    }
+}
+
+/// The work on one band.
+///
+/// What must hold of the addresses: for every lane of every slice, rounded up to whole tiles (or, without `slack`, moved
+/// back into the slice), every step reads a readable element from `lanes` on; every weight that a table and the offsets
+/// of a part lead to is readable; every output position of the rows that lies within the output is this job's to write.
+pub struct Products<'a, T> {
+    /// What all bands share.
+    pub scheme: &'a Scheme,
+    /// The weight of output channel 0 of the group.
+    pub weight: *const T,
+    /// Distance of the weights of output channels.
+    pub weight_step: isize,
+    /// Where sums begin, for each output channel of the group; zero if there is none.
+    pub bias: Option<&'a [T]>,
+    /// Output channels to compute.
+    pub outs: Range<usize>,
+    /// Input channels to sum over.
+    pub ins: usize,
+    /// Lane 0.
+    pub lanes: *const T,
+    /// Whether there are lanes to read beyond the last: a tile's worth.
+    pub slack: bool,
+    /// The rows.
+    pub rows: &'a [RowAt],
+    /// How they are computed.
+    pub slices: &'a [Slice],
+    /// Lanes of a row.
+    pub width: usize,
+    /// Place of a row's first lane along W, in units of the output's step.
+    pub col: usize,
+    /// Where results go.
+    pub target: Place<*mut T>,
+    /// Sums, see [`Scheme::room`].
+    pub sums: &'a mut [T],
+    /// Room of [`MIXED`] elements for the phases of a tile.
+    pub mixed: &'a mut [T],
+    /// Room for a list.
+    pub segments: &'a mut Vec<Segment>,
+    /// Whether the sums of all blocks are kept: because they are to be added to, or have been begun.
+    pub keep: bool,
+    /// Whether the sums begin here, and whether they end here.
+    pub first_last: (bool, bool),
+}
+
+/// Asks for the room of [`Scheme::room`] at the current level.
+pub struct Room<'a, T> {
+    /// The scheme.
+    pub scheme: &'a Scheme,
+    /// Number of output channels.
+    pub outs: usize,
+    /// The slices.
+    pub slices: &'a [Slice],
+    /// See [`Products::keep`].
+    pub keep: bool,
+    /// The type of the sums.
+    pub of: std::marker::PhantomData<T>,
+}
+
+impl<T: Laned> Job for Room<'_, T> {
+    type Output = usize;
+    #[inline(always)]
+    fn run<L: Level>(self, _: L) -> usize {
+        self.scheme.room::<L, T>(self.outs, self.slices, self.keep)
+    }
+}
+
+/// A block of results: one plane of phases of some output channels.
+struct Block<'a> {
+    plane: &'a Plane,
+    outs: Range<usize>,
+}
+
+impl<T: Laned> Job for Products<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<L: Level>(mut self, level: L) {
+        let rows = most_rows::<L, T>();
+        let together = self.scheme.together(rows).min(self.outs.len());
+        let columns = columns::<L, T>(self.scheme.tallest(together, rows));
+        let pitch = columns * L::Register::<T>::LANES;
+        let per_plane = self.outs.len().div_ceil(together);
+        let blocks = per_plane * self.scheme.planes.len();
+        // Blocks whose weights stay in cache while all tiles are computed.
+        let taps = self.scheme.tables.iter().map(|t| t.0.len()).max().unwrap_or(0);
+        let bytes = (taps * self.ins * self.scheme.residues.len() * together * size_of::<T>()).max(1);
+        let resident = (WEIGHT_BYTES / bytes).clamp(1, blocks);
+        let room = together * self.scheme.residues.len() * pitch;
+        let mut at = 0;
+        for some in (0..blocks).step_by(resident) {
+            for slice in self.slices {
+                let vectors = slice.lanes.len().div_ceil(L::Register::<T>::LANES);
+                for t in 0..vectors.div_ceil(columns) {
+                    let part = even_part(vectors, columns, t);
+                    let n = part.len() * L::Register::<T>::LANES;
+                    let mut start = slice.lanes.start + part.start * L::Register::<T>::LANES;
+                    if start + n > slice.lanes.end && (!self.slack || slice.lanes.len() >= n) {
+                        start = slice.lanes.end - n;
+                    }
+                    self.segments(slice, &(start..start + n));
+                    for b in some..(some + resident).min(blocks) {
+                        let first = self.outs.start + b % per_plane * together;
+                        let outs = first..(first + together).min(self.outs.end);
+                        let block = Block { plane: &self.scheme.planes[b / per_plane], outs };
+                        self.compute(level, &block, start, part.len(), at, pitch);
+                        if self.first_last.1 {
+                            self.put(level, &block, at, pitch);
+                        }
+                        at += if self.keep { room } else { 0 };
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl<T: Laned> Products<'_, T> {
+    /// The sums of a block over the lanes from `start` on: row after row, channel by channel within each part.
+    #[inline(always)]
+    fn compute<L: Level>(
+        &mut self,
+        level: L,
+        block: &Block<'_>,
+        start: usize,
+        columns: usize,
+        at: usize,
+        pitch: usize,
+    ) {
+        let most = most_rows::<L, T>();
+        let mut before = 0;
+        for part in &block.plane.parts {
+            let phases = part.phases.len();
+            let n = phases * block.outs.len();
+            let (table, first) = &self.scheme.tables[part.table];
+            let steps = Steps { outer: self.ins, table };
+            let lanes = self.lanes.wrapping_add(start).wrapping_offset(*first);
+            for i in 0..n.div_ceil(most) {
+                let tile_rows = even_part(n, most, i);
+                let mut weights = [std::ptr::null(); MOST_ROWS];
+                let mut begin = [T::default(); MOST_ROWS];
+                for (r, row) in tile_rows.clone().enumerate() {
+                    let (o, phase) = (row / phases, row % phases);
+                    let o = block.outs.start + o;
+                    let offset = (o as isize).wrapping_mul(self.weight_step).wrapping_add(part.phases[phase].1);
+                    weights[r] = self.weight.wrapping_offset(offset);
+                    if let Some(bias) = self.bias {
+                        begin[r] = bias[o];
+                    }
+                }
+                let sums = &mut self.sums[at + (before + tile_rows.start) * pitch..][..tile_rows.len() * pitch];
+                let begin = if self.first_last.0 { Begin::At(&begin[..tile_rows.len()]) } else { Begin::Held };
+                let rows = &weights[..tile_rows.len()];
+                // SAFETY: the addresses are those the job's maker vouches for; the sums are `tile_rows.len()` rows of
+                // `pitch` elements, at least `columns` vectors.
+                unsafe { Tile { rows, lanes, columns, steps, begin, to: sums.as_mut_ptr(), pitch }.run(level) };
+            }
+            before += n;
+        }
+    }
+
+    /// Lists the parts of rows that a tile's lanes are.
+    #[inline(always)]
+    fn segments(&mut self, slice: &Slice, lanes: &Range<usize>) {
+        self.segments.clear();
+        let rows = &self.rows[slice.rows.clone()];
+        let from = rows.partition_point(|r| r.lane + self.width <= lanes.start);
+        for row in rows[from..].iter().take_while(|r| r.lane < lanes.end) {
+            let (start, end) = (row.lane.max(lanes.start), (row.lane + self.width).min(lanes.end));
+            self.segments.push(Segment {
+                from: start - lanes.start,
+                n: end - start,
+                col: self.col + (start - row.lane),
+                d: row.d * self.scheme.step[0],
+                h: row.h * self.scheme.step[1],
+                image: (row.n as isize).wrapping_mul(self.target.outer[0]),
+            });
+        }
+    }
+
+    /// Writes a block's sums to the rows they belong to.
+    #[inline(always)]
+    fn put<L: Level>(&mut self, level: L, block: &Block<'_>, at: usize, pitch: usize) {
+        let [d, h] = block.plane.residue;
+        let [sd, sh, sw] = self.target.spatial;
+        let (step, width) = (self.scheme.step[2], self.scheme.out[2]);
+        let interleaved = step > 1 && step.is_power_of_two() && self.scheme.residues.len() == step && sw == 1;
+        for segment in &*self.segments {
+            let (d, h) = (d + segment.d, h + segment.h);
+            if d >= self.scheme.out[0] || h >= self.scheme.out[1] {
+                continue;
+            }
+            let base =
+                segment.image.wrapping_add((d as isize).wrapping_mul(sd)).wrapping_add((h as isize).wrapping_mul(sh));
+            for (i, o) in block.outs.clone().enumerate() {
+                let row = base.wrapping_add((o as isize).wrapping_mul(self.target.outer[1]));
+                let row = self.target.origin.wrapping_offset(row);
+                let mut before = at;
+                let mut starts = [0; MOST_PHASES];
+                for part in &block.plane.parts {
+                    let first = before + i * part.phases.len() * pitch + segment.from;
+                    before += part.phases.len() * block.outs.len() * pitch;
+                    for (p, &(phase, _)) in part.phases.iter().enumerate() {
+                        let first = first + p * pitch;
+                        if interleaved && step <= MOST_PHASES {
+                            starts[phase] = first;
+                            continue;
+                        }
+                        let col = segment.col * step + self.scheme.residues[phase];
+                        let n = segment.n.min(width.saturating_sub(col).div_ceil(step));
+                        let to = row.wrapping_offset((col as isize).wrapping_mul(sw));
+                        let jump = (step as isize).wrapping_mul(sw);
+                        let values = &as_cells(self.sums)[first..first + n];
+                        if jump == 1 {
+                            // SAFETY: `n` places of one row, from `col` on, this job's to write.
+                            level.copy(values, unsafe {
+                                std::slice::from_raw_parts_mut(to.cast::<MaybeUninit<T>>(), n)
+                            });
+                            continue;
+                        }
+                        for (j, v) in values.iter().enumerate() {
+                            // SAFETY: place `col + j*step` of the row, below `width`; this job's to write.
+                            unsafe { to.wrapping_offset((j as isize).wrapping_mul(jump)).write(v.get()) };
+                        }
+                    }
+                }
+                if interleaved && step <= MOST_PHASES {
+                    let col = step * segment.col;
+                    let n = (step * segment.n).min(width - col);
+                    // SAFETY: `n` places of one row, from `col` on, this job's to write.
+                    let to =
+                        unsafe { std::slice::from_raw_parts_mut(row.wrapping_add(col).cast::<MaybeUninit<T>>(), n) };
+                    interleave(level, as_cells(self.sums), &starts[..step], segment.n, self.mixed, to);
+                }
+            }
+        }
+    }
+}
+
+/// Most phases that are interleaved by registers.
+const MOST_PHASES: usize = 16;
+
+/// Elements of room for the phases of a tile on their way out.
+pub const MIXED: usize = 2 * MOST_PHASES * 96;
+
+/// Interleaves rows of `n` elements, a power of two of them, that begin at these places: halves are interleaved, then
+/// pairs of them, and so on. `to` may be shorter than all of them.
+#[inline(always)]
+fn interleave<L: Level, T: Laned>(
+    level: L,
+    from: &[Cell<T>],
+    starts: &[usize],
+    n: usize,
+    room: &mut [T],
+    to: &mut [MaybeUninit<T>],
+) {
+    let mut rows = starts.len();
+    if rows == 2 && to.len() == 2 * n {
+        level.zip(Some(&from[starts[0]..starts[0] + n]), Some(&from[starts[1]..starts[1] + n]), to);
+        return;
+    }
+    let all = rows * n;
+    let (mut held, mut made) = room.split_at_mut(all);
+    for r in 0..rows / 2 {
+        let (a, b) = (starts[r], starts[r + rows / 2]);
+        level.zip(Some(&from[a..a + n]), Some(&from[b..b + n]), as_uninit(&mut held[2 * r * n..2 * (r + 1) * n]));
+    }
+    let mut len = 2 * n;
+    rows /= 2;
+    while rows > 1 {
+        let cells = as_cells(held);
+        let half = rows / 2;
+        for r in 0..half {
+            let (a, b) = (&cells[r * len..(r + 1) * len], &cells[(r + half) * len..(r + half + 1) * len]);
+            if rows == 2 && to.len() == all {
+                level.zip(Some(a), Some(b), to);
+                return;
+            }
+            level.zip(Some(a), Some(b), as_uninit(&mut made[2 * r * len..2 * (r + 1) * len]));
+        }
+        std::mem::swap(&mut held, &mut made);
+        len *= 2;
+        rows = half;
+    }
+    let end = to.len();
+    level.copy(&as_cells(held)[..end], to);
+}
+
+/// Lanes of one row.
+#[derive(Debug, Clone, Copy)]
+pub struct Segment {
+    /// The first, among the tile's.
+    from: usize,
+    /// How many.
+    n: usize,
+    /// Its place along W, in units of the output's step.
+    col: usize,
+    /// Its place along D and H, without the phase's.
+    d: usize,
+    h: usize,
+    /// Offset of its image.
+    image: isize,
+}
+
+/// Taps that read neighbouring lanes.
+#[derive(Debug, Clone, Copy)]
+pub struct Taps {
+    /// Where the first place's lanes begin.
+    pub lane: usize,
+    /// How many lanes.
+    pub lanes: usize,
+}
+
+/// Sums over the places of a band, for the gradient of a weight.
+///
+/// What must hold of the addresses: every channel's element is readable from `short` on at every step of every row.
+pub struct Correlations<'a, T> {
+    /// The short side's first element of the first channel.
+    pub short: *const T,
+    /// Distance of its channels, and their number.
+    pub channel: isize,
+    /// Number of channels.
+    pub channels: usize,
+    /// The long side, with a register's worth of slack at the end.
+    pub lanes: &'a [T],
+    /// The taps.
+    pub taps: &'a [Taps],
+    /// Rows of the band.
+    pub rows: usize,
+    /// From place to place of a row, see [`Steps`].
+    pub steps: &'a [(isize, isize)],
+    /// Sums of each tap and channel, `pitch` each, to be added to.
+    pub sums: &'a mut [T],
+    /// Room for eight rows of sums. (A band's share is summed by itself: the error of one long sum would grow with the
+    /// size of the image.)
+    pub part: &'a mut [T],
+    /// Elements of a row of sums, a whole number of registers.
+    pub pitch: usize,
+}
+
+impl<T: Laned> Job for Correlations<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<L: Level>(self, level: L) {
+        let most = most_rows::<L, T>();
+        let width = L::Register::<T>::LANES;
+        let steps = Steps { outer: self.rows, table: self.steps };
+        for (t, taps) in self.taps.iter().enumerate() {
+            let vectors = taps.lanes.div_ceil(width);
+            for i in 0..self.channels.div_ceil(most) {
+                let rows = even_part(self.channels, most, i);
+                let mut short = [std::ptr::null(); MOST_ROWS];
+                for (r, channel) in rows.clone().enumerate() {
+                    short[r] = self.short.wrapping_offset((channel as isize).wrapping_mul(self.channel));
+                }
+                let columns = columns::<L, T>(rows.len());
+                for v in 0..vectors.div_ceil(columns) {
+                    let part = even_part(vectors, columns, v);
+                    let lanes = self.lanes[taps.lane + part.start * width..].as_ptr();
+                    let begin = [T::default(); MOST_ROWS];
+                    let n = part.len() * width;
+                    // SAFETY: the short side's addresses are those the job's maker vouches for; the long side's lie within
+                    // `lanes` by the band's layout, up to a register's worth of slack; `part` has a row of sums for each.
+                    unsafe {
+                        let (rows, begin) = (&short[..rows.len()], Begin::At(&begin[..rows.len()]));
+                        let (columns, to) = (part.len(), self.part.as_mut_ptr());
+                        Tile { rows, lanes, columns, steps, begin, to, pitch: n }.run(level);
+                    }
+                    for (r, channel) in rows.clone().enumerate() {
+                        let first = (t * self.channels + channel) * self.pitch + part.start * width;
+                        let sums = &mut self.sums[first..first + n];
+                        for (sum, v) in sums.iter_mut().zip(&self.part[r * n..(r + 1) * n]) {
+                            *sum = T::add(*sum, *v);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
