@@ -12,6 +12,8 @@ use std::mem::MaybeUninit;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+mod weave;
+
 /// An instruction-set level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
@@ -55,6 +57,18 @@ pub trait Level: Copy {
     /// (Left to the compiler, these loops stay scalar more often than not: it must allow for `dst` overlapping a row
     /// seen through `Cell`.)
     fn zip<T: Copy + Default>(self, a: Option<&[Cell<T>]>, b: Option<&[Cell<T>]>, dst: &mut [MaybeUninit<T>]);
+
+    /// `woven[R*i + j] = rows[j][i]`. The rows must hold an `R`th of what is woven.
+    #[inline(always)]
+    fn weave<T: Copy, const R: usize>(self, rows: &[&[Cell<T>]; R], woven: &mut [MaybeUninit<T>]) {
+        weave::weave_singly(rows, woven);
+    }
+
+    /// `rows[j][i] = woven[R*i + j]`.
+    #[inline(always)]
+    fn unweave<T: Copy, const R: usize>(self, woven: &[Cell<T>], rows: &mut [&mut [MaybeUninit<T>]; R]) {
+        weave::unweave_singly(woven, rows);
+    }
 
     /// Copies past the caches where the level can. The slices must agree in length. [`fence`] must follow before another
     /// thread may read what was written.
@@ -118,6 +132,7 @@ fn zip_singly<T: Copy + Default>(a: Option<&[Cell<T>]>, b: Option<&[Cell<T>]>, d
 /// Levels that exist on x86-64 only. Their values are made by [`dispatch`] alone, which has found the features.
 #[cfg(target_arch = "x86_64")]
 mod x86 {
+    use super::weave::x86 as weave;
     use super::{Cell, Level, MaybeUninit, zip_singly};
     use std::arch::x86_64::*;
 
@@ -185,6 +200,18 @@ mod x86 {
         const FMA: bool = true;
 
         #[inline(always)]
+        fn weave<T: Copy, const R: usize>(self, rows: &[&[Cell<T>]; R], woven: &mut [MaybeUninit<T>]) {
+            // SAFETY: the level's value proves the instructions exist.
+            unsafe { weave::weave_256(rows, woven) }
+        }
+
+        #[inline(always)]
+        fn unweave<T: Copy, const R: usize>(self, woven: &[Cell<T>], rows: &mut [&mut [MaybeUninit<T>]; R]) {
+            // SAFETY: as above.
+            unsafe { weave::unweave_256(woven, rows) }
+        }
+
+        #[inline(always)]
         fn stream<T: Copy>(self, from: &[T], to: &mut [MaybeUninit<T>]) {
             stream_vectors!(from, to, 32, _mm256_loadu_si256, _mm256_stream_si256);
         }
@@ -216,6 +243,18 @@ mod x86 {
 
     impl Level for Avx512 {
         const FMA: bool = true;
+
+        #[inline(always)]
+        fn weave<T: Copy, const R: usize>(self, rows: &[&[Cell<T>]; R], woven: &mut [MaybeUninit<T>]) {
+            // SAFETY: the level's value proves the instructions exist.
+            unsafe { weave::weave_512(rows, woven) }
+        }
+
+        #[inline(always)]
+        fn unweave<T: Copy, const R: usize>(self, woven: &[Cell<T>], rows: &mut [&mut [MaybeUninit<T>]; R]) {
+            // SAFETY: as above.
+            unsafe { weave::unweave_512(woven, rows) }
+        }
 
         #[inline(always)]
         fn stream<T: Copy>(self, from: &[T], to: &mut [MaybeUninit<T>]) {
