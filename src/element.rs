@@ -255,6 +255,23 @@ impl<T> Default for Saturated<T> {
     }
 }
 
+/// A byte that says yes or no, added up: whether any said yes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Any;
+
+impl Codec for Any {
+    type Stored = u8;
+    type Computed = i128;
+    #[inline(always)]
+    fn load(self, v: u8) -> i128 {
+        i128::from(v != 0)
+    }
+    #[inline(always)]
+    fn store(self, v: i128) -> u8 {
+        u8::from(v != 0)
+    }
+}
+
 impl Ring for i128 {
     #[inline(always)]
     fn mul(a: Self, b: Self) -> Self {

@@ -3,6 +3,11 @@
 //! 1-D and 2-D insert unit axes; channels-first has `inner = 1`, channels-last `inner = channels`. It is derived from
 //! shape and strides, so a channels-first array that lies channels-last in memory takes the channels-last path.
 
+mod recut;
+
+pub use recut::Lump;
+pub(crate) use recut::{Cuts, Recut, RecutMut};
+
 use std::marker::PhantomData;
 
 use ndarray::{ArrayViewD, ArrayViewMutD};
@@ -14,10 +19,10 @@ use crate::error::{Error, Result, Shape};
 /// streamed: 4 MiB 0.04 and 0.15 ms; 16 MiB 0.4 to 0.6 and 0.46; 26 MiB 1.36 and 0.78; 134 MiB 7.1 and 4.0.
 /// (Between 16 and 24 MiB it is even for bilinear x2, and for nearest x2 spares the 1.4 ms that a badly placed result took
 /// instead of 0.5.)
-const STREAMED_BYTES: usize = 16 << 20;
+pub(crate) const STREAMED_BYTES: usize = 16 << 20;
 
 /// Bytes of a cache line.
-const CACHE_LINE: usize = 64;
+pub(crate) const CACHE_LINE: usize = 64;
 
 /// Most axes an array may have.
 pub const MAX_NDIM: usize = 32;

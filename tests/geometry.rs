@@ -167,6 +167,25 @@ fn joined(links: &Links) -> Vec<(usize, usize, usize)> {
 fn check_links(links: &Links, expected: &[(usize, usize, usize)]) {
     assert_eq!(joined(links), expected, "{links:?}");
     check_phases(links, expected);
+    let taps = links.runs.len();
+    for (k, o) in (0..=taps).flat_map(|k| (0..links.out_len + 2).map(move |o| (k, o))) {
+        let input = expected.iter().find(|e| (e.0, e.1) == (k, o)).map(|e| e.2);
+        assert_eq!(links.input_of(k, o), input, "{links:?} tap {k} output {o}");
+    }
+    for a in 0..=links.out_len {
+        for b in a..=links.out_len {
+            let within = |e: &&(usize, usize, usize)| (a..b).contains(&e.1);
+            for k in 0..taps {
+                let r = links.clip(k, &(a..b));
+                let found: Vec<_> =
+                    (0..r.len).map(|j| (k, r.out + j * links.out_step, r.in_ + j * links.in_step)).collect();
+                let of_tap: Vec<_> = expected.iter().filter(within).filter(|e| e.0 == k).copied().collect();
+                assert_eq!(found, of_tap, "{links:?} clip {k} {a}..{b}");
+            }
+            let read = hull(expected.iter().filter(within).map(|e| e.2));
+            assert_eq!(links.inputs(&(a..b)), read, "{links:?} inputs {a}..{b}");
+        }
+    }
     let swapped = links.swapped();
     let mut turned: Vec<_> = expected.iter().map(|&(k, o, i)| (k, i, o)).collect();
     turned.sort_unstable();
@@ -639,6 +658,7 @@ proptest! {
         (in_len, out_len) in (length(), length()),
         (kernel, stride, dilation) in (1usize..5, length(), length()),
         before in length(),
+        at in any::<prop::sample::Index>(),
     ) {
         let pad = Pad { before, after: 0 };
         let links = Links::transposed(in_len, out_len, kernel, stride, dilation, pad).unwrap();
@@ -647,7 +667,12 @@ proptest! {
             let (last_in, last_out) = (r.in_ + (r.len - 1), r.out + (r.len - 1) * stride);
             prop_assert!(joins(r.in_, r.out) && joins(last_in, last_out));
             prop_assert!(last_in < in_len && last_out < out_len);
+            let j = at.index(r.len);
+            prop_assert_eq!(links.input_of(k, r.out + j * stride), Some(r.in_ + j));
+            let clipped = links.clip(k, &(r.out + j * stride..out_len));
+            prop_assert_eq!(clipped.len, r.len - j);
         }
+        prop_assert!(links.inputs(&(0..out_len)).end <= in_len);
         for (links, taps) in [(&links, kernel), (&links.swapped(), kernel)] {
             let phases = links.phases().unwrap();
             let members = || phases.iter().flat_map(|p| p.members.iter().map(move |m| (p, m)));

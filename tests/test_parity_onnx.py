@@ -1,4 +1,4 @@
-"""The tests of the ONNX standard for Resize, pooling, Conv and ConvTranspose.
+"""The tests of the ONNX standard for Resize, pooling, Conv, ConvTranspose, shuffles and Col2Im.
 
 Inputs and outputs are made by the onnx package itself, or lie in it as files; here is only how
 attributes translate. Pooling is complete, and a test counts the cases. Left out are the parts of
@@ -43,6 +43,9 @@ RESIZE += ["resize_upsample_scales_nearest_axes_3_2", "resize_upsample_scales_li
 RESIZE += ["resize_upsample_scales_linear_align_corners", "resize_downsample_scales_linear"]
 
 
+MOVES = {"DepthToSpace": 2, "SpaceToDepth": 4, "Col2Im": 5}
+
+
 @pytest.fixture(scope="module")
 def node_tests():
     """Every node test of the standard, by name."""
@@ -66,6 +69,16 @@ def recorded_poolings():
     """Directories of the poolings that came from PyTorch, with their model, inputs and outputs."""
     data = Path(onnx.__file__).parent / "backend" / "test" / "data"
     return sorted(p for p in data.glob("pytorch-*/test_*") if "pool" in p.name.lower())
+
+
+def recorded_arrays(path):
+    """Input and output of a recorded test."""
+    arrays = []
+    for name in ("input_0", "output_0"):
+        tensor = onnx.TensorProto()
+        tensor.ParseFromString((path / "test_data_set_0" / f"{name}.pb").read_bytes())
+        arrays.append(onnx.numpy_helper.to_array(tensor))
+    return arrays
 
 
 def read(case):
@@ -167,6 +180,24 @@ def pooled(operator, attributes, x):
     return total / pool(padded(ones, 0), kernel, stride, divisor_override=1, **options), None
 
 
+def moved(operator, attributes, inputs):
+    """What ours makes of a shuffle or of Col2Im."""
+    x, *sizes = inputs.values()
+    if operator == "DepthToSpace":
+        return us.depth_to_space(x, attributes["blocksize"], attributes["mode"])
+    if operator == "SpaceToDepth":
+        return us.space_to_depth(x, attributes["blocksize"], attributes.get("mode", "DCR"))
+    image, kernel = sizes
+    return us.fold(
+        x,
+        image,
+        kernel,
+        attributes.get("dilations", 1),
+        pads_of(attributes, len(image)),
+        attributes.get("strides", 1),
+    )
+
+
 def check_pooling(operator, attributes, x, want, want_indices=None, digits=1e-6):
     """ONNX counts indices through the whole tensor, on request in column-major order."""
     got, indices = pooled(operator, attributes, x)
@@ -199,12 +230,7 @@ def test_pooling(node_tests, operator):
 def test_recorded_pooling(path):
     """Models that PyTorch exported; a 1-D average is one of height times 1, between reshapes."""
     nodes = {node.op_type: node for node in onnx.load(path / "model.onnx").graph.node}
-    arrays = []
-    for name in ("input_0", "output_0"):
-        tensor = onnx.TensorProto()
-        tensor.ParseFromString((path / "test_data_set_0" / f"{name}.pb").read_bytes())
-        arrays.append(onnx.numpy_helper.to_array(tensor))
-    x, want = arrays
+    x, want = recorded_arrays(path)
     if "Unsqueeze" in nodes:
         x, want = x[..., None], want[..., None]
     ((operator, node),) = (item for item in nodes.items() if item[0].endswith("Pool"))
@@ -212,8 +238,26 @@ def test_recorded_pooling(path):
     check_pooling(operator, attributes, x, want)
 
 
+@pytest.mark.parametrize("operator", MOVES)
+def test_moves(node_tests, operator):
+    """Every node test of the operator."""
+    for name in names_of(node_tests, operator):
+        attributes, inputs, (want,) = read(node_tests[name])
+        got = moved(operator, attributes, inputs)
+        assert got.dtype == want.dtype and np.array_equal(got, want), name
+
+
+def test_recorded_pixel_shuffle():
+    """A model that PyTorch exported, as reshapes around a transposition."""
+    data = Path(onnx.__file__).parent / "backend" / "test" / "data"
+    (path,) = data.glob("pytorch-*/test_PixelShuffle")
+    x, want = recorded_arrays(path)
+    assert np.array_equal(us.pixel_shuffle(x, want.shape[-1] // x.shape[-1]), want)
+
+
 def test_no_case_is_missing(node_tests):
     """Fewer would mean that the collection above lost some."""
+    assert {operator: len(names_of(node_tests, operator)) for operator in MOVES} == MOVES
     assert {operator: len(names_of(node_tests, operator)) for operator in POOLINGS} == POOLINGS
     names = [path.name for path in recorded_poolings()]
     assert {kind: sum(kind in name for name in names) for kind in RECORDED} == RECORDED

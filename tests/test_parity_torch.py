@@ -526,3 +526,49 @@ def test_conv_transpose(n, data):
         arrays=[x, weight, bias],
         seed=data.draw(sts.seeds),
     )
+
+
+# --- moves ----------------------------------------------------------------------------------------
+
+
+@given(data=st.data())
+def test_pixel_shuffle(data):
+    """Both directions, values and gradients."""
+    r, channels = data.draw(st.integers(1, 5)), data.draw(st.integers(1, 4))
+    size = [data.draw(small) for _ in range(2)]
+    seed = data.draw(sts.seeds)
+    deep = sts.values((2, channels * r * r, *size), np.float64, seed)
+    wide = sts.values((2, channels, *(s * r for s in size)), np.float64, seed)
+    for name, x in (("pixel_shuffle", deep), ("pixel_unshuffle", wide)):
+        y, pullback = us.vjp(getattr(us, name), x, r)
+        compare(y, pullback, peer=lambda t, n=name: getattr(F, n)(t, r), arrays=[x], seed=seed)
+
+
+@given(data=st.data())
+def test_channel_shuffle(data):
+    groups, each = data.draw(small), data.draw(small)
+    size = [data.draw(small) for _ in range(data.draw(st.integers(1, 3)))]
+    x = sts.values((2, groups * each, *size), np.float64, data.draw(sts.seeds))
+    want = F.channel_shuffle(torch.from_numpy(x), groups).numpy()
+    assert np.array_equal(us.channel_shuffle(x, groups), want)
+
+
+@given(data=st.data())
+def test_unfold_and_fold(data):
+    """Values and gradients of both, with a batch and without."""
+    x = batch(data.draw, 2)
+    x = x[0] if data.draw(st.booleans()) else x
+    kernel, dilation, padding, stride = [], [], [], []
+    for length in x.shape[-2:]:
+        k, d, p = data.draw(small), data.draw(st.integers(1, 3)), data.draw(st.integers(0, 3))
+        if cases.extent(k, d) > length + 2 * p:
+            k, d = min(k, length), 1
+        kernel.append(k)
+        dilation.append(d)
+        padding.append(p)
+        stride.append(data.draw(st.integers(1, 4)))
+    params, size, seed = (kernel, dilation, padding, stride), x.shape[-2:], data.draw(sts.seeds)
+    columns, pullback = us.vjp(us.unfold, x, *params)
+    compare(columns, pullback, peer=lambda t: F.unfold(t, *params), arrays=[x], seed=seed)
+    y, pullback = us.vjp(us.fold, columns, size, *params)
+    compare(y, pullback, peer=lambda t: F.fold(t, size, *params), arrays=[columns], seed=seed)

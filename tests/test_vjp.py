@@ -75,6 +75,24 @@ NAILS = [
     Case(us.bed_of_nails, (values(2, 3, 2),), (2,), {"offset": 1, "channels_last": True}),
 ]
 
+SHUFFLES = [
+    Case(us.pixel_shuffle, (values(2, 8, 2, 3),), (2,)),
+    Case(us.pixel_shuffle, (values(2, 3, 6),), ((3,),), {"channels_last": True}),
+    Case(us.pixel_unshuffle, (values(2, 4, 6),), (2,)),
+    Case(us.depth_to_space, (values(12, 2, 3, 1),), ((1, 3, 2), "CRD")),
+    Case(us.space_to_depth, (values(4, 6, 2),), (2,), {"channels_last": True}),
+    Case(us.channel_shuffle, (values(2, 6, 3),), (2,)),
+    Case(us.channel_shuffle, (values(2, 2, 6),), (3,), {"channels_last": True}),
+]
+
+FOLDS = [
+    Case(us.unfold, (values(4, 5),), (2,)),
+    Case(us.unfold, (NCHW,), (3, 1, 1, 2)),
+    Case(us.unfold, (NHWC,), ((2, 3),), {"dilation": (2, 1), "channels_last": True}),
+    Case(us.fold, (values(2, 8, 6),), ((3, 4), 2)),
+    Case(us.fold, (values(12, 4),), ((7,), (3,)), {"stride": 2, "padding": ((1, 1),)}),
+]
+
 MAX_POOL = [
     Case(us.max_pool1d, (values(2, 9),), (3, 2, 1)),
     Case(us.max_pool2d, (values(4, 4),), (2,)),
@@ -200,7 +218,7 @@ ROI = [
 WITH_INDICES = MAX_POOL + MIN_POOL + ADAPTIVE_MAX_POOL + FRACTIONAL_MAX_POOL
 MEANS = AVG_POOL + ADAPTIVE_AVG_POOL
 CASES = INTERPOLATE + INTERPOLATE_RANKS + NAILS + WITH_INDICES + MEANS + LP_POOL + ROI + MAX_UNPOOL
-CASES += CONV + CONV_TRANSPOSE
+CASES += SHUFFLES + FOLDS + CONV + CONV_TRANSPOSE
 
 
 def identity(case: Case) -> str:

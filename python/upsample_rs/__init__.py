@@ -10,6 +10,8 @@ Every operation reads an array in place, whatever its strides, and returns a new
 * :mod:`~upsample_rs.fractional`: the maximum of windows placed by chance
 * :mod:`~upsample_rs.roi`: boxes on images, each in the same number of bins
 * :mod:`~upsample_rs.unpooling`: max unpooling
+* :mod:`~upsample_rs.shuffling`: elements moved between channels and space
+* :mod:`~upsample_rs.folding`: windows as columns, and columns added up
 * :mod:`~upsample_rs.convolution`: convolution and transposed convolution
 * :mod:`~upsample_rs.sizes`: the size formulas
 * :mod:`~upsample_rs.gradients`: the gradient of any of them
@@ -55,6 +57,7 @@ from .convolution import (
     conv_transpose3d,
     conv_transpose3d_backward,
 )
+from .folding import fold, unfold
 from .fractional import (
     fractional_max_pool2d,
     fractional_max_pool2d_backward,
@@ -88,6 +91,13 @@ from .min_pooling import (
 )
 from .roi import roi_align, roi_align_backward, roi_pool, roi_pool_backward
 from .runtime import config, get_num_threads, set_cache_limit, set_num_threads
+from .shuffling import (
+    channel_shuffle,
+    depth_to_space,
+    pixel_shuffle,
+    pixel_unshuffle,
+    space_to_depth,
+)
 from .sizes import conv_output_size, conv_transpose_output_size, pool_output_size
 from .unpooling import (
     max_unpool1d,
@@ -121,6 +131,7 @@ __all__ = [
     "avg_pool3d_backward",
     "bed_of_nails",
     "bed_of_nails_backward",
+    "channel_shuffle",
     "config",
     "conv1d",
     "conv1d_backward",
@@ -136,6 +147,8 @@ __all__ = [
     "conv_transpose3d",
     "conv_transpose3d_backward",
     "conv_transpose_output_size",
+    "depth_to_space",
+    "fold",
     "fractional_max_pool2d",
     "fractional_max_pool2d_backward",
     "fractional_max_pool3d",
@@ -167,6 +180,8 @@ __all__ = [
     "min_pool2d_backward",
     "min_pool3d",
     "min_pool3d_backward",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "pool_output_size",
     "roi_align",
     "roi_align_backward",
@@ -174,5 +189,7 @@ __all__ = [
     "roi_pool_backward",
     "set_cache_limit",
     "set_num_threads",
+    "space_to_depth",
+    "unfold",
     "vjp",
 ]

@@ -4,6 +4,7 @@ from ._types import (
     AdaptiveSize,
     Array,
     ArrayLike,
+    BlockMode,
     Boxes,
     Config,
     Duplicates,
@@ -31,6 +32,7 @@ __all__ = [
     "avg_pool_backward",
     "bed_of_nails",
     "bed_of_nails_backward",
+    "channel_shuffle",
     "config",
     "conv",
     "conv_backward",
@@ -38,6 +40,8 @@ __all__ = [
     "conv_transpose",
     "conv_transpose_backward",
     "conv_transpose_output_size",
+    "depth_to_space",
+    "fold",
     "fractional_max_pool",
     "fractional_max_pool_backward",
     "get_num_threads",
@@ -51,6 +55,8 @@ __all__ = [
     "max_unpool_backward",
     "min_pool",
     "min_pool_backward",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "pool_output_size",
     "roi_align",
     "roi_align_backward",
@@ -58,6 +64,9 @@ __all__ = [
     "roi_pool_backward",
     "set_cache_limit",
     "set_num_threads",
+    "space_to_depth",
+    "unfold",
+    "unfold_backward",
 ]
 
 __version__: str
@@ -409,6 +418,75 @@ def roi_pool_backward(
     x: ArrayLike,
     boxes: Boxes,
     spatial_scale: float,
+    channels_last: bool,
+    out: Array | None,
+    /,
+) -> Array: ...
+def pixel_shuffle(
+    x: ArrayLike,
+    upscale_factor: IntOrTuple,
+    channels_last: bool,
+    out: Array | None,
+    /,
+) -> Array: ...
+def pixel_unshuffle(
+    x: ArrayLike,
+    downscale_factor: IntOrTuple,
+    channels_last: bool,
+    out: Array | None,
+    /,
+) -> Array: ...
+def depth_to_space(
+    x: ArrayLike,
+    block: IntOrTuple,
+    mode: BlockMode,
+    channels_last: bool,
+    out: Array | None,
+    /,
+) -> Array: ...
+def space_to_depth(
+    x: ArrayLike,
+    block: IntOrTuple,
+    mode: BlockMode,
+    channels_last: bool,
+    out: Array | None,
+    /,
+) -> Array: ...
+def channel_shuffle(
+    x: ArrayLike,
+    groups: int,
+    channels_last: bool,
+    out: Array | None,
+    /,
+) -> Array: ...
+def unfold(
+    x: ArrayLike,
+    kernel_size: IntOrTuple,
+    dilation: IntOrTuple,
+    padding: Padding,
+    stride: IntOrTuple,
+    channels_last: bool,
+    out: Array | None,
+    /,
+) -> Array: ...
+def unfold_backward(
+    grad_output: ArrayLike,
+    input_size: Sequence[int],
+    kernel_size: IntOrTuple,
+    dilation: IntOrTuple,
+    padding: Padding,
+    stride: IntOrTuple,
+    channels_last: bool,
+    out: Array | None,
+    /,
+) -> Array: ...
+def fold(
+    x: ArrayLike,
+    output_size: IntOrTuple,
+    kernel_size: IntOrTuple,
+    dilation: IntOrTuple,
+    padding: Padding,
+    stride: IntOrTuple,
     channels_last: bool,
     out: Array | None,
     /,

@@ -71,6 +71,9 @@ Boxes: TypeAlias = ArrayLike | Sequence[ArrayLike]
 RoiMode: TypeAlias = Literal["avg", "max"]
 """What :func:`upsample_rs.roi_align` makes of a bin's points."""
 
+BlockMode: TypeAlias = Literal["DCR", "CRD"]
+"""Order of the channels that :func:`upsample_rs.depth_to_space` makes blocks of."""
+
 OutputMask: TypeAlias = Sequence[bool]
 """Which of the x, weight and bias gradients to compute."""
 

@@ -26,11 +26,13 @@ from . import (
     adaptive_pooling,
     avg_pooling,
     convolution,
+    folding,
     fractional,
     lp_pooling,
     max_pooling,
     min_pooling,
     roi,
+    shuffling,
     unpooling,
     upsampling,
 )
@@ -66,6 +68,13 @@ _CONV = ("x", "weight", "bias")
 _RULES: dict[Callable[..., Any], _Rule] = {
     upsampling.interpolate: _Rule(upsampling.interpolate_backward, adjust=_positions_from_sizes),
     upsampling.bed_of_nails: _Rule(upsampling.bed_of_nails_backward),
+    shuffling.pixel_shuffle: _Rule(shuffling._pixel_shuffle_backward),
+    shuffling.pixel_unshuffle: _Rule(shuffling._pixel_unshuffle_backward),
+    shuffling.depth_to_space: _Rule(shuffling._depth_to_space_backward),
+    shuffling.space_to_depth: _Rule(shuffling._space_to_depth_backward),
+    shuffling.channel_shuffle: _Rule(shuffling._channel_shuffle_backward),
+    folding.unfold: _Rule(folding._unfold_backward),
+    folding.fold: _Rule(folding._fold_backward),
     max_pooling.max_pool1d: _Rule(max_pooling.max_pool1d_backward),
     max_pooling.max_pool2d: _Rule(max_pooling.max_pool2d_backward),
     max_pooling.max_pool3d: _Rule(max_pooling.max_pool3d_backward),
@@ -171,8 +180,9 @@ def vjp(
     Parameters
     ----------
     fn : function
-        One of :func:`~upsample_rs.interpolate`, :func:`~upsample_rs.bed_of_nails`, and the pooling,
-        ``max_unpool``, ``conv`` and ``conv_transpose`` functions.
+        One of :func:`~upsample_rs.interpolate`, :func:`~upsample_rs.bed_of_nails`, the shuffles,
+        :func:`~upsample_rs.fold`, :func:`~upsample_rs.unfold`, and the pooling, ``max_unpool``,
+        ``conv`` and ``conv_transpose`` functions.
     *args, **kwargs
         Its arguments, as in a plain call; `out` is filled and returned as there.
 

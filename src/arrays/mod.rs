@@ -14,9 +14,11 @@
 
 mod averaging;
 mod convolution;
+mod folding;
 mod fractional;
 mod pooling;
 mod roi;
+mod shuffling;
 mod unpooling;
 mod upsampling;
 
@@ -26,6 +28,7 @@ pub use averaging::{
     lp_pool_backward, lp_pool_backward_into, lp_pool_into,
 };
 pub use convolution::{ConvGradients, conv, conv_backward, conv_into};
+pub use folding::{fold, fold_into, unfold, unfold_backward, unfold_into};
 pub use fractional::{
     fractional_max_pool, fractional_max_pool_backward, fractional_max_pool_backward_into, fractional_max_pool_into,
     fractional_max_pool_with_indices, fractional_max_pool_with_indices_into,
@@ -40,6 +43,9 @@ pub use pooling::{
 pub use roi::{
     roi_align, roi_align_backward, roi_align_backward_into, roi_align_into, roi_pool, roi_pool_backward,
     roi_pool_backward_into, roi_pool_into,
+};
+pub use shuffling::{
+    channel_shuffle, channel_shuffle_into, depth_to_space, depth_to_space_into, space_to_depth, space_to_depth_into,
 };
 pub use unpooling::{
     UnpoolParams, max_unpool, max_unpool_backward, max_unpool_backward_into, max_unpool_into, max_unpool_move,

@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::rows::{as_cells, as_uninit};
+use super::rows::as_cells;
 use super::simd::{Job, Level};
 use super::tile::{Begin, MOST_ROWS, Steps, Tile, columns, even_part, most_rows};
 use crate::element::{Codec, Laned, Vector};
@@ -199,8 +199,6 @@ pub struct Products<'a, T> {
     pub target: Place<*mut T>,
     /// Sums, see [`Scheme::room`].
     pub sums: &'a mut [T],
-    /// Room of [`MIXED`] elements for the phases of a tile.
-    pub mixed: &'a mut [T],
     /// Room for a list.
     pub segments: &'a mut Vec<Segment>,
     /// Whether the sums of all blocks are kept: because they are to be added to, or have been begun.
@@ -349,7 +347,7 @@ impl<T: Laned> Products<'_, T> {
         let [d, h] = block.plane.residue;
         let [sd, sh, sw] = self.target.spatial;
         let (step, width) = (self.scheme.step[2], self.scheme.out[2]);
-        let interleaved = step > 1 && step.is_power_of_two() && self.scheme.residues.len() == step && sw == 1;
+        let woven = matches!(step, 2 | 3 | 4 | 8) && self.scheme.residues.len() == step && sw == 1;
         for segment in &*self.segments {
             let (d, h) = (d + segment.d, h + segment.h);
             if d >= self.scheme.out[0] || h >= self.scheme.out[1] {
@@ -367,7 +365,7 @@ impl<T: Laned> Products<'_, T> {
                     before += part.phases.len() * block.outs.len() * pitch;
                     for (p, &(phase, _)) in part.phases.iter().enumerate() {
                         let first = first + p * pitch;
-                        if interleaved && step <= MOST_PHASES {
+                        if woven {
                             starts[phase] = first;
                             continue;
                         }
@@ -389,67 +387,47 @@ impl<T: Laned> Products<'_, T> {
                         }
                     }
                 }
-                if interleaved && step <= MOST_PHASES {
+                if woven {
                     let col = step * segment.col;
                     let n = (step * segment.n).min(width - col);
                     // SAFETY: `n` places of one row, from `col` on, this job's to write.
                     let to =
                         unsafe { std::slice::from_raw_parts_mut(row.wrapping_add(col).cast::<MaybeUninit<T>>(), n) };
-                    interleave(level, as_cells(self.sums), &starts[..step], segment.n, self.mixed, to);
+                    let sums = as_cells(self.sums);
+                    match step {
+                        2 => woven_rows::<L, T, 2>(level, sums, &starts, to),
+                        3 => woven_rows::<L, T, 3>(level, sums, &starts, to),
+                        4 => woven_rows::<L, T, 4>(level, sums, &starts, to),
+                        _ => woven_rows::<L, T, 8>(level, sums, &starts, to),
+                    }
                 }
             }
         }
     }
 }
 
-/// Most phases that are interleaved by registers.
-const MOST_PHASES: usize = 16;
-
-/// Elements of room for the phases of a tile on their way out.
-pub const MIXED: usize = 2 * MOST_PHASES * 96;
-
-/// Interleaves rows of `n` elements, a power of two of them, that begin at these places: halves are interleaved, then
-/// pairs of them, and so on. `to` may be shorter than all of them.
+/// Weaves `R` rows of `n` elements that begin at these places. `to` may be shorter than all of them.
 #[inline(always)]
-fn interleave<L: Level, T: Laned>(
+fn woven_rows<L: Level, T: Laned, const R: usize>(
     level: L,
     from: &[Cell<T>],
-    starts: &[usize],
-    n: usize,
-    room: &mut [T],
+    starts: &[usize; MOST_PHASES],
     to: &mut [MaybeUninit<T>],
 ) {
-    let mut rows = starts.len();
-    if rows == 2 && to.len() == 2 * n {
-        level.zip(Some(&from[starts[0]..starts[0] + n]), Some(&from[starts[1]..starts[1] + n]), to);
-        return;
+    let n = to.len() / R;
+    let mut rows: [&[Cell<T>]; R] = [&[]; R];
+    for (row, &start) in rows.iter_mut().zip(starts) {
+        *row = &from[start..start + n];
     }
-    let all = rows * n;
-    let (mut held, mut made) = room.split_at_mut(all);
-    for r in 0..rows / 2 {
-        let (a, b) = (starts[r], starts[r + rows / 2]);
-        level.zip(Some(&from[a..a + n]), Some(&from[b..b + n]), as_uninit(&mut held[2 * r * n..2 * (r + 1) * n]));
+    let (whole, rest) = to.split_at_mut(n * R);
+    level.weave(&rows, whole);
+    for (to, &start) in rest.iter_mut().zip(starts) {
+        to.write(from[start + n].get());
     }
-    let mut len = 2 * n;
-    rows /= 2;
-    while rows > 1 {
-        let cells = as_cells(held);
-        let half = rows / 2;
-        for r in 0..half {
-            let (a, b) = (&cells[r * len..(r + 1) * len], &cells[(r + half) * len..(r + half + 1) * len]);
-            if rows == 2 && to.len() == all {
-                level.zip(Some(a), Some(b), to);
-                return;
-            }
-            level.zip(Some(a), Some(b), as_uninit(&mut made[2 * r * len..2 * (r + 1) * len]));
-        }
-        std::mem::swap(&mut held, &mut made);
-        len *= 2;
-        rows = half;
-    }
-    let end = to.len();
-    level.copy(&as_cells(held)[..end], to);
 }
+
+/// Most phases that are woven by registers.
+const MOST_PHASES: usize = 8;
 
 /// Lanes of one row.
 #[derive(Debug, Clone, Copy)]

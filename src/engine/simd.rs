@@ -13,6 +13,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::element::{Laned, Vector};
+mod weave;
 
 /// An instruction-set level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -92,6 +93,18 @@ pub trait Level: Copy {
         }
     }
 
+    /// `woven[R*i + j] = rows[j][i]`. The rows must hold an `R`th of what is woven.
+    #[inline(always)]
+    fn weave<T: Copy, const R: usize>(self, rows: &[&[Cell<T>]; R], woven: &mut [MaybeUninit<T>]) {
+        weave::weave_singly(rows, woven);
+    }
+
+    /// `rows[j][i] = woven[R*i + j]`.
+    #[inline(always)]
+    fn unweave<T: Copy, const R: usize>(self, woven: &[Cell<T>], rows: &mut [&mut [MaybeUninit<T>]; R]) {
+        weave::unweave_singly(woven, rows);
+    }
+
     /// Copies past the caches where the level can. The slices must agree in length. [`fence`] must follow before another
     /// thread may read what was written.
     #[inline(always)]
@@ -155,6 +168,7 @@ fn zip_singly<T: Copy + Default>(a: Option<&[Cell<T>]>, b: Option<&[Cell<T>]>, d
 /// Levels that exist on x86-64 only. Their values are made by [`dispatch`] alone, which has found the features.
 #[cfg(target_arch = "x86_64")]
 mod x86 {
+    use super::weave::x86 as weave;
     use super::{Cell, Laned, Level, MaybeUninit, zip_singly};
     use std::arch::x86_64::*;
 
@@ -223,6 +237,18 @@ mod x86 {
         type Register<T: Laned> = T::Bytes32;
 
         #[inline(always)]
+        fn weave<T: Copy, const R: usize>(self, rows: &[&[Cell<T>]; R], woven: &mut [MaybeUninit<T>]) {
+            // SAFETY: the level's value proves the instructions exist.
+            unsafe { weave::weave_256(rows, woven) }
+        }
+
+        #[inline(always)]
+        fn unweave<T: Copy, const R: usize>(self, woven: &[Cell<T>], rows: &mut [&mut [MaybeUninit<T>]; R]) {
+            // SAFETY: as above.
+            unsafe { weave::unweave_256(woven, rows) }
+        }
+
+        #[inline(always)]
         fn stream<T: Copy>(self, from: &[T], to: &mut [MaybeUninit<T>]) {
             stream_vectors!(from, to, 32, _mm256_loadu_si256, _mm256_stream_si256);
         }
@@ -257,6 +283,27 @@ mod x86 {
         type Register<T: Laned> = T::Bytes64;
         const TILE: (usize, usize) = (8, 3);
         const WIDE_TILE: usize = 6;
+
+        #[inline(always)]
+        fn weave<T: Copy, const R: usize>(self, rows: &[&[Cell<T>]; R], woven: &mut [MaybeUninit<T>]) {
+            // Short rows fill half a register.
+            if woven.len() / R * size_of::<T>() < 64 {
+                // SAFETY: the level's value proves the instructions exist.
+                return unsafe { weave::weave_256(rows, woven) };
+            }
+            // SAFETY: as above.
+            unsafe { weave::weave_512(rows, woven) }
+        }
+
+        #[inline(always)]
+        fn unweave<T: Copy, const R: usize>(self, woven: &[Cell<T>], rows: &mut [&mut [MaybeUninit<T>]; R]) {
+            if woven.len() / R * size_of::<T>() < 64 {
+                // SAFETY: as above.
+                return unsafe { weave::unweave_256(woven, rows) };
+            }
+            // SAFETY: as above.
+            unsafe { weave::unweave_512(woven, rows) }
+        }
 
         #[inline(always)]
         fn stream<T: Copy>(self, from: &[T], to: &mut [MaybeUninit<T>]) {

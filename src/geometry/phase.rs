@@ -5,6 +5,8 @@
 //! Split by residue (`o mod out_step`, `i mod in_step`), every run is contiguous: the phases of a transposed
 //! convolution, or the polyphase components of a strided one.
 
+use std::ops::Range;
+
 use super::taps::reserved;
 use super::window::{Pad, Windows};
 use crate::error::Result;
@@ -94,6 +96,38 @@ impl Links {
             out_step: self.in_step,
             runs: self.runs.iter().map(|r| Run { out: r.in_, in_: r.out, len: r.len }).collect(),
         }
+    }
+
+    /// The input that tap `k` joins to output `o`, if any.
+    #[inline]
+    #[must_use]
+    pub fn input_of(&self, k: usize, o: usize) -> Option<usize> {
+        let r = self.runs.get(k)?;
+        let ahead = o.checked_sub(r.out)?;
+        let j = ahead / self.out_step;
+        (ahead.is_multiple_of(self.out_step) && j < r.len).then(|| r.in_ + j * self.in_step)
+    }
+
+    /// Tap `k`'s pairs whose output lies in `outs`.
+    #[inline]
+    #[must_use]
+    pub fn clip(&self, k: usize, outs: &Range<usize>) -> Run {
+        let r = self.runs[k];
+        let before = outs.start.saturating_sub(r.out).div_ceil(self.out_step).min(r.len);
+        let until = outs.end.saturating_sub(r.out).div_ceil(self.out_step).min(r.len);
+        let len = until.saturating_sub(before);
+        Run { out: r.out + before * self.out_step, in_: r.in_ + before * self.in_step, len }
+    }
+
+    /// The input range that a range of outputs reads.
+    #[must_use]
+    pub fn inputs(&self, outs: &Range<usize>) -> Range<usize> {
+        let (mut lo, mut hi) = (usize::MAX, 0);
+        for r in (0..self.runs.len()).map(|k| self.clip(k, outs)).filter(|r| r.len > 0) {
+            lo = lo.min(r.in_);
+            hi = hi.max(r.in_ + (r.len - 1) * self.in_step + 1);
+        }
+        if hi == 0 { 0..0 } else { lo..hi }
     }
 
     /// The phases that have taps, grouped by what they read.

@@ -4,6 +4,7 @@
 pub mod argmax;
 pub mod conv;
 pub mod down;
+pub mod fold;
 pub mod fractional;
 pub mod gather;
 pub mod index;

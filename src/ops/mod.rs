@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod conv;
+pub mod fold;
 pub mod fractional;
 pub mod index;
 pub mod moves;
@@ -16,3 +17,4 @@ pub mod roi;
 mod roi_backward;
 mod roi_forward;
 mod roi_sides;
+pub mod shuffle;

@@ -8,11 +8,13 @@ mod averaging;
 mod convolution;
 mod dispatch;
 mod error;
+mod folding;
 mod fractional;
 mod memory;
 mod pooling;
 mod roi;
 mod runtime;
+mod shuffling;
 mod unpooling;
 mod upsampling;
 
@@ -38,6 +40,8 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     unpooling::register(m)?;
     convolution::register(m)?;
     roi::register(m)?;
+    shuffling::register(m)?;
+    folding::register(m)?;
     runtime::register(m)
 }
 

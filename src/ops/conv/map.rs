@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use crate::element::Multiplied;
 use crate::engine::parallel;
-use crate::engine::products::{MIXED, Part, Place, Plane, Products, Room, RowAt, Scheme, Segment, Slice, fill};
+use crate::engine::products::{Part, Place, Plane, Products, Room, RowAt, Scheme, Segment, Slice, fill};
 use crate::engine::rows::{self, At, grow};
 use crate::engine::simd;
 use crate::engine::tile::walk;
@@ -195,7 +195,6 @@ struct Scratch<K> {
     made: Vec<K>,
     rows: Vec<RowAt>,
     slices: Vec<Slice>,
-    mixed: Vec<K>,
     segments: Vec<Segment>,
 }
 
@@ -242,7 +241,6 @@ impl<T: Multiplied> Map<'_, T> {
                 made: Vec::new(),
                 rows: Vec::new(),
                 slices: Vec::new(),
-                mixed: rows::scratch(MIXED)?,
                 segments: Vec::new(),
             };
             for unit in units {
@@ -549,7 +547,6 @@ impl<T: Multiplied> Map<'_, T> {
                 col: band.at[2].start,
                 target,
                 sums: &mut scratch.sums,
-                mixed: &mut scratch.mixed,
                 segments: &mut scratch.segments,
                 keep,
                 first_last: (first == 0, channels.end == self.ins),
