@@ -71,8 +71,14 @@ Boxes: TypeAlias = ArrayLike | Sequence[ArrayLike]
 RoiMode: TypeAlias = Literal["avg", "max"]
 """What :func:`upsample_rs.roi_align` makes of a bin's points."""
 
+GridMode: TypeAlias = Literal["nearest", "bilinear", "bicubic"]
+"""Filters of :func:`upsample_rs.grid_sample`."""
+
+GridPadding: TypeAlias = Literal["zeros", "border", "reflection"]
+"""What lies outside the array for :func:`upsample_rs.grid_sample`."""
+
 OutputMask: TypeAlias = Sequence[bool]
-"""Which of the x, weight and bias gradients to compute."""
+"""Which gradients to compute, one for each array argument."""
 
 Gradients: TypeAlias = tuple[Array | None, Array | None, Array | None]
 """The x, weight and bias gradients; None where not asked for."""

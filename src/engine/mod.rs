@@ -3,5 +3,6 @@
 
 pub mod parallel;
 pub mod pipeline;
+pub mod places;
 pub mod rows;
 pub mod simd;

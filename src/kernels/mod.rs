@@ -1,10 +1,13 @@
 //! Inner loops: slices in, slices out. Safe, inlined into each instruction-set level, blind to shapes and padding.
 #![forbid(unsafe_code)]
 
+pub mod affine;
 pub mod argmax;
 pub mod conv;
 pub mod down;
 pub mod fractional;
+pub mod grid;
+pub mod grid_gradient;
 pub mod gather;
 pub mod index;
 pub mod norm;

@@ -9,6 +9,7 @@ mod convolution;
 mod dispatch;
 mod error;
 mod fractional;
+mod grid;
 mod memory;
 mod pooling;
 mod roi;
@@ -38,6 +39,7 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     unpooling::register(m)?;
     convolution::register(m)?;
     roi::register(m)?;
+    grid::register(m)?;
     runtime::register(m)
 }
 
