@@ -18,7 +18,9 @@ SHADES = ("#1e3a8a", "#2563eb", "#60a5fa", "#bfdbfe")  # of the four elements of
 FONT = "font-family='DejaVu Sans, Verdana, sans-serif'"
 
 
-def text(x: float, y: float, words: str, size: int = 13, fill: str = INK, middle: bool = True) -> str:
+def text(
+    x: float, y: float, words: str, size: int = 13, fill: str = INK, middle: bool = True
+) -> str:
     """Return a line of text, by its middle or its start."""
     anchor = " text-anchor='middle'" if middle else ""
     return (

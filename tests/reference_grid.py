@@ -96,7 +96,10 @@ def points_of(grid, lens, mode, padding, align):
     """For every point its place in `grid` and, for each axis, what it reads."""
     for place in np.ndindex(grid.shape[:-1]):
         coordinates = grid[place].astype(np.float64)[::-1]  # the first axis' first
-        yield place, [taps(c, n, mode, padding, align) for c, n in zip(coordinates, lens)]
+        yield (
+            place,
+            [taps(c, n, mode, padding, align) for c, n in zip(coordinates, lens, strict=True)],
+        )
 
 
 def product(axes, number, sloped=None):
@@ -135,7 +138,7 @@ def grid_sample(x, grid, mode, padding, align, absolute=False):
     if mode != "nearest":
         blocks = blocks.astype(object if integers else ref.wide(x.dtype))
     out = np.zeros((*blocks.shape[:2], *grids.shape[1:-1]), blocks.dtype)
-    for block, points, result in zip(blocks, grids, out):
+    for block, points, result in zip(blocks, grids, out, strict=True):
         if mode != "nearest" and integers:
             result[...] = Fraction(0)
         for place, axes in points_of(points, block.shape[1:], mode, padding, align):
@@ -145,7 +148,9 @@ def grid_sample(x, grid, mode, padding, align, absolute=False):
                     result[(slice(None), *place)] = value
                 else:
                     with np.errstate(invalid="ignore"):
-                        result[(slice(None), *place)] += value * (abs(weight) if absolute else weight)
+                        result[(slice(None), *place)] += value * (
+                            abs(weight) if absolute else weight
+                        )
     return out.reshape(shape)
 
 
@@ -155,7 +160,9 @@ def grid_sample_backward(grad, x, grid, mode, padding, align, absolute=False):
     blocks, grids, _ = split(x.astype(wide), grid)
     grads = grad.astype(wide).reshape(*blocks.shape[:2], *grids.shape[1:-1])
     grad_x, grad_grid = np.zeros_like(blocks), np.zeros(grids.shape, wide)
-    for block, points, g, to_x, to_grid in zip(blocks, grids, grads, grad_x, grad_grid):
+    for block, points, g, to_x, to_grid in zip(
+        blocks, grids, grads, grad_x, grad_grid, strict=True
+    ):
         n = points.shape[-1]
         for place, axes in points_of(points, block.shape[1:], mode, padding, align):
             here = g[(slice(None), *place)]

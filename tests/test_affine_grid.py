@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import cases
 import laws
 import reference_grid as ref_grid
 import strategies as sts
@@ -69,7 +69,7 @@ def affine_cases(draw, dtypes=sts.FLOATS, specials=True):
 @st.composite
 def backward_cases(draw):
     case = draw(affine_cases(specials=False)).backward(draw(sts.seeds))
-    return draw(st.sampled_from([case, laws.replace(case, layouts=(draw(sts.layouts),))]))
+    return draw(st.sampled_from([case, replace(case, layouts=(draw(sts.layouts),))]))
 
 
 either = affine_cases() | backward_cases()

@@ -6,7 +6,6 @@ import functools
 import math
 import runpy
 import threading
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -215,7 +214,9 @@ def test_grid_gradient_matches_finite_differences(isa, mode, padding, align, siz
 @pytest.mark.parametrize(("mode", "padding", "align"), RULES)
 def test_vjp_is_the_backward(mode, padding, align):
     case = sample_case(
-        sts.values((2, 3, 4, 5), "f4", 1), coordinates((2, 6, 7, 2), "f4", 2, True), (mode, padding, align)
+        sts.values((2, 3, 4, 5), "f4", 1),
+        coordinates((2, 6, 7, 2), "f4", 2, True),
+        (mode, padding, align),
     )
     y, pullback = us.vjp(us.grid_sample, *case.arrays, **case.options)
     back = case.backward(3)
@@ -402,7 +403,10 @@ def test_stretches_change_no_bit(channels, last):
     assert all(laws.same_bits(r, results[0]) for r in results[1:])
     want = ref_grid.grid_sample_backward(
         *(np.moveaxis(a, -1, 1)[:, :1] if last else a[:, :1] for a in (grad, x)),
-        grid, "bilinear", "zeros", False,
+        grid,
+        "bilinear",
+        "zeros",
+        False,
     )[0]
     got = (np.moveaxis(results[0], -1, 1) if last else results[0])[:, :1]
     np.testing.assert_allclose(got, want, atol=1e-4)
@@ -446,7 +450,8 @@ def test_nothing_to_do():
     grad_x, grad_grid = us.grid_sample_backward(np.ones((2, 0, 5, 6)), *empty)
     assert grad_x.shape == empty[0].shape
     assert grad_grid.shape == empty[1].shape and not grad_grid.any()
-    grads = us.grid_sample_backward(np.ones((0, 3, 5, 6)), np.ones((0, 3, 4, 4)), np.ones((0, 5, 6, 2)))
+    none = np.ones((0, 3, 5, 6)), np.ones((0, 3, 4, 4)), np.ones((0, 5, 6, 2))
+    grads = us.grid_sample_backward(*none)
     assert [g.shape for g in grads] == [(0, 3, 4, 4), (0, 5, 6, 2)]
 
 
@@ -523,7 +528,9 @@ def test_results_that_no_memory_holds_are_refused():
         us.grid_sample(np.broadcast_to(1.0, (2**20, 4, 4)), wide)
     line = laws.refused(
         lambda: us.grid_sample(np.broadcast_to(np.uint8(1), (1, 2**51)), np.zeros((1, 1, 2))),
-        ValueError, "axis W", "2**50",
+        ValueError,
+        "axis W",
+        "2**50",
     )
     assert line.startswith("grid_sample: ")
 

@@ -1,9 +1,9 @@
 """The tests of the ONNX standard for Resize, GridSample, AffineGrid, pooling, Conv, ConvTranspose.
 
 Inputs and outputs are made by the onnx package itself, or lie in it as files; here is only how
-attributes translate. Pooling and sampling are complete, and a test counts the cases. Left out are the parts of
-Resize that `interpolate` does not have (cubic, crop-and-resize, other nearest and coordinate rules,
-aspect-ratio policies), and where ours is another rule:
+attributes translate. Pooling and sampling are complete, and a test counts the cases. Left out are
+the parts of Resize that `interpolate` does not have (cubic, crop-and-resize, other nearest and
+coordinate rules, aspect-ratio policies), and where ours is another rule:
 
 - antialiased linear repeats the edge; ours drops what lies outside, as ONNX does on
   `exclude_outside=1`;

@@ -128,9 +128,7 @@ def grid_sample(
            [10,  6,  2],
            [11,  7,  3]], dtype=uint8)
     """
-    return _grid_sample(
-        x, grid, mode, padding_mode, align_corners, rounding, channels_last, out
-    )
+    return _grid_sample(x, grid, mode, padding_mode, align_corners, rounding, channels_last, out)
 
 
 def grid_sample_backward(

@@ -7,6 +7,7 @@ use std::cell::Cell;
 use std::marker::PhantomData;
 
 use super::rows::scratch;
+use super::simd::{self, Job, Level};
 use crate::element::Codec;
 use crate::error::Result;
 use crate::layout::Grid;
@@ -29,7 +30,10 @@ impl<'a, T: Copy> Places<'a, T> {
     /// # Errors
     /// If there is no memory for them.
     pub fn new(grid: &'a Grid<*const T>, rank: usize, taps: usize, run: usize) -> Result<Self> {
-        assert!(grid.spatial.iter().all(|&n| n > 0) && grid.blocks() > 0 && grid.inner > 0, "no elements to have places");
+        assert!(
+            grid.spatial.iter().all(|&n| n > 0) && grid.blocks() > 0 && grid.inner > 0,
+            "no elements to have places"
+        );
         let axis = |a: usize| scratch(if a + rank >= 3 { taps * run } else { run });
         let along = [axis(0)?, axis(1)?, axis(2)?];
         let corners = (3 - rank.min(3)..3).fold(1, |n, _| n * taps);
@@ -40,26 +44,14 @@ impl<'a, T: Copy> Places<'a, T> {
     /// functions below safe.
     pub fn note(&mut self, axis: usize, tap: usize, at: &[usize]) {
         let (len, stride) = (self.grid.spatial[axis], self.grid.spatial_strides[axis]);
-        let farthest = at.iter().fold(0, |far, &p| if p > far { p } else { far });
-        assert!(farthest < len, "place outside the array");
-        for (offset, &p) in self.along[axis][tap * self.run..][..at.len()].iter_mut().zip(at) {
-            *offset = p as isize * stride;
-        }
+        let offsets = &mut self.along[axis][tap * self.run..][..at.len()];
+        assert!(simd::dispatch(Note { at, len, stride, offsets }), "place outside the array");
     }
 
     /// Combines what has been noted for the first `n` points.
     pub fn combine(&mut self, n: usize) {
-        let Self { along: [d, h, w], offsets, run, taps, .. } = self;
-        let mut corners = offsets.chunks_exact_mut(*run);
-        for d in d.chunks_exact(*run) {
-            for h in h.chunks_exact(*run) {
-                for (w, corner) in w.chunks_exact(*run).take(*taps).zip(&mut corners) {
-                    for (((o, d), h), w) in corner[..n].iter_mut().zip(d).zip(h).zip(w) {
-                        *o = d + h + w;
-                    }
-                }
-            }
-        }
+        let Self { along, offsets, run, taps, .. } = self;
+        simd::dispatch(Combine { along, taps: *taps, run: *run, n, offsets });
     }
 
     /// Reads some blocks at the places of corner `corner` and those after it.
@@ -73,6 +65,55 @@ impl<'a, T: Copy> Places<'a, T> {
         }
         let inner = if self.grid.inner == 1 || self.grid.inner_stride == 1 { self.grid.inner } else { 0 };
         Blocks { origins, offsets: &self.offsets[corner * self.run..], inner, life: PhantomData }
+    }
+}
+
+/// Offsets of positions; whether all of them are below `len`. One that is not becomes position 0.
+struct Note<'a> {
+    at: &'a [usize],
+    len: usize,
+    stride: isize,
+    offsets: &'a mut [isize],
+}
+
+impl Job for Note<'_> {
+    type Output = bool;
+    #[inline(always)]
+    fn run<L: Level>(self, _: L) -> bool {
+        let mut within = true;
+        for (offset, &p) in self.offsets.iter_mut().zip(self.at) {
+            let known = p < self.len;
+            within &= known;
+            *offset = if known { p as isize } else { 0 } * self.stride;
+        }
+        within
+    }
+}
+
+/// Sums of one offset along each axis.
+struct Combine<'a> {
+    along: &'a [Vec<isize>; 3],
+    taps: usize,
+    run: usize,
+    n: usize,
+    offsets: &'a mut [isize],
+}
+
+impl Job for Combine<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<L: Level>(self, _: L) {
+        let Self { along: [d, h, w], taps, run, n, offsets } = self;
+        let mut corners = offsets.chunks_exact_mut(run);
+        for d in d.chunks_exact(run) {
+            for h in h.chunks_exact(run) {
+                for (w, corner) in w.chunks_exact(run).take(taps).zip(&mut corners) {
+                    for (((o, d), h), w) in corner[..n].iter_mut().zip(d).zip(h).zip(w) {
+                        *o = d + h + w;
+                    }
+                }
+            }
+        }
     }
 }
 

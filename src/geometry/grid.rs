@@ -237,7 +237,8 @@ mod tests {
         let odd = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MAX, f64::MIN, 1e15, -1e15, 2.5e38, 1e18];
         let near = (-400..400).map(|i| f64::from(i) / 37.0);
         for coordinate in odd.into_iter().chain(near) {
-            for (len, align) in [(1, true), (1, false), (2, true), (2, false), (7, true), (7, false), (1 << 50, false)] {
+            for (len, align) in [(1, true), (1, false), (2, true), (2, false), (7, true), (7, false), (1 << 50, false)]
+            {
                 for (filter, outside) in FILTERS.into_iter().flat_map(|f| OUTSIDES.map(|o| (f, o))) {
                     let taps = taps(len, align, filter, outside, coordinate);
                     let total: f64 = taps.iter().map(|t| t.weight).sum();
@@ -274,7 +275,11 @@ mod tests {
                 let nearest = taps(3, align, Filter::Nearest, Outside::Reflection, coordinate);
                 assert_eq!(nearest[0].at, wanted, "{align} {step}");
                 for back in -1..3 {
-                    assert_eq!(axis.mirrored(place - f64::from(back), f64::from(back)), wanted as f64, "{align} {step}");
+                    assert_eq!(
+                        axis.mirrored(place - f64::from(back), f64::from(back)),
+                        wanted as f64,
+                        "{align} {step}"
+                    );
                 }
             }
         }

@@ -87,8 +87,10 @@ impl<R: Wide> Locate<'_, R> {
         let Self { axis, points, rank, which, run, taps, .. } = self;
         let n = (points.len() / rank).min(RUN);
         let (mut places, mut slopes) = ([0.0; RUN], [0.0; RUN]);
-        for (place, point) in places[..n].iter_mut().zip(points.chunks_exact(rank)) {
-            *place = point[which].get().wide(); // once: another thread may change it
+        if rank == 2 {
+            one_of::<R, 2>(points, which, &mut places[..n]);
+        } else {
+            one_of::<R, 3>(points, which, &mut places[..n]);
         }
         for (place, slope) in places[..n].iter_mut().zip(&mut slopes) {
             (*place, *slope) = axis.place(*place, filter, outside);
@@ -107,6 +109,16 @@ impl<R: Wide> Locate<'_, R> {
                 }
             }
         }
+    }
+}
+
+/// Coordinate `which` of points of `N`. Each is read once: another thread may change it.
+#[inline(always)]
+fn one_of<R: Wide, const N: usize>(points: &[Cell<R>], which: usize, to: &mut [f64]) {
+    match which {
+        0 => to.iter_mut().zip(points.chunks_exact(N)).for_each(|(to, point)| *to = point[0].get().wide()),
+        1 => to.iter_mut().zip(points.chunks_exact(N)).for_each(|(to, point)| *to = point[1].get().wide()),
+        _ => to.iter_mut().zip(points.chunks_exact(N)).for_each(|(to, point)| *to = point[N - 1].get().wide()),
     }
 }
 

@@ -168,9 +168,10 @@ impl AffinePlan {
         let together = (POINTS / self.spatial[2]).clamp(1, self.rows());
         let parts = self.rows().div_ceil(together);
         element_count(&[grad.blocks(), parts, ENTRIES], size_of::<f64>())?;
-        let mut partial = Array2::from_shape_vec((grad.blocks() * parts, ENTRIES), scratch(grad.blocks() * parts * ENTRIES)?)
-            .map_err(|_| Error::memory("cannot allocate a table of sums"))?
-            .into_dyn();
+        let mut partial =
+            Array2::from_shape_vec((grad.blocks() * parts, ENTRIES), scratch(grad.blocks() * parts * ENTRIES)?)
+                .map_err(|_| Error::memory("cannot allocate a table of sums"))?
+                .into_dyn();
         self.sum_rows(&grad, (together, parts), &mut ViewMut::from(&mut partial.view_mut()))?;
         let rows: Vec<_> = partial.as_slice().unwrap_or_default().chunks_exact(ENTRIES).collect();
         self.store(&rows, parts, &mut out)

@@ -257,6 +257,23 @@ pub(super) fn gather<T: Copy>(
     corners * points.len() * inner
 }
 
+/// The channels that points from `first` on read; zeros where a weight is 0.
+fn pick_channels<T: Copy + Default>(
+    from: &Blocks<'_, T, 1>,
+    first: usize,
+    weights: &[f32],
+    inner: usize,
+    line: &mut [T],
+) {
+    for (i, (&w, to)) in weights.iter().zip(line.chunks_exact_mut(inner)).enumerate() {
+        if w == 0.0 {
+            to.fill(T::default());
+        } else {
+            to.iter_mut().zip(from.row(first + i)).for_each(|(to, v)| *to = v.get());
+        }
+    }
+}
+
 impl<T: Copy + Default + Send + Sync + 'static> Forward<'_, Plain<T>> {
     /// The elements nearest to points; zeros outside.
     fn pick(&self, units: Range<usize>) -> Result<()> {
@@ -276,13 +293,12 @@ impl<T: Copy + Default + Send + Sync + 'static> Forward<'_, Plain<T>> {
                 for first in (0..reading.n).step_by(some) {
                     let points = first..(first + some).min(reading.n);
                     let line = &mut line[..points.len() * inner];
-                    for ((i, &w), to) in points.clone().zip(&weights[first..]).zip(line.chunks_exact_mut(inner)) {
-                        if w == 0.0 {
-                            to.fill(T::default());
-                        } else if let [to] = to {
-                            *to = from.get(i)[0];
-                        } else {
-                            to.iter_mut().zip(from.row(i)).for_each(|(to, v)| *to = v.get());
+                    let weights = &weights[points.clone()];
+                    if inner > 1 {
+                        pick_channels(&from, first, weights, inner, line);
+                    } else {
+                        for ((i, &w), to) in points.clone().zip(weights).zip(line.iter_mut()) {
+                            *to = if w == 0.0 { T::default() } else { from.get(i)[0] };
                         }
                     }
                     let cols = cols.start + points.start..cols.start + points.end;

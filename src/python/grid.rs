@@ -229,9 +229,10 @@ fn affine_grid_backward<'py>(
         let theta = matrices(grad.shape());
         if theta.is_empty() {
             let found = Shape(grad.shape());
-            return Err(
-                Error::value(format!("grad_output.shape = {found}: must be (..., H, W, 2) or (..., D, H, W, 3)")).into()
-            );
+            return Err(Error::value(format!(
+                "grad_output.shape = {found}: must be (..., H, W, 2) or (..., D, H, W, 3)"
+            ))
+            .into());
         }
         let plan = AffinePlan::new(&theta, grad.itemsize, &args::shape("size", size)?, align, last)?;
         if grad.shape() != plan.grid_shape {
