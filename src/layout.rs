@@ -9,6 +9,7 @@ pub use recut::Lump;
 pub(crate) use recut::{Cuts, Recut, RecutMut};
 
 use std::marker::PhantomData;
+use std::ops::Range;
 
 use ndarray::{ArrayViewD, ArrayViewMutD};
 
@@ -108,7 +109,7 @@ impl<'a, T> ViewMut<'a, T> {
 impl<T> Grid<*mut T> {
     /// Writes rows past the caches if the array is large and every row begins on a cache line. (At both ends of any other,
     /// a streamed and a normal store would meet in one line, which is several times slower than not streaming at all.)
-    fn decide_streaming(&mut self) {
+    pub(crate) fn decide_streaming(&mut self) {
         let on_line = |stride: isize| stride.unsigned_abs().wrapping_mul(size_of::<T>()).is_multiple_of(CACHE_LINE);
         let count = |n: usize, d: usize| n.saturating_mul(d);
         let outer = self.outer.iter().map(|o| o.0).fold(size_of::<T>() * self.inner, count);
@@ -300,6 +301,24 @@ impl<P: Copy> Grid<P> {
         if let Some((len, stride)) = self.outer.pop() {
             (self.inner, self.inner_stride) = (len, stride);
         }
+    }
+}
+
+impl<T> Grid<*const T> {
+    /// Some of the inner channels.
+    pub(crate) fn of_channels(&self, channels: &Range<usize>) -> Self {
+        assert!(channels.end <= self.inner, "channels outside the array");
+        let ptr = self.ptr.wrapping_offset(channels.start as isize * self.inner_stride);
+        Self { ptr, inner: channels.len(), ..self.clone() }
+    }
+}
+
+impl<T> Grid<*mut T> {
+    /// Some of the inner channels.
+    pub(crate) fn of_channels(&self, channels: &Range<usize>) -> Self {
+        assert!(channels.end <= self.inner, "channels outside the array");
+        let ptr = self.ptr.wrapping_offset(channels.start as isize * self.inner_stride);
+        Self { ptr, inner: channels.len(), ..self.clone() }
     }
 }
 

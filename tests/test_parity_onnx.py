@@ -1,9 +1,9 @@
-"""The tests of the ONNX standard for Resize, pooling, Conv, ConvTranspose, shuffles and Col2Im.
+"""The tests of the ONNX standard for Resize, sampling, pooling, convolutions, shuffles, Col2Im.
 
 Inputs and outputs are made by the onnx package itself, or lie in it as files; here is only how
-attributes translate. Pooling is complete, and a test counts the cases. Left out are the parts of
-Resize that `interpolate` does not have (cubic, crop-and-resize, other nearest and coordinate rules,
-aspect-ratio policies), and where ours is another rule:
+attributes translate. Pooling and sampling are complete, and a test counts the cases. Left out are
+the parts of Resize that `interpolate` does not have (cubic, crop-and-resize, other nearest and
+coordinate rules, aspect-ratio policies), and where ours is another rule:
 
 - antialiased linear repeats the edge; ours drops what lies outside, as ONNX does on
   `exclude_outside=1`;
@@ -36,6 +36,9 @@ CONV_TRANSPOSE += ["convtranspose_group_2", "convtranspose_group_2_image_3"]
 POOLINGS = {"MaxPool": 19, "AveragePool": 20, "LpPool": 8, "MaxUnpool": 2}
 POOLINGS |= {"GlobalAveragePool": 2, "GlobalMaxPool": 2}
 RECORDED = {"AvgPool": 7, "MaxPool": 8, "operator_maxpool": 1}
+
+# How many node tests sampling at points has.
+SAMPLING = {"GridSample": 18, "AffineGrid": 4}
 
 # With no tie between two neighbours ONNX's default nearest rule is "nearest-exact".
 RESIZE = ["resize_upsample_scales_nearest", "resize_upsample_scales_nearest_axes_2_3"]
@@ -257,8 +260,8 @@ def test_recorded_pixel_shuffle():
 
 def test_no_case_is_missing(node_tests):
     """Fewer would mean that the collection above lost some."""
-    assert {operator: len(names_of(node_tests, operator)) for operator in MOVES} == MOVES
-    assert {operator: len(names_of(node_tests, operator)) for operator in POOLINGS} == POOLINGS
+    for counts in (MOVES, POOLINGS, SAMPLING):
+        assert {operator: len(names_of(node_tests, operator)) for operator in counts} == counts
     names = [path.name for path in recorded_poolings()]
     assert {kind: sum(kind in name for name in names) for kind in RECORDED} == RECORDED
 
@@ -296,3 +299,28 @@ def test_resize(node_tests, name):
         **(linear if mode == "bilinear" else {}),
     )
     np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
+
+
+def test_grid_sample(node_tests):
+    """ONNX's modes are named for any number of dimensions. Some outputs have only four digits."""
+    modes = {"linear": "bilinear", "cubic": "bicubic"}
+    for name in names_of(node_tests, "GridSample"):
+        attributes, inputs, (want,) = read(node_tests[name])
+        mode = attributes.get("mode", "linear")
+        got = us.grid_sample(
+            *inputs.values(),
+            mode=modes.get(mode, mode),
+            padding_mode=attributes.get("padding_mode", "zeros"),
+            align_corners=bool(attributes.get("align_corners", 0)),
+        )
+        assert got.dtype == want.dtype
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=6e-5, err_msg=name)
+
+
+def test_affine_grid(node_tests):
+    for name in names_of(node_tests, "AffineGrid"):
+        attributes, inputs, (want,) = read(node_tests[name])
+        theta, size = inputs.values()
+        got = us.affine_grid(theta, size, bool(attributes.get("align_corners", 0)))
+        assert got.dtype == want.dtype
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6, err_msg=name)

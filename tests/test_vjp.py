@@ -215,10 +215,20 @@ ROI = [
     Case(us.roi_pool, (NCHW,), (BOXES, 2)),
 ]
 
+POINTS = values(2, 4, 3, 2, seed=5) * 2.3 + 0.0137
+THETA = values(2, 2, 3, seed=6)
+GRID = [
+    Case(us.grid_sample, (NCHW, POINTS)),
+    Case(us.grid_sample, (NCHW, POINTS), ("bicubic", "border"), {"align_corners": True}),
+    Case(us.grid_sample, (NHWC, POINTS), ("bilinear", "reflection"), {"channels_last": True}),
+    Case(us.affine_grid, (THETA,), ((2, 3, 5, 4),)),
+    Case(us.affine_grid, (THETA,), ((2, 5, 4, 3), True), {"channels_last": True}),
+]
+
 WITH_INDICES = MAX_POOL + MIN_POOL + ADAPTIVE_MAX_POOL + FRACTIONAL_MAX_POOL
 MEANS = AVG_POOL + ADAPTIVE_AVG_POOL
 CASES = INTERPOLATE + INTERPOLATE_RANKS + NAILS + WITH_INDICES + MEANS + LP_POOL + ROI + MAX_UNPOOL
-CASES += SHUFFLES + FOLDS + CONV + CONV_TRANSPOSE
+CASES += SHUFFLES + FOLDS + CONV + CONV_TRANSPOSE + GRID
 
 
 def identity(case: Case) -> str:

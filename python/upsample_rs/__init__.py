@@ -8,6 +8,7 @@ Every operation reads an array in place, whatever its strides, and returns a new
 * :mod:`~upsample_rs.avg_pooling`, :mod:`~upsample_rs.lp_pooling`: the mean or norm of every window
 * :mod:`~upsample_rs.adaptive_pooling`: the maximum and the mean of as many windows as asked for
 * :mod:`~upsample_rs.fractional`: the maximum of windows placed by chance
+* :mod:`~upsample_rs.grid`: sampling at points, affine grids
 * :mod:`~upsample_rs.roi`: boxes on images, each in the same number of bins
 * :mod:`~upsample_rs.unpooling`: max unpooling
 * :mod:`~upsample_rs.shuffling`: elements moved between channels and space
@@ -65,6 +66,7 @@ from .fractional import (
     fractional_max_pool3d_backward,
 )
 from .gradients import vjp
+from .grid import affine_grid, affine_grid_backward, grid_sample, grid_sample_backward
 from .lp_pooling import (
     lp_pool1d,
     lp_pool1d_backward,
@@ -123,6 +125,8 @@ __all__ = [
     "adaptive_max_pool2d_backward",
     "adaptive_max_pool3d",
     "adaptive_max_pool3d_backward",
+    "affine_grid",
+    "affine_grid_backward",
     "avg_pool1d",
     "avg_pool1d_backward",
     "avg_pool2d",
@@ -154,6 +158,8 @@ __all__ = [
     "fractional_max_pool3d",
     "fractional_max_pool3d_backward",
     "get_num_threads",
+    "grid_sample",
+    "grid_sample_backward",
     "interpolate",
     "interpolate_backward",
     "lp_pool1d",

@@ -10,6 +10,8 @@ from ._types import (
     Duplicates,
     FloatOrTuple,
     Gradients,
+    GridMode,
+    GridPadding,
     IndexDType,
     InterpolateMode,
     IntOrTuple,
@@ -28,6 +30,8 @@ __all__ = [
     "adaptive_avg_pool_backward",
     "adaptive_max_pool",
     "adaptive_max_pool_backward",
+    "affine_grid",
+    "affine_grid_backward",
     "avg_pool",
     "avg_pool_backward",
     "bed_of_nails",
@@ -45,6 +49,8 @@ __all__ = [
     "fractional_max_pool",
     "fractional_max_pool_backward",
     "get_num_threads",
+    "grid_sample",
+    "grid_sample_backward",
     "interpolate",
     "interpolate_backward",
     "lp_pool",
@@ -378,6 +384,44 @@ def pool_output_size(
     ceil_mode: bool,
     /,
 ) -> int | tuple[int, ...]: ...
+def grid_sample(
+    x: ArrayLike,
+    grid: ArrayLike,
+    mode: GridMode,
+    padding_mode: GridPadding,
+    align_corners: bool,
+    rounding: Rounding,
+    channels_last: bool,
+    out: Array | None,
+    /,
+) -> Array: ...
+def grid_sample_backward(
+    grad_output: ArrayLike,
+    x: ArrayLike,
+    grid: ArrayLike,
+    mode: GridMode,
+    padding_mode: GridPadding,
+    align_corners: bool,
+    output_mask: OutputMask,
+    channels_last: bool,
+    /,
+) -> tuple[Array | None, Array | None]: ...
+def affine_grid(
+    theta: ArrayLike,
+    size: Sequence[int],
+    align_corners: bool,
+    channels_last: bool,
+    out: Array | None,
+    /,
+) -> Array: ...
+def affine_grid_backward(
+    grad_output: ArrayLike,
+    size: Sequence[int],
+    align_corners: bool,
+    channels_last: bool,
+    out: Array | None,
+    /,
+) -> Array: ...
 def roi_align(
     x: ArrayLike,
     boxes: Boxes,

@@ -74,8 +74,14 @@ RoiMode: TypeAlias = Literal["avg", "max"]
 BlockMode: TypeAlias = Literal["DCR", "CRD"]
 """Order of the channels that :func:`upsample_rs.depth_to_space` makes blocks of."""
 
+GridMode: TypeAlias = Literal["nearest", "bilinear", "bicubic"]
+"""Filters of :func:`upsample_rs.grid_sample`."""
+
+GridPadding: TypeAlias = Literal["zeros", "border", "reflection"]
+"""What lies outside the array for :func:`upsample_rs.grid_sample`."""
+
 OutputMask: TypeAlias = Sequence[bool]
-"""Which of the x, weight and bias gradients to compute."""
+"""Which gradients to compute, one for each array argument."""
 
 Gradients: TypeAlias = tuple[Array | None, Array | None, Array | None]
 """The x, weight and bias gradients; None where not asked for."""

@@ -16,6 +16,7 @@ mod averaging;
 mod convolution;
 mod folding;
 mod fractional;
+mod grid;
 mod pooling;
 mod roi;
 mod shuffling;
@@ -32,6 +33,10 @@ pub use folding::{fold, fold_into, unfold, unfold_backward, unfold_into};
 pub use fractional::{
     fractional_max_pool, fractional_max_pool_backward, fractional_max_pool_backward_into, fractional_max_pool_into,
     fractional_max_pool_with_indices, fractional_max_pool_with_indices_into,
+};
+pub use grid::{
+    Coordinate, affine_grid, affine_grid_backward, affine_grid_into, grid_sample, grid_sample_backward,
+    grid_sample_into, grid_sample_move, grid_sample_move_into,
 };
 pub use pooling::{
     AdaptiveParams, adaptive_max_pool, adaptive_max_pool_backward, adaptive_max_pool_backward_into,

@@ -7,6 +7,7 @@
 pub mod bins;
 pub mod coords;
 pub mod fractional;
+pub mod grid;
 pub mod phase;
 pub mod readers;
 pub mod roi;

@@ -10,6 +10,7 @@ mod dispatch;
 mod error;
 mod folding;
 mod fractional;
+mod grid;
 mod memory;
 mod pooling;
 mod roi;
@@ -42,6 +43,7 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     roi::register(m)?;
     shuffling::register(m)?;
     folding::register(m)?;
+    grid::register(m)?;
     runtime::register(m)
 }
 
