@@ -30,6 +30,7 @@ from . import (
     lp_pooling,
     max_pooling,
     min_pooling,
+    resizing,
     roi,
     unpooling,
     upsampling,
@@ -65,6 +66,7 @@ _CONV = ("x", "weight", "bias")
 
 _RULES: dict[Callable[..., Any], _Rule] = {
     upsampling.interpolate: _Rule(upsampling.interpolate_backward, adjust=_positions_from_sizes),
+    resizing.resize: _Rule(resizing.resize_backward),
     upsampling.bed_of_nails: _Rule(upsampling.bed_of_nails_backward),
     max_pooling.max_pool1d: _Rule(max_pooling.max_pool1d_backward),
     max_pooling.max_pool2d: _Rule(max_pooling.max_pool2d_backward),
@@ -171,7 +173,8 @@ def vjp(
     Parameters
     ----------
     fn : function
-        One of :func:`~upsample_rs.interpolate`, :func:`~upsample_rs.bed_of_nails`, and the pooling,
+        One of :func:`~upsample_rs.interpolate`, :func:`~upsample_rs.resize`,
+        :func:`~upsample_rs.bed_of_nails`, and the pooling,
         ``max_unpool``, ``conv`` and ``conv_transpose`` functions.
     *args, **kwargs
         Its arguments, as in a plain call; `out` is filled and returned as there.

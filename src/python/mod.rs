@@ -11,6 +11,7 @@ mod error;
 mod fractional;
 mod memory;
 mod pooling;
+mod resizing;
 mod roi;
 mod runtime;
 mod unpooling;
@@ -32,6 +33,7 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
     crate::engine::parallel::on_interrupt(error::interrupted);
     upsampling::register(m)?;
+    resizing::register(m)?;
     pooling::register(m)?;
     averaging::register(m)?;
     fractional::register(m)?;
