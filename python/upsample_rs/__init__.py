@@ -3,7 +3,8 @@
 Every operation reads an array in place, whatever its strides, and returns a new one or fills
 ``out``; it raises before it writes anything, and gives the same bits at any thread count.
 
-* :mod:`~upsample_rs.upsampling`: nearest and linear interpolation, bed of nails
+* :mod:`~upsample_rs.upsampling`: interpolation in the words of PyTorch, bed of nails
+* :mod:`~upsample_rs.resizing`: resizing along any axes, by any filter and coordinate rule
 * :mod:`~upsample_rs.max_pooling`, :mod:`~upsample_rs.min_pooling`: the best element of every window
 * :mod:`~upsample_rs.avg_pooling`, :mod:`~upsample_rs.lp_pooling`: the mean or norm of every window
 * :mod:`~upsample_rs.adaptive_pooling`: the maximum and the mean of as many windows as asked for
@@ -91,6 +92,7 @@ from .min_pooling import (
     min_pool3d,
     min_pool3d_backward,
 )
+from .resizing import resize, resize_backward
 from .roi import roi_align, roi_align_backward, roi_pool, roi_pool_backward
 from .runtime import config, get_num_threads, set_cache_limit, set_num_threads
 from .shuffling import (
@@ -189,6 +191,8 @@ __all__ = [
     "pixel_shuffle",
     "pixel_unshuffle",
     "pool_output_size",
+    "resize",
+    "resize_backward",
     "roi_align",
     "roi_align_backward",
     "roi_pool",

@@ -32,6 +32,7 @@ from . import (
     lp_pooling,
     max_pooling,
     min_pooling,
+    resizing,
     roi,
     shuffling,
     unpooling,
@@ -68,6 +69,7 @@ _CONV = ("x", "weight", "bias")
 
 _RULES: dict[Callable[..., Any], _Rule] = {
     upsampling.interpolate: _Rule(upsampling.interpolate_backward, adjust=_positions_from_sizes),
+    resizing.resize: _Rule(resizing.resize_backward),
     upsampling.bed_of_nails: _Rule(upsampling.bed_of_nails_backward),
     shuffling.pixel_shuffle: _Rule(shuffling._pixel_shuffle_backward),
     shuffling.pixel_unshuffle: _Rule(shuffling._pixel_unshuffle_backward),
@@ -183,8 +185,9 @@ def vjp(
     Parameters
     ----------
     fn : function
-        One of :func:`~upsample_rs.interpolate`, :func:`~upsample_rs.bed_of_nails`, the shuffles,
-        :func:`~upsample_rs.fold`, :func:`~upsample_rs.unfold`, :func:`~upsample_rs.grid_sample`,
+        One of :func:`~upsample_rs.interpolate`, :func:`~upsample_rs.resize`,
+        :func:`~upsample_rs.bed_of_nails`, the shuffles, :func:`~upsample_rs.fold`,
+        :func:`~upsample_rs.unfold`, :func:`~upsample_rs.grid_sample`,
         :func:`~upsample_rs.affine_grid`, and the pooling, ``max_unpool``, ``conv`` and
         ``conv_transpose`` functions.
     *args, **kwargs

@@ -18,6 +18,7 @@ mod folding;
 mod fractional;
 mod grid;
 mod pooling;
+mod resizing;
 mod roi;
 mod shuffling;
 mod unpooling;
@@ -45,6 +46,7 @@ pub use pooling::{
     min_pool, min_pool_backward, min_pool_backward_into, min_pool_into, min_pool_with_indices,
     min_pool_with_indices_into,
 };
+pub use resizing::{resize, resize_backward, resize_backward_into, resize_into, resize_move, resize_move_into};
 pub use roi::{
     roi_align, roi_align_backward, roi_align_backward_into, roi_align_into, roi_pool, roi_pool_backward,
     roi_pool_backward_into, roi_pool_into,

@@ -17,6 +17,8 @@ mod norm_gradient;
 pub mod pool;
 pub mod pool_gradient;
 pub mod resample;
+pub mod resize;
+pub mod resize_run;
 pub mod roi;
 mod roi_backward;
 mod roi_forward;

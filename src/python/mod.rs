@@ -13,6 +13,7 @@ mod fractional;
 mod grid;
 mod memory;
 mod pooling;
+mod resizing;
 mod roi;
 mod runtime;
 mod shuffling;
@@ -35,6 +36,7 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
     crate::engine::parallel::on_interrupt(error::interrupted);
     upsampling::register(m)?;
+    resizing::register(m)?;
     pooling::register(m)?;
     averaging::register(m)?;
     fractional::register(m)?;
