@@ -362,7 +362,7 @@ impl<T: Laned> Job for Products<'_, T> {
             for slice in self.slices {
                 let vectors = slice.lanes.len().div_ceil(width);
                 let parts = vectors.div_ceil(columns);
-                let mut next = 0;
+                let (mut next, mut row) = (0, 0);
                 for t in 0..parts {
                     // The fewest tiles, as even as can be.
                     let wide = vectors / parts + usize::from(t < vectors % parts);
@@ -372,7 +372,7 @@ impl<T: Laned> Job for Products<'_, T> {
                     if start + n > slice.lanes.end && (!self.slack || slice.lanes.len() >= n) {
                         start = slice.lanes.end - n;
                     }
-                    self.segments(slice, &(start..start + n));
+                    row = self.segments(slice, row, &(start..start + n));
                     for block in &self.lists.blocks {
                         for tile in &self.lists.tiles[block.tiles.clone()] {
                             let (table, first) = &self.scheme.tables[tile.table];
@@ -477,12 +477,17 @@ impl<T: Laned> Products<'_, T> {
         }
     }
 
-    /// Lists the parts of rows that a tile's lanes are.
+    /// Lists the parts of rows that a tile's lanes are. The first row is looked for near `from`, that of the tile before.
     #[inline(always)]
-    fn segments(&mut self, slice: &Slice, lanes: &Range<usize>) {
+    fn segments(&mut self, slice: &Slice, mut from: usize, lanes: &Range<usize>) -> usize {
         self.lists.segments.clear();
         let rows = &self.rows[slice.rows.clone()];
-        let from = rows.partition_point(|r| r.lane + self.width <= lanes.start);
+        while from > 0 && rows[from - 1].lane + self.width > lanes.start {
+            from -= 1;
+        }
+        while from < rows.len() && rows[from].lane + self.width <= lanes.start {
+            from += 1;
+        }
         for row in rows[from..].iter().take_while(|r| r.lane < lanes.end) {
             let (start, end) = (row.lane.max(lanes.start), (row.lane + self.width).min(lanes.end));
             self.lists.segments.push(Segment {
@@ -494,6 +499,7 @@ impl<T: Laned> Products<'_, T> {
                 image: (row.n as isize).wrapping_mul(self.target.outer[0]),
             });
         }
+        from
     }
 }
 
