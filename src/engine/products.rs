@@ -683,3 +683,46 @@ impl<T: Laned> Job for Correlations<'_, T> {
         }
     }
 }
+
+/// Where a tap's sums are, and its place in the gradient.
+#[derive(Debug, Clone, Copy)]
+pub struct Tap {
+    /// The first sum, of the first channels, if there is one: else the gradient is zero.
+    pub sum: Option<usize>,
+    /// Offset in the gradient.
+    pub to: isize,
+}
+
+/// Writes sums, `pitch` apart for the short side's channels and next to each other for the long side's, to the gradient of
+/// a weight. What must hold: every pair of channels has every tap, and they are this job's to write.
+pub struct Deliver<'a, T> {
+    /// The sums.
+    pub sums: &'a [T],
+    /// See above.
+    pub pitch: usize,
+    /// The taps.
+    pub taps: &'a [Tap],
+    /// Channels of the short side, and of the long one.
+    pub channels: [usize; 2],
+    /// The first pair's gradient; its outer axes are these channels.
+    pub to: Place<*mut T>,
+}
+
+impl<T: Laned> Job for Deliver<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<L: Level>(self, _: L) {
+        let [short, long] = self.to.outer;
+        for a in 0..self.channels[0] {
+            for b in 0..self.channels[1] {
+                let pair = (a as isize).wrapping_mul(short).wrapping_add((b as isize).wrapping_mul(long));
+                let to = self.to.origin.wrapping_offset(pair);
+                for tap in self.taps {
+                    let value = tap.sum.map_or_else(T::default, |first| self.sums[first + a * self.pitch + b]);
+                    // SAFETY: a tap of a pair of channels, which the job's maker vouches for.
+                    unsafe { to.wrapping_offset(tap.to).write(value) };
+                }
+            }
+        }
+    }
+}
