@@ -50,7 +50,7 @@ pub use element::Rounding;
 pub use engine::parallel::{num_threads, set_num_threads};
 pub use error::{Error, Result};
 pub use geometry::window::{Pad, Padding};
-pub use ops::conv::{ConvParams, Kind};
+pub use ops::conv::{ConvParams, Kind, PreparedConv};
 pub use ops::fold::FoldParams;
 pub use ops::fractional::{FractionalParams, OutputLens, Samples};
 pub use ops::index::Duplicates;
