@@ -1,4 +1,4 @@
-"""`prepare_conv` and `prepare_conv_transpose`: the plain call's bits, from a weight that is held."""
+"""`prepare_conv` and `prepare_conv_transpose`: the plain call's bits, from a weight held."""
 
 import copy
 import pickle
