@@ -55,6 +55,53 @@ INTERPOLATE = [
     (TypeError, ["complex128"], call(us.interpolate, X2 * 1j, 4, mode="bilinear")),
 ]
 
+RESIZE = [
+    (ValueError, ["size", "scale"], call(us.resize, X2)),
+    (ValueError, ["size", "scale"], call(us.resize, X2, 4, 2.0)),
+    (ValueError, ["size", "2", "4"], call(us.resize, X2, (4, 4))),
+    (ValueError, ["size[1]", "0"], call(us.resize, X2, (4, 0), axes=(0, 1))),
+    (ValueError, ["size[0]", "-1"], call(us.resize, X2, (-1,), axes=0)),
+    (ValueError, ["scale[0]", "NaN"], call(us.resize, X2, scale=nan, axes=0)),
+    (ValueError, ["scale[0]", "axis 3"], call(us.resize, X2, scale=0.01, axes=-1)),
+    (ValueError, ["axes[1]", "4"], call(us.resize, X2, 3, axes=(0, 4))),
+    (ValueError, ["axes", "-5"], call(us.resize, X2, 3, axes=-5)),
+    (ValueError, ["axes[1]", "twice"], call(us.resize, X2, 3, axes=(1, -3))),
+    (TypeError, ["axes", "1.0"], call(us.resize, X2, 3, axes=1.0)),
+    (ValueError, ["method", "nearest", "spline"], call(us.resize, X2, 3, method="spline")),
+    (ValueError, ["method", "2"], call(us.resize, X2, 3, axes=0, method=("linear", "cubic"))),
+    (TypeError, ["method", "int"], call(us.resize, X2, 3, method=3)),
+    (ValueError, ["coordinates", "corner"], call(us.resize, X2, 3, coordinates="corner")),
+    (ValueError, ["antialias"], call(us.resize, X2, 3, method="nearest", antialias=True)),
+    (ValueError, ["edge", "border"], call(us.resize, X2, 3, edge="border")),
+    (ValueError, ["cubic_a", "NaN"], call(us.resize, X2, 3, method="cubic", cubic_a=nan)),
+    (ValueError, ["nearest_rounding"], call(us.resize, X2, 3, nearest_rounding="up")),
+    (ValueError, ["roi"], call(us.resize, X2, 3, axes=0, roi=[(0, 1)])),
+    (ValueError, ["roi"], call(us.resize, X2, 3, axes=0, coordinates="tf_crop_and_resize")),
+    (
+        ValueError,
+        ["roi[0]", "inf"],
+        call(us.resize, X2, 3, axes=0, coordinates="tf_crop_and_resize", roi=[(0, inf)]),
+    ),
+    (
+        ValueError,
+        ["roi", "1 pairs"],
+        call(us.resize, X2, 3, axes=0, coordinates="tf_crop_and_resize", roi=[0, 1]),
+    ),
+    (
+        ValueError,
+        ["keep_aspect_ratio", "size"],
+        call(us.resize, X2, scale=2, keep_aspect_ratio="not_larger"),
+    ),
+    (ValueError, ["rounding", "up"], call(us.resize, X2, 3, rounding="up")),
+    (ValueError, ["x.shape[1]", "0"], call(us.resize, np.ones((2, 0, 4)), 4)),
+    (ValueError, ["x.ndim", "0"], call(us.resize, 3.0, 4)),
+    (TypeError, ["bool"], call(us.resize, X2 > 0, 4)),
+    (TypeError, ["complex128"], call(us.resize, X2 * 1j, 4)),
+    (ValueError, ["input_size"], call(us.resize_backward, X2, (2, 3, 4))),
+    (ValueError, ["grad_output"], call(us.resize_backward, X2, (2, 4, 4, 4), axes=(2, 3))),
+    (TypeError, ["int64"], call(us.resize_backward, AT, AT.shape)),
+]
+
 INTERPOLATE_BACKWARD = [
     (ValueError, ["input_size"], call(us.interpolate_backward, X2, (2, 3, 4))),
     (ValueError, ["grad_output"], call(us.interpolate_backward, X2, (2, 4, 4, 4), mode="bilinear")),
@@ -357,6 +404,8 @@ THREADS = [
 # Integers beyond 64 bits, wherever an integer goes.
 TOO_LARGE = [
     call(us.interpolate, X2, HUGE),
+    call(us.resize, X2, HUGE),
+    call(us.resize, X2, 2, axes=HUGE),
     call(us.bed_of_nails, X2, HUGE),
     call(us.pixel_shuffle, X2, HUGE),
     call(us.channel_shuffle, X2, HUGE),
@@ -387,6 +436,9 @@ TOO_MUCH = [
     call(us.interpolate, X2, (2**40, 2**41)),
     call(us.interpolate, X2, None, 1e12, mode="bilinear"),
     call(us.interpolate, np.ones(4), None, 4.6e18),
+    call(us.resize, X2, 2**21),
+    call(us.resize, np.ones(4), 2**60, method="nearest"),
+    call(us.resize, np.ones(4), 2**40, method="cubic"),
     call(us.bed_of_nails, X2, 2**40),
     call(us.unfold, np.ones((3, 4)), 2**21, padding=2**21),
     call(us.unfold, np.ones((3, 4)), 2**40, padding=2**40),
@@ -410,6 +462,7 @@ ROWS = [
     row
     for table in (
         INTERPOLATE,
+        RESIZE,
         INTERPOLATE_BACKWARD,
         BED_OF_NAILS,
         SHUFFLES,

@@ -1,13 +1,8 @@
-"""The tests of the ONNX standard for Resize, pooling, Conv, ConvTranspose, shuffles and Col2Im.
+"""The tests of the ONNX standard for Resize, sampling, pooling, convolutions, shuffles, Col2Im.
 
 Inputs and outputs are made by the onnx package itself, or lie in it as files; here is only how
-attributes translate. Pooling and convolution are complete, and a test counts the cases. Left out
-are the parts of Resize that `interpolate` does not have (cubic, crop-and-resize, other nearest and
-coordinate rules, aspect-ratio policies), and where ours is another rule:
-
-- antialiased linear repeats the edge; ours drops what lies outside, as ONNX does on
-  `exclude_outside=1`;
-- align_corners takes positions from `length * scale` before it is rounded down to a size.
+attributes translate. Pooling, convolution, sampling, Resize and Upsample are complete, and a
+test counts the cases.
 
 Padding beyond half the kernel, which we refuse, is put around the array before it is pooled.
 """
@@ -33,10 +28,10 @@ POOLINGS = {"MaxPool": 19, "AveragePool": 20, "LpPool": 8, "MaxUnpool": 2}
 POOLINGS |= {"GlobalAveragePool": 2, "GlobalMaxPool": 2}
 RECORDED = {"AvgPool": 7, "MaxPool": 8, "operator_maxpool": 1}
 
-# With no tie between two neighbours ONNX's default nearest rule is "nearest-exact".
-RESIZE = ["resize_upsample_scales_nearest", "resize_upsample_scales_nearest_axes_2_3"]
-RESIZE += ["resize_upsample_scales_nearest_axes_3_2", "resize_upsample_scales_linear"]
-RESIZE += ["resize_upsample_scales_linear_align_corners", "resize_downsample_scales_linear"]
+# How many node tests sampling at points has.
+SAMPLING = {"GridSample": 18, "AffineGrid": 4}
+
+RESIZINGS = {"Resize": 39, "Upsample": 1}
 
 
 MOVES = {"DepthToSpace": 2, "SpaceToDepth": 4, "Col2Im": 5}
@@ -264,9 +259,8 @@ def test_recorded_pixel_shuffle():
 
 def test_no_case_is_missing(node_tests):
     """Fewer would mean that the collection above lost some."""
-    assert {operator: len(names_of(node_tests, operator)) for operator in MOVES} == MOVES
-    assert {operator: len(names_of(node_tests, operator)) for operator in POOLINGS} == POOLINGS
-    assert {o: len(names_of(node_tests, o)) for o in CONVOLUTIONS} == CONVOLUTIONS
+    for counts in (MOVES, POOLINGS, CONVOLUTIONS, RESIZINGS, SAMPLING):
+        assert {operator: len(names_of(node_tests, operator)) for operator in counts} == counts
     kinds = [path.name.split("_")[1] for path in recorded("conv") if "operator" not in path.name]
     kinds += [path.name[5:] for path in recorded("conv") if "operator" in path.name]
     assert {kind: kinds.count(kind) for kind in kinds} == RECORDED_CONVOLUTIONS
@@ -290,20 +284,67 @@ def test_max_unpool(node_tests):
         assert np.array_equal(got, want)
 
 
-@pytest.mark.parametrize("name", RESIZE)
-def test_resize(node_tests, name):
-    attributes, inputs, (want,) = read(node_tests["test_" + name])
-    x = inputs.pop("X")
-    ((kind, numbers),) = inputs.items()
-    axes = attributes.get("axes", range(x.ndim))
-    by_axis = {a: v for a, v in zip(axes, numbers.tolist(), strict=True) if a >= 2}
-    option = {"scales": "scale_factor", "sizes": "size"}[kind]
-    mode = "nearest-exact" if attributes["mode"] == "nearest" else "bilinear"
-    linear = {"align_corners": "align_corners" in name}
-    got = us.interpolate(
-        x,
-        mode=mode,
-        **{option: (by_axis[2], by_axis[3])},
-        **(linear if mode == "bilinear" else {}),
-    )
-    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
+def resize_options(attributes, inputs, ndim):
+    """ONNX lists the starts of all regions, then their ends; its defaults are not all ours."""
+    axes = attributes.get("axes", range(ndim))
+    options = {"axes": tuple(axes), "method": attributes["mode"]}
+    options["coordinates"] = attributes.get("coordinate_transformation_mode", "half_pixel")
+    options["antialias"] = bool(attributes.get("antialias", 0))
+    options["exclude_outside"] = bool(attributes.get("exclude_outside", 0))
+    options["cubic_a"] = attributes.get("cubic_coeff_a", -0.75)
+    options["nearest_rounding"] = attributes.get("nearest_mode", "round_prefer_floor")
+    options["fill"] = attributes.get("extrapolation_value", 0)
+    options["keep_aspect_ratio"] = attributes.get("keep_aspect_ratio_policy", "stretch")
+    if options["coordinates"] == "tf_crop_and_resize":
+        starts, ends = np.split(inputs["roi"], 2)
+        options["roi"] = list(zip(starts, ends, strict=True))
+    name, ours = ("scales", "scale") if "scales" in inputs else ("sizes", "size")
+    return options | {ours: tuple(inputs[name].tolist())}
+
+
+def test_resize(node_tests):
+    """Every node test of the operator."""
+    names = names_of(node_tests, "Resize")
+    assert len(names) >= RESIZINGS["Resize"]
+    for name in names:
+        attributes, inputs, (want,) = read(node_tests[name])
+        x = inputs.pop("X")
+        got = us.resize(x, **resize_options(attributes, inputs, x.ndim))
+        assert got.dtype == want.dtype and got.shape == want.shape, name
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+def test_upsample(node_tests):
+    """The operator before Resize: left edges on each other, the element at or left of them."""
+    for name in names_of(node_tests, "Upsample"):
+        attributes, inputs, (want,) = read(node_tests[name])
+        assert attributes == {"mode": "nearest"}
+        scale = tuple(inputs["scales"].tolist())
+        rule = {"coordinates": "asymmetric", "nearest_rounding": "floor"}
+        assert np.array_equal(us.resize(inputs["X"], scale=scale, method="nearest", **rule), want)
+        assert np.array_equal(us.interpolate(inputs["X"], scale_factor=scale[2:]), want)
+
+
+def test_grid_sample(node_tests):
+    """ONNX's modes are named for any number of dimensions. Some outputs have only four digits."""
+    modes = {"linear": "bilinear", "cubic": "bicubic"}
+    for name in names_of(node_tests, "GridSample"):
+        attributes, inputs, (want,) = read(node_tests[name])
+        mode = attributes.get("mode", "linear")
+        got = us.grid_sample(
+            *inputs.values(),
+            mode=modes.get(mode, mode),
+            padding_mode=attributes.get("padding_mode", "zeros"),
+            align_corners=bool(attributes.get("align_corners", 0)),
+        )
+        assert got.dtype == want.dtype
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=6e-5, err_msg=name)
+
+
+def test_affine_grid(node_tests):
+    for name in names_of(node_tests, "AffineGrid"):
+        attributes, inputs, (want,) = read(node_tests[name])
+        theta, size = inputs.values()
+        got = us.affine_grid(theta, size, bool(attributes.get("align_corners", 0)))
+        assert got.dtype == want.dtype
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6, err_msg=name)

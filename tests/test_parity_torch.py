@@ -572,3 +572,57 @@ def test_unfold_and_fold(data):
     compare(columns, pullback, peer=lambda t: F.unfold(t, *params), arrays=[x], seed=seed)
     y, pullback = us.vjp(us.fold, columns, size, *params)
     compare(y, pullback, peer=lambda t: F.fold(t, size, *params), arrays=[columns], seed=seed)
+
+
+# --- sampling -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("n", "mode"),
+    [(2, "nearest"), (2, "bilinear"), (2, "bicubic"), (3, "nearest"), (3, "bilinear")],
+)
+@pytest.mark.parametrize("padding", ["zeros", "border", "reflection"])
+@pytest.mark.parametrize("align", [False, True])
+@given(data=st.data())
+def test_grid_sample(n, mode, padding, align, data):
+    """Values and both gradients."""
+    x = batch(data.draw, n)
+    seed = data.draw(sts.seeds)
+    out = [data.draw(small) for _ in range(n)]
+    grid = np.random.default_rng(seed).uniform(-2.5, 2.5, (2, *out, n))
+    compare(
+        us.grid_sample(x, grid, mode, padding, align),
+        lambda grad: us.grid_sample_backward(grad, x, grid, mode, padding, align),
+        peer=lambda x, grid: F.grid_sample(x, grid, mode, padding, align),
+        arrays=[x, grid],
+        seed=seed,
+    )
+
+
+@pytest.mark.parametrize("mode", ["nearest", "bilinear", "bicubic"])
+def test_grid_sample_in_float32(mode):
+    """Places are double here and float32 there, where they are off by 1e-5 elements or so."""
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal((2, 3, 40, 50)).astype("f4")
+    grid = rng.uniform(-1.1, 1.1, (2, 60, 70, 2)).astype("f4")
+    for padding, align in itertools.product(("zeros", "border", "reflection"), (False, True)):
+        got = us.grid_sample(x, grid, mode, padding, align)
+        want = F.grid_sample(torch.from_numpy(x), torch.from_numpy(grid), mode, padding, align)
+        off = abs(got - want.numpy()) > 2e-4
+        assert off.mean() < (1e-4 if mode == "nearest" else 1e-9)
+
+
+@pytest.mark.filterwarnings("ignore:Since version 1.3.0, affine_grid")
+@pytest.mark.parametrize("n", [2, 3])
+@pytest.mark.parametrize("align", [False, True])
+@given(data=st.data())
+def test_affine_grid(n, align, data):
+    theta = sts.values((2, n, n + 1), np.float64, data.draw(sts.seeds))
+    size = (2, 3, *(data.draw(small) for _ in range(n)))
+    compare(
+        us.affine_grid(theta, size, align),
+        lambda grad: (us.affine_grid_backward(grad, size, align),),
+        peer=lambda theta: F.affine_grid(theta, size, align),
+        arrays=[theta],
+        seed=data.draw(sts.seeds),
+    )

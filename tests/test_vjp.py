@@ -58,6 +58,16 @@ INTERPOLATE = [
     Case(us.interpolate, (values(2, 3, 2, 3),), (4,), {"mode": "trilinear"}),
 ]
 
+RESIZE = [
+    Case(us.resize, (values(3, 4),), (5,)),
+    Case(us.resize, (NCHW,), ((7, 3),), {"axes": (2, -1), "method": "cubic"}),
+    Case(us.resize, (NCHW,), (), {"axes": 2, "scale": 0.7, "method": "lanczos3"}),
+    Case(us.resize, (values(9, 7),), (4,), {"method": ("area", "linear"), "antialias": True}),
+    Case(us.resize, (values(9, 7),), (4,), {"keep_aspect_ratio": "not_larger"}),
+    Case(us.resize, (values(5),), (9,), {"method": "mitchell", "edge": "wrap"}),
+    Case(us.resize, (values(5),), (9,), {"method": "cubic", "edge": "constant", "fill": 3}),
+]
+
 # Nearest modes take their rank from `size`, which the backward does not see.
 INTERPOLATE_RANKS = [
     Case(us.interpolate, (values(2, 3, 4),), ((5, 6),)),
@@ -215,10 +225,20 @@ ROI = [
     Case(us.roi_pool, (NCHW,), (BOXES, 2)),
 ]
 
+POINTS = values(2, 4, 3, 2, seed=5) * 2.3 + 0.0137
+THETA = values(2, 2, 3, seed=6)
+GRID = [
+    Case(us.grid_sample, (NCHW, POINTS)),
+    Case(us.grid_sample, (NCHW, POINTS), ("bicubic", "border"), {"align_corners": True}),
+    Case(us.grid_sample, (NHWC, POINTS), ("bilinear", "reflection"), {"channels_last": True}),
+    Case(us.affine_grid, (THETA,), ((2, 3, 5, 4),)),
+    Case(us.affine_grid, (THETA,), ((2, 5, 4, 3), True), {"channels_last": True}),
+]
+
 WITH_INDICES = MAX_POOL + MIN_POOL + ADAPTIVE_MAX_POOL + FRACTIONAL_MAX_POOL
 MEANS = AVG_POOL + ADAPTIVE_AVG_POOL
-CASES = INTERPOLATE + INTERPOLATE_RANKS + NAILS + WITH_INDICES + MEANS + LP_POOL + ROI + MAX_UNPOOL
-CASES += SHUFFLES + FOLDS + CONV + CONV_TRANSPOSE
+CASES = INTERPOLATE + INTERPOLATE_RANKS + RESIZE + NAILS + WITH_INDICES + MEANS + LP_POOL
+CASES += ROI + MAX_UNPOOL + SHUFFLES + FOLDS + CONV + CONV_TRANSPOSE + GRID
 
 
 def identity(case: Case) -> str:

@@ -3,11 +3,13 @@
 Every operation reads an array in place, whatever its strides, and returns a new one or fills
 ``out``; it raises before it writes anything, and gives the same bits at any thread count.
 
-* :mod:`~upsample_rs.upsampling`: nearest and linear interpolation, bed of nails
+* :mod:`~upsample_rs.upsampling`: interpolation in the words of PyTorch, bed of nails
+* :mod:`~upsample_rs.resizing`: resizing along any axes, by any filter and coordinate rule
 * :mod:`~upsample_rs.max_pooling`, :mod:`~upsample_rs.min_pooling`: the best element of every window
 * :mod:`~upsample_rs.avg_pooling`, :mod:`~upsample_rs.lp_pooling`: the mean or norm of every window
 * :mod:`~upsample_rs.adaptive_pooling`: the maximum and the mean of as many windows as asked for
 * :mod:`~upsample_rs.fractional`: the maximum of windows placed by chance
+* :mod:`~upsample_rs.grid`: sampling at points, affine grids
 * :mod:`~upsample_rs.roi`: boxes on images, each in the same number of bins
 * :mod:`~upsample_rs.unpooling`: max unpooling
 * :mod:`~upsample_rs.shuffling`: elements moved between channels and space
@@ -66,6 +68,7 @@ from .fractional import (
     fractional_max_pool3d_backward,
 )
 from .gradients import vjp
+from .grid import affine_grid, affine_grid_backward, grid_sample, grid_sample_backward
 from .lp_pooling import (
     lp_pool1d,
     lp_pool1d_backward,
@@ -91,6 +94,7 @@ from .min_pooling import (
     min_pool3d_backward,
 )
 from .prepared import prepare_conv, prepare_conv_transpose
+from .resizing import resize, resize_backward
 from .roi import roi_align, roi_align_backward, roi_pool, roi_pool_backward
 from .runtime import config, get_num_threads, set_cache_limit, set_num_threads
 from .shuffling import (
@@ -125,6 +129,8 @@ __all__ = [
     "adaptive_max_pool2d_backward",
     "adaptive_max_pool3d",
     "adaptive_max_pool3d_backward",
+    "affine_grid",
+    "affine_grid_backward",
     "avg_pool1d",
     "avg_pool1d_backward",
     "avg_pool2d",
@@ -156,6 +162,8 @@ __all__ = [
     "fractional_max_pool3d",
     "fractional_max_pool3d_backward",
     "get_num_threads",
+    "grid_sample",
+    "grid_sample_backward",
     "interpolate",
     "interpolate_backward",
     "lp_pool1d",
@@ -187,6 +195,8 @@ __all__ = [
     "pool_output_size",
     "prepare_conv",
     "prepare_conv_transpose",
+    "resize",
+    "resize_backward",
     "roi_align",
     "roi_align_backward",
     "roi_pool",

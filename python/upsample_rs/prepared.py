@@ -135,12 +135,11 @@ def prepare_conv_transpose(
     >>> twice = us.prepare_conv_transpose(np.array([1, 1]), stride=2)
     >>> twice([1, 2, 3])
     array([1, 1, 2, 2, 3, 3])
-    >>> weight = np.ones((64, 32, 4, 4), np.float32)
-    >>> up = us.prepare_conv_transpose(weight, stride=2, padding=1)
+    >>> up = us.prepare_conv_transpose(np.ones((64, 32, 16), np.float32), stride=8, padding=4)
     >>> up
-    <PreparedConv conv_transpose2d, weight float32 (64, 32, 4, 4), stride=(2, 2), padding=((1, 1), (1, 1))>
-    >>> [up(np.ones((1, 64, n, n), np.float32)).shape for n in (5, 9)]
-    [(1, 32, 10, 10), (1, 32, 18, 18)]
+    <PreparedConv conv_transpose1d, weight float32 (64, 32, 16), stride=(8,), padding=((4, 4),)>
+    >>> [up(np.ones((1, 64, n), np.float32)).shape for n in (5, 9)]
+    [(1, 32, 40), (1, 32, 72)]
     """
     return _prepare_conv_transpose(
         rank,

@@ -16,7 +16,9 @@ mod averaging;
 mod convolution;
 mod folding;
 mod fractional;
+mod grid;
 mod pooling;
+mod resizing;
 mod roi;
 mod shuffling;
 mod unpooling;
@@ -33,6 +35,10 @@ pub use fractional::{
     fractional_max_pool, fractional_max_pool_backward, fractional_max_pool_backward_into, fractional_max_pool_into,
     fractional_max_pool_with_indices, fractional_max_pool_with_indices_into,
 };
+pub use grid::{
+    Coordinate, affine_grid, affine_grid_backward, affine_grid_into, grid_sample, grid_sample_backward,
+    grid_sample_into, grid_sample_move, grid_sample_move_into,
+};
 pub use pooling::{
     AdaptiveParams, adaptive_max_pool, adaptive_max_pool_backward, adaptive_max_pool_backward_into,
     adaptive_max_pool_into, adaptive_max_pool_with_indices, adaptive_max_pool_with_indices_into, max_pool,
@@ -40,6 +46,7 @@ pub use pooling::{
     min_pool, min_pool_backward, min_pool_backward_into, min_pool_into, min_pool_with_indices,
     min_pool_with_indices_into,
 };
+pub use resizing::{resize, resize_backward, resize_backward_into, resize_into, resize_move, resize_move_into};
 pub use roi::{
     roi_align, roi_align_backward, roi_align_backward_into, roi_align_into, roi_pool, roi_pool_backward,
     roi_pool_backward_into, roi_pool_into,

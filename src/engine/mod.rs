@@ -4,6 +4,7 @@
 pub(crate) mod exchange;
 pub mod parallel;
 pub mod pipeline;
+pub mod places;
 pub mod products;
 pub mod rows;
 pub mod simd;

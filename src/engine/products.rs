@@ -8,14 +8,11 @@ use std::cell::Cell;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::rows::as_cells;
-use super::simd::{Job, Level};
+use super::rows::{as_cells, as_uninit};
+use super::simd::{Job, Level, prefetch_at};
 use super::tile::{Begin, MOST_ROWS, Steps, Tile, columns, even_part, most_rows};
 use crate::element::{Codec, Laned, Vector};
 use crate::layout::Grid;
-
-/// Bytes of weights that are used for all tiles of a band before the next: half of a small L2.
-const WEIGHT_BYTES: usize = 256 << 10;
 
 /// Phases of W whose taps read the same inputs.
 #[derive(Debug, Clone)]
@@ -135,6 +132,12 @@ pub struct Scheme {
     pub step: [usize; 3],
     /// Output lengths.
     pub out: [usize; 3],
+    /// Whether some phases have no taps, so that their outputs are but the bias.
+    pub bare: bool,
+    /// Kernel lengths.
+    pub kernel: [usize; 3],
+    /// Output channels whose weights are used for all tiles of a band before the next, so that they stay in cache.
+    pub at_once: usize,
 }
 
 impl Scheme {
@@ -173,10 +176,8 @@ impl Scheme {
 pub struct Products<'a, T> {
     /// What all bands share.
     pub scheme: &'a Scheme,
-    /// The weight of output channel 0 of the group.
-    pub weight: *const T,
-    /// Distance of the weights of output channels.
-    pub weight_step: isize,
+    /// The group's weights.
+    pub weights: Weights<'a, T>,
     /// Where sums begin, for each output channel of the group; zero if there is none.
     pub bias: Option<&'a [T]>,
     /// Output channels to compute.
@@ -199,8 +200,8 @@ pub struct Products<'a, T> {
     pub target: Place<*mut T>,
     /// Sums, see [`Scheme::room`].
     pub sums: &'a mut [T],
-    /// Room for a list.
-    pub segments: &'a mut Vec<Segment>,
+    /// Room for lists.
+    pub lists: &'a mut Lists<T>,
     /// Whether the sums of all blocks are kept: because they are to be added to, or have been begun.
     pub keep: bool,
     /// Whether the sums begin here, and whether they end here.
@@ -229,10 +230,117 @@ impl<T: Laned> Job for Room<'_, T> {
     }
 }
 
+/// How many input channels ahead weights are asked for.
+const AHEAD: isize = 8;
+
+/// The weights of a group, as a band finds them.
+pub enum Weights<'a, T> {
+    /// Where they lie, the input channels of an output channel one after the other: output channels are this far apart.
+    Ready(*const T, isize),
+    /// Gathered, [`Scheme::at_once`] output channels after the other, each such part so long.
+    Gathered(*const T, usize),
+    /// To be gathered into this room, as long as one part.
+    Scattered(Place<*const T>, &'a mut [T]),
+}
+
+/// Copies the weights of some output channels close together: `[input channel][output channel][tap]`, with room for
+/// `at_once` output channels. (A transposed convolution's lie far apart, often a power of two of bytes, where they crowd a
+/// few sets of every cache: k16s8 512 to 256 channels took 2.3 ms where they lie, 1.8 gathered.)
+pub struct Gather<'a, T> {
+    /// The weights: outer axes are output channels and input channels.
+    pub from: Place<*const T>,
+    /// Which output channels.
+    pub outs: Range<usize>,
+    /// How many input channels.
+    pub ins: usize,
+    /// Kernel lengths.
+    pub kernel: [usize; 3],
+    /// Output channels there is room for.
+    pub at_once: usize,
+    /// The copy.
+    pub to: &'a mut [T],
+}
+
+impl<T: Laned> Job for Gather<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<L: Level>(self, level: L) {
+        let [kd, kh, kw] = self.kernel;
+        let taps = kd * kh * kw;
+        let [sd, sh, sw] = self.from.spatial;
+        let [so, si] = self.from.outer;
+        let within = (kw == 1 || sw == 1) && (kh == 1 || sh == kw as isize) && (kd == 1 || sd == (kh * kw) as isize);
+        let n = self.outs.len();
+        // Runs of weights that lie one after the other.
+        let (runs, run) = match within {
+            true if so == taps as isize => (1, n * taps),
+            true => (n, taps),
+            false => (n * taps, 1),
+        };
+        for i in 0..self.ins {
+            let from = self.from.at([self.outs.start, i], [0; 3]);
+            let to = &mut self.to[i * self.at_once * taps..][..n * taps];
+            prefetch_at(from.wrapping_offset(si.wrapping_mul(AHEAD)), run);
+            for (r, to) in to.chunks_exact_mut(run).take(runs).enumerate() {
+                let at = match (runs, within) {
+                    (1, _) => 0,
+                    (_, true) => (r as isize).wrapping_mul(so),
+                    _ => {
+                        let (o, t) = (r / taps, r % taps);
+                        let at = [t / (kh * kw), t / kw % kh, t % kw];
+                        self.from.offset([o, 0], at)
+                    }
+                };
+                // SAFETY: `run` weights that exist and lie one after the other.
+                let from = unsafe { std::slice::from_raw_parts(from.wrapping_offset(at).cast::<Cell<T>>(), run) };
+                level.copy(from, as_uninit(to));
+            }
+        }
+    }
+}
+
+/// Room for what is known of a band's blocks before the first of their tiles.
+#[derive(Debug)]
+pub struct Lists<T> {
+    blocks: Vec<Block>,
+    tiles: Vec<TileOf<T>>,
+    phases: Vec<PhaseOf>,
+    segments: Vec<Segment>,
+}
+
+impl<T> Default for Lists<T> {
+    fn default() -> Self {
+        Self { blocks: Vec::new(), tiles: Vec::new(), phases: Vec::new(), segments: Vec::new() }
+    }
+}
+
 /// A block of results: one plane of phases of some output channels.
-struct Block<'a> {
-    plane: &'a Plane,
+#[derive(Debug)]
+struct Block {
+    residue: [usize; 2],
     outs: Range<usize>,
+    /// Its tiles, and its phases of W, among all.
+    tiles: Range<usize>,
+    phases: Range<usize>,
+}
+
+/// The rows of a tile: weights, where sums begin, the steps, and which row of the block's sums is the first.
+#[derive(Debug)]
+struct TileOf<T> {
+    weights: [*const T; MOST_ROWS],
+    begin: [T; MOST_ROWS],
+    rows: usize,
+    table: usize,
+    at: usize,
+}
+
+/// Where a phase of W finds its sums: the row of the block's first output channel, and how many rows there are to the
+/// next.
+#[derive(Debug, Clone, Copy)]
+struct PhaseOf {
+    residue: usize,
+    row: usize,
+    per_channel: usize,
 }
 
 impl<T: Laned> Job for Products<'_, T> {
@@ -242,33 +350,49 @@ impl<T: Laned> Job for Products<'_, T> {
         let rows = most_rows::<L, T>();
         let together = self.scheme.together(rows).min(self.outs.len());
         let columns = columns::<L, T>(self.scheme.tallest(together, rows));
-        let pitch = columns * L::Register::<T>::LANES;
-        let per_plane = self.outs.len().div_ceil(together);
-        let blocks = per_plane * self.scheme.planes.len();
-        // Blocks whose weights stay in cache while all tiles are computed.
-        let taps = self.scheme.tables.iter().map(|t| t.0.len()).max().unwrap_or(0);
-        let bytes = (taps * self.ins * self.scheme.residues.len() * together * size_of::<T>()).max(1);
-        let resident = (WEIGHT_BYTES / bytes).clamp(1, blocks);
+        let width = L::Register::<T>::LANES;
+        let pitch = columns * width;
         let room = together * self.scheme.residues.len() * pitch;
+        let at_once = self.scheme.at_once;
         let mut at = 0;
-        for some in (0..blocks).step_by(resident) {
+        for part in self.outs.start / at_once..self.outs.end.div_ceil(at_once) {
+            let outs = self.outs.start.max(part * at_once)..self.outs.end.min((part + 1) * at_once);
+            let weights = self.weights(level, part, &outs);
+            self.list(weights, &outs, together, rows);
             for slice in self.slices {
-                let vectors = slice.lanes.len().div_ceil(L::Register::<T>::LANES);
-                for t in 0..vectors.div_ceil(columns) {
-                    let part = even_part(vectors, columns, t);
-                    let n = part.len() * L::Register::<T>::LANES;
-                    let mut start = slice.lanes.start + part.start * L::Register::<T>::LANES;
+                let vectors = slice.lanes.len().div_ceil(width);
+                let parts = vectors.div_ceil(columns);
+                let (mut next, mut row) = (0, 0);
+                for t in 0..parts {
+                    // The fewest tiles, as even as can be.
+                    let wide = vectors / parts + usize::from(t < vectors % parts);
+                    let n = wide * width;
+                    let mut start = slice.lanes.start + next * width;
+                    next += wide;
                     if start + n > slice.lanes.end && (!self.slack || slice.lanes.len() >= n) {
                         start = slice.lanes.end - n;
                     }
-                    self.segments(slice, &(start..start + n));
-                    for b in some..(some + resident).min(blocks) {
-                        let first = self.outs.start + b % per_plane * together;
-                        let outs = first..(first + together).min(self.outs.end);
-                        let block = Block { plane: &self.scheme.planes[b / per_plane], outs };
-                        self.compute(level, &block, start, part.len(), at, pitch);
+                    row = self.segments(slice, row, &(start..start + n));
+                    for block in &self.lists.blocks {
+                        for tile in &self.lists.tiles[block.tiles.clone()] {
+                            let (table, first) = &self.scheme.tables[tile.table];
+                            let sums = &mut self.sums[at + tile.at * pitch..][..tile.rows * pitch];
+                            let begin = Begin::At(&tile.begin[..tile.rows]);
+                            let tile = Tile {
+                                rows: &tile.weights[..tile.rows],
+                                lanes: self.lanes.wrapping_add(start).wrapping_offset(*first),
+                                columns: wide,
+                                steps: Steps { outer: self.ins, table },
+                                begin: if self.first_last.0 { begin } else { Begin::Held },
+                                to: sums.as_mut_ptr(),
+                                pitch,
+                            };
+                            // SAFETY: the addresses are those the job's maker vouches for; the sums are as many rows of
+                            // `pitch` elements, at least `wide` vectors.
+                            unsafe { tile.run(level) };
+                        }
                         if self.first_last.1 {
-                            self.put(level, &block, at, pitch);
+                            put(level, self.scheme, &self.target, self.lists, block, self.sums, at, pitch);
                         }
                         at += if self.keep { room } else { 0 };
                     }
@@ -279,58 +403,94 @@ impl<T: Laned> Job for Products<'_, T> {
 }
 
 impl<T: Laned> Products<'_, T> {
-    /// The sums of a block over the lanes from `start` on: row after row, channel by channel within each part.
+    /// The weights of output channel 0, were it one of this part, and the distance of output channels.
     #[inline(always)]
-    fn compute<L: Level>(
-        &mut self,
-        level: L,
-        block: &Block<'_>,
-        start: usize,
-        columns: usize,
-        at: usize,
-        pitch: usize,
-    ) {
-        let most = most_rows::<L, T>();
-        let mut before = 0;
-        for part in &block.plane.parts {
-            let phases = part.phases.len();
-            let n = phases * block.outs.len();
-            let (table, first) = &self.scheme.tables[part.table];
-            let steps = Steps { outer: self.ins, table };
-            let lanes = self.lanes.wrapping_add(start).wrapping_offset(*first);
-            for i in 0..n.div_ceil(most) {
-                let tile_rows = even_part(n, most, i);
-                let mut weights = [std::ptr::null(); MOST_ROWS];
-                let mut begin = [T::default(); MOST_ROWS];
-                for (r, row) in tile_rows.clone().enumerate() {
-                    let (o, phase) = (row / phases, row % phases);
-                    let o = block.outs.start + o;
-                    let offset = (o as isize).wrapping_mul(self.weight_step).wrapping_add(part.phases[phase].1);
-                    weights[r] = self.weight.wrapping_offset(offset);
-                    if let Some(bias) = self.bias {
-                        begin[r] = bias[o];
-                    }
-                }
-                let sums = &mut self.sums[at + (before + tile_rows.start) * pitch..][..tile_rows.len() * pitch];
-                let begin = if self.first_last.0 { Begin::At(&begin[..tile_rows.len()]) } else { Begin::Held };
-                let rows = &weights[..tile_rows.len()];
-                // SAFETY: the addresses are those the job's maker vouches for; the sums are `tile_rows.len()` rows of
-                // `pitch` elements, at least `columns` vectors.
-                unsafe { Tile { rows, lanes, columns, steps, begin, to: sums.as_mut_ptr(), pitch }.run(level) };
+    fn weights<L: Level>(&mut self, level: L, part: usize, outs: &Range<usize>) -> (*const T, isize) {
+        let taps: usize = self.scheme.kernel.iter().product();
+        let first = part * self.scheme.at_once * taps;
+        match &mut self.weights {
+            Weights::Ready(first, step) => (*first, *step),
+            Weights::Gathered(all, each) => (all.wrapping_add(part * *each).wrapping_sub(first), taps as isize),
+            Weights::Scattered(from, room) => {
+                let (from, at_once, kernel) = (*from, self.scheme.at_once, self.scheme.kernel);
+                let begin = (outs.start - part * at_once) * taps;
+                Gather { from, outs: outs.clone(), ins: self.ins, kernel, at_once, to: &mut room[begin..] }.run(level);
+                (room.as_ptr().wrapping_sub(first), taps as isize)
             }
-            before += n;
         }
     }
 
-    /// Lists the parts of rows that a tile's lanes are.
+    /// Lists what is the same for all tiles of some blocks. The sums of a block are row after row: part by part, channel
+    /// by channel, phase by phase.
+    fn list(&mut self, weights: (*const T, isize), all: &Range<usize>, together: usize, most: usize) {
+        self.lists.blocks.clear();
+        self.lists.tiles.clear();
+        self.lists.phases.clear();
+        let planes = &self.scheme.planes;
+        let groups = all.clone().step_by(together).map(|first| first..(first + together).min(all.end));
+        for (outs, plane) in groups.flat_map(|outs| planes.iter().map(move |plane| (outs.clone(), plane))) {
+            let (tiles, phases) = (self.lists.tiles.len(), self.lists.phases.len());
+            let mut before = 0;
+            for part in &plane.parts {
+                self.tiles(weights, part, &outs, before, most);
+                let per_channel = part.phases.len();
+                let of = part.phases.iter().enumerate().map(|(i, p)| PhaseOf {
+                    residue: self.scheme.residues[p.0],
+                    row: before + i,
+                    per_channel,
+                });
+                self.lists.phases.extend(of);
+                before += per_channel * outs.len();
+            }
+            self.lists.phases[phases..].sort_unstable_by_key(|p| p.residue);
+            self.lists.blocks.push(Block {
+                residue: plane.residue,
+                outs,
+                tiles: tiles..self.lists.tiles.len(),
+                phases: phases..self.lists.phases.len(),
+            });
+        }
+    }
+
+    /// Lists the tiles of one part of a block, whose sums begin at row `before`.
+    fn tiles(&mut self, weights: (*const T, isize), part: &Part, outs: &Range<usize>, before: usize, most: usize) {
+        let phases = part.phases.len();
+        let n = phases * outs.len();
+        for i in 0..n.div_ceil(most) {
+            let rows = even_part(n, most, i);
+            let mut tile = TileOf {
+                weights: [std::ptr::null(); MOST_ROWS],
+                begin: [T::default(); MOST_ROWS],
+                rows: rows.len(),
+                table: part.table,
+                at: before + rows.start,
+            };
+            for (r, row) in rows.enumerate() {
+                let o = outs.start + row / phases;
+                let offset = (o as isize).wrapping_mul(weights.1).wrapping_add(part.phases[row % phases].1);
+                tile.weights[r] = weights.0.wrapping_offset(offset);
+                if let Some(bias) = self.bias {
+                    tile.begin[r] = bias[o];
+                }
+            }
+            self.lists.tiles.push(tile);
+        }
+    }
+
+    /// Lists the parts of rows that a tile's lanes are. The first row is looked for near `from`, that of the tile before.
     #[inline(always)]
-    fn segments(&mut self, slice: &Slice, lanes: &Range<usize>) {
-        self.segments.clear();
+    fn segments(&mut self, slice: &Slice, mut from: usize, lanes: &Range<usize>) -> usize {
+        self.lists.segments.clear();
         let rows = &self.rows[slice.rows.clone()];
-        let from = rows.partition_point(|r| r.lane + self.width <= lanes.start);
+        while from > 0 && rows[from - 1].lane + self.width > lanes.start {
+            from -= 1;
+        }
+        while from < rows.len() && rows[from].lane + self.width <= lanes.start {
+            from += 1;
+        }
         for row in rows[from..].iter().take_while(|r| r.lane < lanes.end) {
             let (start, end) = (row.lane.max(lanes.start), (row.lane + self.width).min(lanes.end));
-            self.segments.push(Segment {
+            self.lists.segments.push(Segment {
                 from: start - lanes.start,
                 n: end - start,
                 col: self.col + (start - row.lane),
@@ -339,67 +499,69 @@ impl<T: Laned> Products<'_, T> {
                 image: (row.n as isize).wrapping_mul(self.target.outer[0]),
             });
         }
+        from
     }
+}
 
-    /// Writes a block's sums to the rows they belong to.
-    #[inline(always)]
-    fn put<L: Level>(&mut self, level: L, block: &Block<'_>, at: usize, pitch: usize) {
-        let [d, h] = block.plane.residue;
-        let [sd, sh, sw] = self.target.spatial;
-        let (step, width) = (self.scheme.step[2], self.scheme.out[2]);
-        let woven = matches!(step, 2 | 3 | 4 | 8) && self.scheme.residues.len() == step && sw == 1;
-        for segment in &*self.segments {
-            let (d, h) = (d + segment.d, h + segment.h);
-            if d >= self.scheme.out[0] || h >= self.scheme.out[1] {
+/// Writes a block's sums, which begin at `at`, to the rows they belong to.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)] // the fields of a job, apart so that they can be borrowed apart
+fn put<L: Level, T: Laned>(
+    level: L,
+    scheme: &Scheme,
+    target: &Place<*mut T>,
+    lists: &Lists<T>,
+    block: &Block,
+    sums: &mut [T],
+    at: usize,
+    pitch: usize,
+) {
+    let [sd, sh, sw] = target.spatial;
+    let (step, width) = (scheme.step[2], scheme.out[2]);
+    let phases = &lists.phases[block.phases.clone()];
+    let woven = matches!(step, 2 | 3 | 4 | 8) && phases.len() == step && sw == 1;
+    let jump = (step as isize).wrapping_mul(sw);
+    let sums = as_cells(sums);
+    for segment in &lists.segments {
+        let (d, h) = (block.residue[0] + segment.d, block.residue[1] + segment.h);
+        if d >= scheme.out[0] || h >= scheme.out[1] {
+            continue;
+        }
+        let base =
+            segment.image.wrapping_add((d as isize).wrapping_mul(sd)).wrapping_add((h as isize).wrapping_mul(sh));
+        let col = segment.col * step;
+        for (i, o) in block.outs.clone().enumerate() {
+            let row = target.origin.wrapping_offset(base.wrapping_add((o as isize).wrapping_mul(target.outer[1])));
+            let first = |p: &PhaseOf| at + (p.row + i * p.per_channel) * pitch + segment.from;
+            if woven {
+                let mut starts = [0; MOST_PHASES];
+                for (start, p) in starts.iter_mut().zip(phases) {
+                    *start = first(p);
+                }
+                let n = (step * segment.n).min(width - col);
+                // SAFETY: `n` places of one row, from `col` on, this job's to write.
+                let to = unsafe { std::slice::from_raw_parts_mut(row.wrapping_add(col).cast::<MaybeUninit<T>>(), n) };
+                match step {
+                    2 => woven_rows::<L, T, 2>(level, sums, &starts, to),
+                    3 => woven_rows::<L, T, 3>(level, sums, &starts, to),
+                    4 => woven_rows::<L, T, 4>(level, sums, &starts, to),
+                    _ => woven_rows::<L, T, 8>(level, sums, &starts, to),
+                }
                 continue;
             }
-            let base =
-                segment.image.wrapping_add((d as isize).wrapping_mul(sd)).wrapping_add((h as isize).wrapping_mul(sh));
-            for (i, o) in block.outs.clone().enumerate() {
-                let row = base.wrapping_add((o as isize).wrapping_mul(self.target.outer[1]));
-                let row = self.target.origin.wrapping_offset(row);
-                let mut before = at;
-                let mut starts = [0; MOST_PHASES];
-                for part in &block.plane.parts {
-                    let first = before + i * part.phases.len() * pitch + segment.from;
-                    before += part.phases.len() * block.outs.len() * pitch;
-                    for (p, &(phase, _)) in part.phases.iter().enumerate() {
-                        let first = first + p * pitch;
-                        if woven {
-                            starts[phase] = first;
-                            continue;
-                        }
-                        let col = segment.col * step + self.scheme.residues[phase];
-                        let n = segment.n.min(width.saturating_sub(col).div_ceil(step));
-                        let to = row.wrapping_offset((col as isize).wrapping_mul(sw));
-                        let jump = (step as isize).wrapping_mul(sw);
-                        let values = &as_cells(self.sums)[first..first + n];
-                        if jump == 1 {
-                            // SAFETY: `n` places of one row, from `col` on, this job's to write.
-                            level.copy(values, unsafe {
-                                std::slice::from_raw_parts_mut(to.cast::<MaybeUninit<T>>(), n)
-                            });
-                            continue;
-                        }
-                        for (j, v) in values.iter().enumerate() {
-                            // SAFETY: place `col + j*step` of the row, below `width`; this job's to write.
-                            unsafe { to.wrapping_offset((j as isize).wrapping_mul(jump)).write(v.get()) };
-                        }
-                    }
-                }
-                if woven {
-                    let col = step * segment.col;
-                    let n = (step * segment.n).min(width - col);
+            for p in phases {
+                let col = col + p.residue;
+                let n = if step == 1 { segment.n } else { segment.n.min(width.saturating_sub(col).div_ceil(step)) };
+                let to = row.wrapping_offset((col as isize).wrapping_mul(sw));
+                let values = &sums[first(p)..][..n];
+                if jump == 1 {
                     // SAFETY: `n` places of one row, from `col` on, this job's to write.
-                    let to =
-                        unsafe { std::slice::from_raw_parts_mut(row.wrapping_add(col).cast::<MaybeUninit<T>>(), n) };
-                    let sums = as_cells(self.sums);
-                    match step {
-                        2 => woven_rows::<L, T, 2>(level, sums, &starts, to),
-                        3 => woven_rows::<L, T, 3>(level, sums, &starts, to),
-                        4 => woven_rows::<L, T, 4>(level, sums, &starts, to),
-                        _ => woven_rows::<L, T, 8>(level, sums, &starts, to),
-                    }
+                    level.copy(values, unsafe { std::slice::from_raw_parts_mut(to.cast::<MaybeUninit<T>>(), n) });
+                    continue;
+                }
+                for (j, v) in values.iter().enumerate() {
+                    // SAFETY: place `col + j*step` of the row, below `width`; this job's to write.
+                    unsafe { to.wrapping_offset((j as isize).wrapping_mul(jump)).write(v.get()) };
                 }
             }
         }
@@ -431,7 +593,7 @@ const MOST_PHASES: usize = 8;
 
 /// Lanes of one row.
 #[derive(Debug, Clone, Copy)]
-pub struct Segment {
+struct Segment {
     /// The first, among the tile's.
     from: usize,
     /// How many.

@@ -119,15 +119,22 @@ const LONGEST_ASKED: usize = 4096;
 /// Asks for a row, which will be wanted soon, line by line.
 #[inline(always)]
 pub fn prefetch<T>(row: &[Cell<T>]) {
-    if size_of_val(row) > LONGEST_ASKED {
+    prefetch_at(row.as_ptr(), row.len());
+}
+
+/// [`prefetch`] of any address: it need not be one that may be read.
+#[inline(always)]
+pub fn prefetch_at<T>(first: *const T, n: usize) {
+    let bytes = n.saturating_mul(size_of::<T>());
+    if bytes > LONGEST_ASKED {
         return;
     }
     #[cfg(target_arch = "x86_64")]
-    for line in (0..size_of_val(row)).step_by(64) {
+    for line in (0..bytes).step_by(64) {
         // SAFETY: SSE is part of every x86-64; a prefetch of any address is harmless.
         unsafe {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            _mm_prefetch::<_MM_HINT_T0>(row.as_ptr().cast::<i8>().wrapping_add(line));
+            _mm_prefetch::<_MM_HINT_T0>(first.cast::<i8>().wrapping_add(line));
         }
     }
 }

@@ -118,10 +118,10 @@ impl<T: Laned> Tile<'_, T> {
             };
         }
         shapes! {
-            1 x 1 2 3 4 6;
-            2 x 1 2 3 4 6;
-            3 x 1 2 3 4 6;
-            4 x 1 2 3 6;
+            1 x 1 2 3 4 5 6;
+            2 x 1 2 3 4 5 6;
+            3 x 1 2 3 4 5 6;
+            4 x 1 2 3 4 5 6;
             5 x 1 2 3;
             6 x 1 2 3;
             7 x 1 2 3;
@@ -203,7 +203,7 @@ impl<T: Laned> Tile<'_, T> {
 const fn fits<L: Level, T: Laned>(m: usize, v: usize) -> bool {
     let (rows, columns) = L::TILE;
     let narrow = m <= rows && v <= columns;
-    let wide = m <= rows / 2 && v == L::WIDE_TILE;
+    let wide = m <= rows / 2 && v <= L::WIDE_TILE;
     (narrow || wide) && m <= T::LARGEST.0 && v <= T::LARGEST.1
 }
 

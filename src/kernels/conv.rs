@@ -64,20 +64,31 @@ impl<T: Laned> Job for Spread<'_, T> {
     }
 }
 
-/// Every other element. (In blocks, for the compiler makes two loads and a permutation of each.)
+/// Every other element. (In blocks, for the compiler makes two loads and a permutation of each; the last may overlap the
+/// one before it, for what is left over goes one by one otherwise.)
 #[inline(always)]
 fn every_other<T: Copy>(source: &[Cell<T>], to: &mut [T]) {
-    const BLOCK: usize = 16;
     let n = to.len();
-    let mut i = 0;
-    while i + BLOCK < n {
-        let (to, source) = (&mut to[i..i + BLOCK], &source[2 * i..2 * i + 2 * BLOCK]);
-        for j in 0..BLOCK {
+    if n >= 16 {
+        blocks::<T, 16>(source, to);
+    } else if n >= 8 {
+        blocks::<T, 8>(source, to);
+    } else {
+        for j in 0..n {
             to[j] = source[2 * j].get();
         }
-        i += BLOCK;
     }
-    for j in i..n {
-        to[j] = source[2 * j].get();
+}
+
+/// [`every_other`] in blocks of `N`, of which there is at least one.
+#[inline(always)]
+fn blocks<T: Copy, const N: usize>(source: &[Cell<T>], to: &mut [T]) {
+    let n = to.len();
+    for i in (0..n).step_by(N) {
+        let i = i.min(n - N);
+        let (to, source) = (&mut to[i..i + N], &source[2 * i..][..2 * N - 1]);
+        for j in 0..N {
+            to[j] = source[2 * j].get();
+        }
     }
 }

@@ -10,8 +10,10 @@ mod dispatch;
 mod error;
 mod folding;
 mod fractional;
+mod grid;
 mod memory;
 mod pooling;
+mod resizing;
 mod roi;
 mod runtime;
 mod shuffling;
@@ -34,6 +36,7 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
     crate::engine::parallel::on_interrupt(error::interrupted);
     upsampling::register(m)?;
+    resizing::register(m)?;
     pooling::register(m)?;
     averaging::register(m)?;
     fractional::register(m)?;
@@ -42,6 +45,7 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     roi::register(m)?;
     shuffling::register(m)?;
     folding::register(m)?;
+    grid::register(m)?;
     runtime::register(m)
 }
 

@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use crate::element::Multiplied;
 use crate::engine::parallel;
-use crate::engine::products::{Part, Place, Plane, Products, Room, RowAt, Scheme, Segment, Slice, fill};
+use crate::engine::products::{Gather, Lists, Part, Place, Plane, Products, Room, RowAt, Scheme, Slice, Weights, fill};
 use crate::engine::rows::{self, At, grow};
 use crate::engine::simd;
 use crate::engine::tile::walk;
@@ -20,8 +20,9 @@ use crate::geometry::phase::{Links, Member, Phases};
 use crate::kernels::conv::{Found, Spread};
 use crate::layout::Grid;
 
-/// Bytes of a band's copy to aim at, so that it stays in a small L2 beside weights and results.
-const BAND_BYTES: usize = 384 << 10;
+/// Bytes of a band's copy to aim at: most of a small L2. (Half as much, for weights and results to have their share, took
+/// 5 % longer for many channels, and 10 % where the windows of bands overlap much.)
+const BAND_BYTES: usize = 768 << 10;
 
 /// Most bytes of a band's copy, and of results that are not written where they lie.
 const MOST_BYTES: usize = 1 << 20;
@@ -34,6 +35,12 @@ const NATURAL_LANES: usize = 16 * FULL_TILE;
 
 /// Elements beyond the last lane that a tile may read.
 const SLACK: usize = 2 * FULL_TILE;
+
+/// Bytes of weights to use together: a share of a small L2.
+const WEIGHT_BYTES: usize = 256 << 10;
+
+/// Bands that had better gather the weights for themselves: they need not go through memory once more.
+const FEW_BANDS: usize = 2;
 
 /// Cost of a product, as a share of an element's.
 const PRODUCTS_PER_ELEMENT: usize = 48;
@@ -195,7 +202,8 @@ struct Scratch<K> {
     made: Vec<K>,
     rows: Vec<RowAt>,
     slices: Vec<Slice>,
-    segments: Vec<Segment>,
+    lists: Lists<K>,
+    gathered: Vec<K>,
 }
 
 /// One unit of work: images, group, outputs of a phase along each axis, output channels.
@@ -218,17 +226,17 @@ impl<T: Multiplied> Map<'_, T> {
         }
         let layout = self.layout(&phases);
         let scheme = self.scheme(&layout, &phases);
-        let bare = (0..3).any(|a| {
-            let some: usize = phases[a].iter().map(|p| p.members.len()).sum();
-            some < self.links[a].phase_count()
-        });
         let [n, d, h, w] = layout.bands(self.batch);
         let splits = self.outs.div_ceil(layout.outs);
         let units = n * self.groups * d * h * w * splits;
+        // Gathered once, if more than a few bands need them.
+        let taps = scheme.kernel.iter().product();
+        let gathered =
+            if self.is_ready(taps) || n * d * h * w <= FEW_BANDS { None } else { Some(self.gathered(&scheme)?) };
         let outputs =
             layout.images * layout.band.iter().product::<usize>() * scheme.planes.len() * scheme.residues.len();
-        let taps = self.links.iter().map(|l| l.runs.len().div_ceil(l.out_step)).product::<usize>();
-        let products = outputs.saturating_mul(layout.outs).saturating_mul(self.ins).saturating_mul(taps);
+        let per_output = self.links.iter().map(|l| l.runs.len().div_ceil(l.out_step)).product::<usize>();
+        let products = outputs.saturating_mul(layout.outs).saturating_mul(self.ins).saturating_mul(per_output);
         let cost =
             (products / PRODUCTS_PER_ELEMENT).saturating_add(outputs * layout.outs + layout.copied() * layout.ins);
         parallel::for_each(units, cost, |units| {
@@ -241,7 +249,8 @@ impl<T: Multiplied> Map<'_, T> {
                 made: Vec::new(),
                 rows: Vec::new(),
                 slices: Vec::new(),
-                segments: Vec::new(),
+                lists: Lists::default(),
+                gathered: Vec::new(),
             };
             for unit in units {
                 let (rest, split) = (unit / splits, unit % splits);
@@ -256,7 +265,7 @@ impl<T: Multiplied> Map<'_, T> {
                     at: [layout.part(0, bd), layout.part(1, bh), layout.part(2, bw)],
                     outs: part(split, layout.outs, self.outs),
                 };
-                self.band(&layout, &scheme, &band, bare, &mut scratch)?;
+                self.band(&layout, &scheme, &band, gathered.as_ref(), &mut scratch)?;
             }
             Ok(())
         })
@@ -422,7 +431,15 @@ impl<T: Multiplied> Map<'_, T> {
                 (stretch * stretches + found[0].1 * planes + found[1].1 * rows + found[2].1) as isize
             }
         };
-        let weight = |taps: [usize; 3]| self.weight.place.offset([0; 2], taps);
+        let kernel = [0, 1, 2].map(|a| self.links[a].runs.len());
+        let taps = kernel.iter().product::<usize>();
+        let at_once = self.at_once(layout, taps);
+        let (in_, strides) = if self.is_ready(taps) {
+            (self.weight.strides[2], self.weight.place.spatial)
+        } else {
+            ((at_once * taps) as isize, [kernel[1] * kernel[2], kernel[2], 1].map(|n| n as isize))
+        };
+        let weight = |taps: [usize; 3]| Place { origin: (), outer: [0; 2], spatial: strides }.offset([0; 2], taps);
         let mut tables = Vec::new();
         for d in &phases[0] {
             for h in &phases[1] {
@@ -437,7 +454,7 @@ impl<T: Multiplied> Map<'_, T> {
                         }
                     }
                     let first = table.first().map_or(0, |t: &(isize, isize)| t.1);
-                    tables.push((walk(&table, (self.weight.strides[2], self.channel(layout))), first));
+                    tables.push((walk(&table, (in_, self.channel(layout))), first));
                 }
             }
         }
@@ -461,13 +478,60 @@ impl<T: Multiplied> Map<'_, T> {
                 });
             }
         }
+        let bare = (0..3).any(|a| {
+            let some: usize = phases[a].iter().map(|p| p.members.len()).sum();
+            some < self.links[a].phase_count()
+        });
         Scheme {
             planes,
+            bare,
             tables,
             residues,
             step: [0, 1, 2].map(|a| self.links[a].out_step),
             out: [0, 1, 2].map(|a| self.links[a].out_len),
+            kernel,
+            at_once,
         }
+    }
+
+    /// Whether the weights that a row of a tile reads lie one after the other.
+    fn is_ready(&self, taps: usize) -> bool {
+        self.ins == 1 || self.weight.strides[2] == taps as isize
+    }
+
+    /// Output channels whose weights are used together: as many as stay in cache, in steps that tiles of six and of eight
+    /// rows divide.
+    fn at_once(&self, layout: &Layout, taps: usize) -> usize {
+        let fitting = WEIGHT_BYTES / (taps * layout.ins * size_of::<T::Product>()).max(1);
+        let even = if fitting >= 24 { fitting / 24 * 24 } else { 8 };
+        even.min(self.outs)
+    }
+
+    /// All weights, gathered part by part, each as long as the number returned.
+    fn gathered(&self, scheme: &Scheme) -> Result<(Vec<T::Product>, usize)> {
+        let taps = scheme.kernel.iter().product::<usize>();
+        let (each, parts) = (scheme.at_once * taps * self.ins, self.outs.div_ceil(scheme.at_once));
+        let mut all = rows::scratch(self.groups * parts * each)?;
+        for (i, to) in all.chunks_exact_mut(each.max(1)).enumerate() {
+            let (group, part) = (i / parts, i % parts);
+            simd::dispatch(Gather {
+                from: self.weights_of(group, 0),
+                outs: part * scheme.at_once..((part + 1) * scheme.at_once).min(self.outs),
+                ins: self.ins,
+                kernel: scheme.kernel,
+                at_once: scheme.at_once,
+                to,
+            });
+        }
+        Ok((all, each))
+    }
+
+    /// The weights of a group from an input channel on.
+    fn weights_of(&self, group: usize, first: usize) -> Place<*const T::Product> {
+        let [group_stride, out, in_] = self.weight.strides;
+        let offset = (group as isize).wrapping_mul(group_stride).wrapping_add((first as isize).wrapping_mul(in_));
+        let place = self.weight.place;
+        Place { origin: place.origin.wrapping_offset(offset), outer: [out, in_], spatial: place.spatial }
     }
 
     /// Computes one band.
@@ -476,7 +540,7 @@ impl<T: Multiplied> Map<'_, T> {
         layout: &Layout,
         scheme: &Scheme,
         band: &Band,
-        bare: bool,
+        gathered: Option<&(Vec<T::Product>, usize)>,
         scratch: &mut Scratch<T::Product>,
     ) -> Result<()> {
         self.lanes(layout, band, scratch);
@@ -502,7 +566,7 @@ impl<T: Multiplied> Map<'_, T> {
             let offset = place.offset([band.images.start, band.outs.start], start);
             Place { origin: place.origin.wrapping_offset(offset.wrapping_neg()), ..place }
         };
-        if bare {
+        if scheme.bare {
             let biases = self.bias.map(|b| &b[first_out..first_out + self.outs]);
             for (n, o) in band.images.clone().flat_map(|n| band.outs.clone().map(move |o| (n, o))) {
                 let value = biases.map_or_else(Default::default, |b| b[o]);
@@ -521,6 +585,10 @@ impl<T: Multiplied> Map<'_, T> {
             of: PhantomData::<T::Product>,
         });
         grow(&mut scratch.sums, room)?;
+        let taps = scheme.kernel.iter().product::<usize>();
+        if !self.is_ready(taps) && gathered.is_none() {
+            grow(&mut scratch.gathered, scheme.at_once * taps * layout.ins)?;
+        }
         for first in (0..self.ins).step_by(layout.ins) {
             let channels = first..(first + layout.ins).min(self.ins);
             let lanes = if let (true, Some(x)) = (layout.natural, self.x.place::<T::ProductCodec>()) {
@@ -530,12 +598,19 @@ impl<T: Multiplied> Map<'_, T> {
                 self.stage(layout, band, &channels, codec, scratch)?;
                 scratch.staged.as_ptr()
             };
-            let [group, out, in_] = self.weight.strides;
-            let weight = (band.group as isize).wrapping_mul(group).wrapping_add((first as isize).wrapping_mul(in_));
+            let from = self.weights_of(band.group, first);
+            let weights = match gathered {
+                _ if self.is_ready(taps) => Weights::Ready(from.origin, from.outer[0]),
+                Some((all, each)) => {
+                    let parts = self.outs.div_ceil(scheme.at_once);
+                    let begin = band.group * parts * each + first * scheme.at_once * taps;
+                    Weights::Gathered(all[begin..].as_ptr(), *each)
+                }
+                None => Weights::Scattered(from, &mut scratch.gathered),
+            };
             simd::dispatch(Products {
                 scheme,
-                weight: self.weight.place.origin.wrapping_offset(weight),
-                weight_step: out,
+                weights,
                 bias: self.bias.map(|b| &b[first_out..first_out + self.outs]),
                 outs: band.outs.clone(),
                 ins: channels.len(),
@@ -547,7 +622,7 @@ impl<T: Multiplied> Map<'_, T> {
                 col: band.at[2].start,
                 target,
                 sums: &mut scratch.sums,
-                segments: &mut scratch.segments,
+                lists: &mut scratch.lists,
                 keep,
                 first_last: (first == 0, channels.end == self.ins),
             });
