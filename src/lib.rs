@@ -53,7 +53,7 @@ pub use geometry::coords::{Coordinates, NearestRounding};
 pub use geometry::grid::{Filter, Outside};
 pub use geometry::sampler::Edge;
 pub use geometry::window::{Pad, Padding};
-pub use ops::conv::{ConvParams, Kind};
+pub use ops::conv::{ConvParams, Kind, PreparedConv};
 pub use ops::fold::FoldParams;
 pub use ops::fractional::{FractionalParams, OutputLens, Samples};
 pub use ops::grid::GridSampleParams;

@@ -1053,6 +1053,10 @@ fn convolution_matches_its_definition() {
         for found in every_layout(&what, &w, |w| conv(&x.view(), w, Some(&bias.view()), &p).unwrap()) {
             assert_eq!(found, expected, "{what} weight");
         }
+        let prepared = prepare_conv(&w.view(), Some(&bias.view()), &p).unwrap();
+        for found in every_layout(&what, &x, |x| conv_prepared(&prepared, x).unwrap()) {
+            assert_eq!(found, expected, "{what} prepared");
+        }
         let whole = |a: &ArrayD<f32>| a.mapv(|v| (v as i32).wrapping_mul(1 << 28));
         let wrapped =
             on_every_engine(&what, || conv(&whole(&x).view(), &w.mapv(|v| v as i32).view(), None, &p).unwrap());
@@ -1062,6 +1066,10 @@ fn convolution_matches_its_definition() {
                 conv_into(&x.view(), &w.view(), Some(&bias.view()), &p, out).unwrap();
             });
             assert_eq!(filled, expected, "{what} out {layout:?}");
+            let filled = layout.filled(expected.shape(), 7.0, |out| {
+                conv_prepared_into(&prepared, &x.view(), out).unwrap();
+            });
+            assert_eq!(filled, expected, "{what} prepared, out {layout:?}");
         }
         if !bare {
             let last = ConvParams { channels_last: true, ..p.clone() };

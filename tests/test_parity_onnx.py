@@ -1,8 +1,8 @@
 """The tests of the ONNX standard for Resize, sampling, pooling, convolutions, shuffles, Col2Im.
 
 Inputs and outputs are made by the onnx package itself, or lie in it as files; here is only how
-attributes translate. Pooling, sampling, Resize and Upsample are complete, and a test counts the
-cases.
+attributes translate. Pooling, convolution, sampling, Resize and Upsample are complete, and a
+test counts the cases.
 
 Padding beyond half the kernel, which we refuse, is put around the array before it is pooled.
 """
@@ -18,14 +18,10 @@ import upsample_rs as us
 pytestmark = pytest.mark.peer
 onnx = pytest.importorskip("onnx")
 
-CONV = ["basic_conv_with_padding", "basic_conv_without_padding", "conv_with_strides_padding"]
-CONV += ["conv_with_strides_no_padding", "conv_with_strides_and_asymmetric_padding"]
-CONV += ["conv_with_autopad_same"]
-
-CONV_TRANSPOSE = ["convtranspose", "convtranspose_1d", "convtranspose_3d", "convtranspose_pad"]
-CONV_TRANSPOSE += ["convtranspose_output_shape", "convtranspose_kernel_shape"]
-CONV_TRANSPOSE += ["convtranspose_pads", "convtranspose_dilations", "convtranspose_autopad_same"]
-CONV_TRANSPOSE += ["convtranspose_group_2", "convtranspose_group_2_image_3"]
+# How many node tests each convolution has, and how many recorded ones lie in the package.
+CONVOLUTIONS = {"Conv": 6, "ConvTranspose": 11}
+RECORDED_CONVOLUTIONS = {"Conv1d": 8, "Conv2d": 11, "Conv3d": 7, "ConvTranspose2d": 2}
+RECORDED_CONVOLUTIONS |= {"operator_conv": 1, "operator_convtranspose": 1}
 
 # How many node tests each pooling has, and how many recorded ones lie in the package.
 POOLINGS = {"MaxPool": 19, "AveragePool": 20, "LpPool": 8, "MaxUnpool": 2}
@@ -60,10 +56,10 @@ def names_of(node_tests, operator):
     )
 
 
-def recorded_poolings():
-    """Directories of the poolings that came from PyTorch, with their model, inputs and outputs."""
+def recorded(word):
+    """Directories of what came from PyTorch under such a name: model, inputs and outputs."""
     data = Path(onnx.__file__).parent / "backend" / "test" / "data"
-    return sorted(p for p in data.glob("pytorch-*/test_*") if "pool" in p.name.lower())
+    return sorted(p for p in data.glob("pytorch-*/test_*") if word in p.name.lower())
 
 
 def recorded_arrays(path):
@@ -97,24 +93,14 @@ def same_of(attributes):
     return {"SAME_UPPER": "same", "SAME_LOWER": "same_lower"}.get(attributes.get("auto_pad"))
 
 
-@pytest.mark.parametrize("name", CONV)
-def test_conv(node_tests, name):
-    attributes, inputs, (want,) = read(node_tests["test_" + name])
-    got = us.conv2d(
-        *inputs.values(),
-        stride=attributes.get("strides", 1),
-        padding=same_of(attributes) or pads_of(attributes, 2),
-    )
-    np.testing.assert_allclose(got, want, rtol=1e-6)
-
-
-@pytest.mark.parametrize("name", CONV_TRANSPOSE)
-def test_conv_transpose(node_tests, name):
-    attributes, inputs, (want,) = read(node_tests["test_" + name])
-    x, weight = inputs.values()
+def convolved(operator, attributes, x, weight, *bias):
+    """What ours makes of Conv or ConvTranspose."""
     n = x.ndim - 2
-    options = {"stride": attributes.get("strides", 1), "padding": pads_of(attributes, n)}
-    options |= {"groups": attributes.get("group", 1), "dilation": attributes.get("dilations", 1)}
+    options = {"stride": attributes.get("strides", 1), "dilation": attributes.get("dilations", 1)}
+    options |= {"padding": pads_of(attributes, n), "groups": attributes.get("group", 1)}
+    if operator == "Conv":
+        options["padding"] = same_of(attributes) or options["padding"]
+        return getattr(us, f"conv{n}d")(x, weight, *bias, **options)
     if same_of(attributes):  # the output is stride times the input, the odd element cut at the end
         strides = attributes["strides"]
         cut = [k - s for k, s in zip(weight.shape[2:], strides, strict=True)]
@@ -123,8 +109,29 @@ def test_conv_transpose(node_tests, name):
         options["output_size"] = attributes["output_shape"]
     else:
         options["output_padding"] = attributes.get("output_padding", 0)
-    got = getattr(us, f"conv_transpose{n}d")(x, weight, **options)
-    np.testing.assert_allclose(got, want, rtol=1e-6)
+    return getattr(us, f"conv_transpose{n}d")(x, weight, *bias, **options)
+
+
+@pytest.mark.parametrize("operator", CONVOLUTIONS)
+def test_convolution(node_tests, operator):
+    """Every node test of the operator."""
+    for name in names_of(node_tests, operator):
+        attributes, inputs, (want,) = read(node_tests[name])
+        got = convolved(operator, attributes, *inputs.values())
+        np.testing.assert_allclose(got, want, rtol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("path", recorded("conv"), ids=lambda path: path.name)
+def test_recorded_convolution(path):
+    """Models that PyTorch exported: weight and bias lie in the model."""
+    graph = onnx.load(path / "model.onnx").graph
+    ((operator, node),) = ((n.op_type, n) for n in graph.node)
+    attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+    constants = {t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer}
+    x, want = recorded_arrays(path)
+    got = convolved(operator, attributes, x, *(constants[name] for name in node.input[1:]))
+    assert got.dtype == want.dtype and got.shape == want.shape
+    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
 
 
 def pool_options(attributes, x):
@@ -221,7 +228,7 @@ def test_pooling(node_tests, operator):
         check_pooling(operator, attributes, x, *outputs, digits=1e-4 if short else 1e-6)
 
 
-@pytest.mark.parametrize("path", recorded_poolings(), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", recorded("pool"), ids=lambda path: path.name)
 def test_recorded_pooling(path):
     """Models that PyTorch exported; a 1-D average is one of height times 1, between reshapes."""
     nodes = {node.op_type: node for node in onnx.load(path / "model.onnx").graph.node}
@@ -252,9 +259,12 @@ def test_recorded_pixel_shuffle():
 
 def test_no_case_is_missing(node_tests):
     """Fewer would mean that the collection above lost some."""
-    for counts in (MOVES, POOLINGS, RESIZINGS, SAMPLING):
+    for counts in (MOVES, POOLINGS, CONVOLUTIONS, RESIZINGS, SAMPLING):
         assert {operator: len(names_of(node_tests, operator)) for operator in counts} == counts
-    names = [path.name for path in recorded_poolings()]
+    kinds = [path.name.split("_")[1] for path in recorded("conv") if "operator" not in path.name]
+    kinds += [path.name[5:] for path in recorded("conv") if "operator" in path.name]
+    assert {kind: kinds.count(kind) for kind in kinds} == RECORDED_CONVOLUTIONS
+    names = [path.name for path in recorded("pool")]
     assert {kind: sum(kind in name for name in names) for kind in RECORDED} == RECORDED
 
 

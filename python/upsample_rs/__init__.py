@@ -15,6 +15,7 @@ Every operation reads an array in place, whatever its strides, and returns a new
 * :mod:`~upsample_rs.shuffling`: elements moved between channels and space
 * :mod:`~upsample_rs.folding`: windows as columns, and columns added up
 * :mod:`~upsample_rs.convolution`: convolution and transposed convolution
+* :mod:`~upsample_rs.prepared`: convolutions that hold their weight
 * :mod:`~upsample_rs.sizes`: the size formulas
 * :mod:`~upsample_rs.gradients`: the gradient of any of them
 * :mod:`~upsample_rs.runtime`: threads and instruction set
@@ -92,6 +93,7 @@ from .min_pooling import (
     min_pool3d,
     min_pool3d_backward,
 )
+from .prepared import prepare_conv, prepare_conv_transpose
 from .resizing import resize, resize_backward
 from .roi import roi_align, roi_align_backward, roi_pool, roi_pool_backward
 from .runtime import config, get_num_threads, set_cache_limit, set_num_threads
@@ -191,6 +193,8 @@ __all__ = [
     "pixel_shuffle",
     "pixel_unshuffle",
     "pool_output_size",
+    "prepare_conv",
+    "prepare_conv_transpose",
     "resize",
     "resize_backward",
     "roi_align",

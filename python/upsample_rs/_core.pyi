@@ -1,4 +1,7 @@
 from collections.abc import Sequence
+from typing import Any, final
+
+import numpy as np
 
 from ._types import (
     AdaptiveSize,
@@ -28,6 +31,7 @@ from ._types import (
 )
 
 __all__ = [
+    "PreparedConv",
     "__version__",
     "_force_grain",
     "_force_isa",
@@ -69,6 +73,8 @@ __all__ = [
     "pixel_shuffle",
     "pixel_unshuffle",
     "pool_output_size",
+    "prepare_conv",
+    "prepare_conv_transpose",
     "resize",
     "resize_backward",
     "roi_align",
@@ -410,6 +416,59 @@ def conv_output_size(
     dilation: IntOrTuple,
     /,
 ) -> int | tuple[int, ...]: ...
+
+@final
+class PreparedConv:
+    @property
+    def op(self) -> str: ...
+    @property
+    def weight(self) -> Array: ...
+    @property
+    def bias(self) -> Array | None: ...
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+    @property
+    def weight_shape(self) -> tuple[int, ...]: ...
+    @property
+    def stride(self) -> tuple[int, ...]: ...
+    @property
+    def padding(self) -> tuple[tuple[int, int], ...] | str: ...
+    @property
+    def dilation(self) -> tuple[int, ...]: ...
+    @property
+    def groups(self) -> int: ...
+    @property
+    def channels_last(self) -> bool: ...
+    @property
+    def output_padding(self) -> tuple[int, ...] | None: ...
+    @property
+    def output_size(self) -> tuple[int, ...] | None: ...
+    def __call__(self, x: ArrayLike, /, *, out: Array | None = None) -> Array: ...
+
+def prepare_conv(
+    rank: int | None,
+    weight: ArrayLike,
+    bias: ArrayLike | None,
+    stride: IntOrTuple,
+    padding: WindowPadding,
+    dilation: IntOrTuple,
+    groups: int,
+    channels_last: bool,
+    /,
+) -> PreparedConv: ...
+def prepare_conv_transpose(
+    rank: int | None,
+    weight: ArrayLike,
+    bias: ArrayLike | None,
+    stride: IntOrTuple,
+    padding: Padding,
+    output_padding: IntOrTuple,
+    groups: int,
+    dilation: IntOrTuple,
+    output_size: IntOrTuple | None,
+    channels_last: bool,
+    /,
+) -> PreparedConv: ...
 def conv_transpose_output_size(
     size: IntOrTuple,
     kernel_size: IntOrTuple,

@@ -29,7 +29,7 @@ pub use averaging::{
     adaptive_avg_pool_into, avg_pool, avg_pool_backward, avg_pool_backward_into, avg_pool_into, lp_pool,
     lp_pool_backward, lp_pool_backward_into, lp_pool_into,
 };
-pub use convolution::{ConvGradients, conv, conv_backward, conv_into};
+pub use convolution::{ConvGradients, conv, conv_backward, conv_into, conv_prepared, conv_prepared_into, prepare_conv};
 pub use folding::{fold, fold_into, unfold, unfold_backward, unfold_into};
 pub use fractional::{
     fractional_max_pool, fractional_max_pool_backward, fractional_max_pool_backward_into, fractional_max_pool_into,

@@ -5,7 +5,10 @@
 //! the same links with a dot product in place of the scaled addition.
 
 mod map;
+mod prepared;
 mod weight_grad;
+
+pub use prepared::PreparedConv;
 
 use map::{Map, Weight};
 use weight_grad::WeightGrad;
@@ -67,6 +70,25 @@ impl ConvParams {
 
     fn rank(&self) -> usize {
         self.stride.len()
+    }
+
+    /// Checks that every parameter has as many entries as there are axes, and that those are from one to three.
+    fn check_entries(&self) -> Result<()> {
+        let rank = self.rank();
+        if !(1..=3).contains(&rank) {
+            return Err(Error::value(format!("stride has {rank} entries: must have from 1 to 3")));
+        }
+        require_entries("padding", self.padding.len(), rank)?;
+        require_entries("dilation", self.dilation.len(), rank)?;
+        if let Kind::Transposed { output_padding, output_size } = &self.kind {
+            if !output_padding.is_empty() {
+                require_entries("output_padding", output_padding.len(), rank)?;
+            }
+            if let Some(size) = output_size {
+                require_entries("output_size", size.len(), rank)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -180,20 +202,8 @@ impl ConvPlan {
     /// # Errors
     /// Names the parameter that does not fit.
     pub fn new(x: &[usize], weight: &[usize], bias: Option<&[usize]>, itemsize: usize, p: &ConvParams) -> Result<Self> {
+        p.check_entries()?;
         let rank = p.rank();
-        if !(1..=3).contains(&rank) {
-            return Err(Error::value(format!("stride has {rank} entries: must have from 1 to 3")));
-        }
-        require_entries("padding", p.padding.len(), rank)?;
-        require_entries("dilation", p.dilation.len(), rank)?;
-        if let Kind::Transposed { output_padding, output_size } = &p.kind {
-            if !output_padding.is_empty() {
-                require_entries("output_padding", output_padding.len(), rank)?;
-            }
-            if let Some(size) = output_size {
-                require_entries("output_size", size.len(), rank)?;
-            }
-        }
         let r = roles(x, weight, p)?;
         if let Some(bias) = bias
             && *bias != [r.out_channels]
@@ -322,13 +332,27 @@ impl ConvPlan {
             }
         };
         let mut own = Vec::new();
+        self.apply(x, self.weight(weight, self.out_first, &mut own)?, start.as_deref(), out)
+    }
+
+    /// The convolution, by weights in the computed type.
+    fn apply<T: Multiplied>(
+        &self,
+        x: &View<'_, T>,
+        weight: Weight<T::Product>,
+        bias: Option<&[T::Product]>,
+        out: &mut ViewMut<'_, T>,
+    ) -> Result<()> {
+        if self.is_empty() {
+            return Ok(());
+        }
         Map::<T> {
             batch: self.batch,
             groups: self.groups,
             ins: self.in_channels / self.groups,
             outs: self.out_channels / self.groups,
-            weight: self.weight(weight, self.out_first, &mut own)?,
-            bias: start.as_deref(),
+            weight,
+            bias,
             x: self.grid(x.ptr, x.shape, x.strides),
             out: self.grid(out.ptr, out.shape, out.strides),
             links: &self.links,

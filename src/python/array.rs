@@ -212,7 +212,7 @@ impl<'py> Input<'py> {
     }
 
     /// The dtype, in native byte order, for making results.
-    fn descr(&self) -> Bound<'py, PyArrayDescr> {
+    pub fn descr(&self) -> Bound<'py, PyArrayDescr> {
         self.array.dtype()
     }
 
