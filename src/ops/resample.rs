@@ -146,7 +146,9 @@ impl InterpolatePlan {
         let out_shape = axes.with_spatial(shape, out);
         element_count(&out_shape, itemsize)?;
         let method = p.mode.method(p.antialias);
-        let lanes = (3 - rank..3)
+        // Without elements nothing is computed, and no table wanted, however long the axes.
+        let wanted = if out_shape.contains(&0) { 3..3 } else { 3 - rank..3 };
+        let lanes = wanted
             .map(|at| resize::lane(axes.first() + at + rank - 3, lens[at], out[at], rules[at], method))
             .collect::<Result<Vec<_>>>()?;
         let resize = ResizePlan::of(shape, out_shape.clone(), lanes, p.rounding);
