@@ -7,7 +7,7 @@ mod common;
 
 use common::{Layout, channels_first, channels_last, noise, on_every_engine};
 use half::f16;
-use ndarray::{ArrayD, IxDyn, array};
+use ndarray::{ArrayD, Dimension, IxDyn, array};
 use upsample_rs::*;
 
 /// An array, points in and around it, and the points' places in quarters of elements.
