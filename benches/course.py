@@ -134,6 +134,11 @@ def out_shape(row: Row) -> Shape:
         r = p["r"]
         return row.with_spatial(tuple(n // r for n in row.spatial), row.channels * r**2)
     stride, pad, extra = p.get("stride", 1), p.get("pad", 0), p.get("extra", 0)
+    if row.op == "unfold":
+        windows = math.prod(
+            (n + 2 * pad - k) // stride + 1 for n, k in zip(row.spatial, p["k"], strict=True)
+        )
+        return (row.shape[0], row.channels * math.prod(p["k"]), windows)
     pairs = zip(row.spatial, p["k"], strict=True)
     if row.op.startswith("conv_transpose"):
         spatial = tuple((n - 1) * stride - 2 * pad + k + extra for n, k in pairs)
@@ -307,4 +312,9 @@ EXTRA = [
     pool("max_pool", (1, 224, 224, 64), None, 2, 2, last=True),
     plain("max_unpool2d k2", "max_unpool", (3, 17, 61, 67), None),
     plain("bed_of_nails x2", "nails", (3, 17, 61, 67), None),
+    plain("pixel_shuffle r=2", "pixel_shuffle", (3, 20, 61, 67), None, r=2),
+    plain("pixel_shuffle r=8", "pixel_shuffle", (1, 256, 128, 128), None, r=8),
+    plain("pixel_unshuffle r=3", "pixel_unshuffle", (1, 28, 384, 384), None, r=3),
+    plain("unfold k3p1", "unfold", (8, 64, 56, 56), None, k=(3, 3), pad=1),
+    plain("unfold k4s2p1", "unfold", (8, 64, 56, 56), None, k=(4, 4), stride=2, pad=1),
 ]

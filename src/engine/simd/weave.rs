@@ -291,8 +291,8 @@ pub(super) mod x86 {
         in_steps!(n, lanes, first => unsafe {
             let at = from.add(3 * first).cast::<__m128i>();
             let mut chunks = [_mm256_setzero_si256(); 3];
-            for j in 0..3 {
-                chunks[j] = _mm256_set_m128i(_mm_loadu_si128(at.add(3 + j)), _mm_loadu_si128(at.add(j)));
+            for (j, chunk) in chunks.iter_mut().enumerate() {
+                *chunk = _mm256_set_m128i(_mm_loadu_si128(at.add(3 + j)), _mm_loadu_si128(at.add(j)));
             }
             for j in 0..3 {
                 _mm256_storeu_si256(to[j].add(first).cast(), picked(chunks, &masks[j], &masks[j]));
