@@ -487,6 +487,15 @@ impl<T: Copy> Grid<*mut T> {
         }
         let scratch = &mut scratch[..s.len()];
         fill(as_uninit(scratch));
+        if s.c.unsigned_abs() < s.w.unsigned_abs() {
+            for (w, from) in scratch.chunks_exact(s.inner).enumerate() {
+                for (c, from) in from.iter().enumerate() {
+                    // SAFETY: `(w, c)` is within the row; nobody else writes it.
+                    unsafe { first.offset(w as isize * s.w + c as isize * s.c).write(codec.store(*from)) };
+                }
+            }
+            return;
+        }
         // Channels outside: where a row is transposed on its way out, each channel's run of W is written at once.
         for c in 0..s.inner {
             for (w, from) in scratch[c..].iter().step_by(s.inner).enumerate() {
