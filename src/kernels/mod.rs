@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod argmax;
+pub mod blocks;
 pub mod conv;
 pub mod down;
 pub mod fractional;

@@ -2,21 +2,14 @@
 //!
 //! The backward is the same job on the transposed taps.
 
-use std::ops::Range;
-
-use crate::element::{Linear, Real, Rounding};
-use crate::engine::pipeline::{self, InRow, Kernel, OutRow, Through};
-use crate::engine::rows::{RowsMut, scratch};
-use crate::engine::simd::{Job, Level};
+use crate::element::{Linear, Rounding};
 use crate::error::{Error, Result};
-use crate::geometry::Reach;
 use crate::geometry::coords::{AxisMap, Rule, scaled_len};
-use crate::geometry::taps::{Period, Picks, Taps, reserved};
+use crate::geometry::taps::{Picks, Taps};
 use crate::geometry::window::AxisName;
-use crate::kernels::reduce::Span;
-use crate::kernels::resample::{self, Weighted};
 use crate::layout::{Axes, View, ViewMut, element_count, simplify};
 use crate::ops::moves::Moves;
+use crate::ops::separable;
 
 /// How the value between two elements is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -204,22 +197,9 @@ impl InterpolatePlan {
         }
         let [d, h, w] = self.taps()?;
         let taps = [turn(d)?, turn(h)?, turn(w)?];
-        let weights = |t: &Taps| -> Result<Vec<T::Sum>> {
-            let mut v = reserved(t.all_weights().len())?;
-            v.extend(t.all_weights().iter().map(|w| T::Sum::of(*w)));
-            Ok(v)
-        };
         let (mut x, mut out) = (x.grid_of(&self.axes), out.grid_of(&self.axes));
         simplify(&mut x, &mut [&mut out]);
-        let kernel = Resampling {
-            weights: weights(&taps[2])?,
-            flat: if taps[0].is_identity() { Some(weights(&taps[1])?) } else { None },
-            period: taps[2].period(),
-            reach: taps[2].widest(),
-            taps,
-            inner: x.inner,
-        };
-        pipeline::run(&Through { kernel, codec: T::sum_codec(self.rounding), x, out })
+        separable::run::<T>(taps, self.rounding, x, out)
     }
 }
 
@@ -240,84 +220,4 @@ fn axis_map(in_len: usize, p: &InterpolateParams, index: usize, name: AxisName) 
         None => Rule::HalfPixel,
     };
     Ok(AxisMap { in_len, out_len, rule })
-}
-
-/// Weighted sums along W, then down D and H.
-struct Resampling<S> {
-    taps: [Taps; 3],
-    weights: Vec<S>,
-    period: Option<Period>,
-    /// The weights along H in the type of the sum, if nothing happens along D.
-    flat: Option<Vec<S>>,
-    /// Most inputs one output reads along W.
-    reach: usize,
-    inner: usize,
-}
-
-impl<S: Real> Kernel for Resampling<S> {
-    type Key = S;
-    /// The weights of an output row.
-    type Scratch = Vec<S>;
-    type Slot = Vec<S>;
-    type Dst<'a> = RowsMut<'a, S>;
-
-    fn out_spatial(&self) -> [usize; 3] {
-        [0, 1, 2].map(|a| self.taps[a].out_len())
-    }
-    #[inline(always)]
-    fn reach(&self, axis: usize, o: usize) -> Reach {
-        self.taps[axis].at(o)
-    }
-    fn inputs(&self, cols: Range<usize>) -> Range<usize> {
-        self.taps[2].inputs(cols)
-    }
-    fn column_bytes(&self) -> usize {
-        self.inner * size_of::<S>()
-    }
-    fn row_cost(&self) -> usize {
-        self.taps[2].out_len() * self.inner * (self.reach + self.taps[0].widest() * self.taps[1].widest())
-    }
-    fn scratch(&self, _: usize) -> Result<Vec<S>> {
-        reserved(self.taps[0].widest() * self.taps[1].widest())
-    }
-    fn slot(&self, tile: usize) -> Result<Self::Slot> {
-        scratch(tile * self.inner)
-    }
-
-    #[inline(always)]
-    fn across<L: Level>(
-        &self,
-        level: L,
-        row: &InRow<'_, S>,
-        cols: &Range<usize>,
-        _: &mut Self::Scratch,
-        slot: &mut Self::Slot,
-    ) {
-        let taps = Weighted { taps: &self.taps[2], weights: &self.weights, period: self.period.as_ref() };
-        let span = Span { src: row.cells, from: row.from, cols, inner: self.inner };
-        resample::Across { taps, span, dst: slot }.run(level);
-    }
-
-    #[inline(always)]
-    fn down<L: Level>(
-        &self,
-        level: L,
-        to: &OutRow<'_>,
-        rows: &[usize],
-        slots: &[Self::Slot],
-        made: &mut Self::Scratch,
-        dst: &mut RowsMut<'_, S>,
-    ) {
-        let weights = match &self.flat {
-            Some(flat) => &flat[self.taps[1].offset(to.h)..][..rows.len()],
-            None => {
-                made.clear();
-                for wd in self.taps[0].weights(to.d) {
-                    made.extend(self.taps[1].weights(to.h).iter().map(|wh| S::of(wd * wh)));
-                }
-                made
-            }
-        };
-        resample::Down { weights, row: |j: usize| &slots[rows[j]][..], dst: dst.row(to.d, to.h) }.run(level);
-    }
 }
