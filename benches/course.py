@@ -100,6 +100,17 @@ class Data:
         return (top * (2 * width) + 2 * np.arange(width) + inside % 2).astype(np.int64)
 
     @cached_property
+    def points(self) -> np.ndarray:
+        """For each image a grid of its own size, turned and bent, some of it outside."""
+        along = [(2 * np.arange(n) + 1) / n - 1 for n in self.row.spatial]
+        places = np.stack(np.meshgrid(*along, indexing="ij")[::-1], -1)
+        turn = np.eye(self.row.rank) * 0.95
+        turn[0, 1], turn[1, 0] = 0.1, -0.1
+        bent = places @ turn.T + 0.05 * np.sin(6 * places[..., ::-1])
+        images = self.row.shape[0]
+        return np.ascontiguousarray(np.broadcast_to(bent, (images, *bent.shape)), np.float32)
+
+    @cached_property
     def pooled_indices(self) -> np.ndarray:
         """Indices of the forward pooling of a max_pool_backward row, by plain NumPy."""
         p, x = self.row.p, self.x
@@ -133,6 +144,8 @@ def out_shape(row: Row) -> Shape:
     if row.op == "pixel_unshuffle":
         r = p["r"]
         return row.with_spatial(tuple(n // r for n in row.spatial), row.channels * r**2)
+    if row.op.startswith("grid_sample"):
+        return row.shape
     stride, pad, extra = p.get("stride", 1), p.get("pad", 0), p.get("extra", 0)
     pairs = zip(row.spatial, p["k"], strict=True)
     if row.op.startswith("conv_transpose"):
@@ -149,6 +162,10 @@ def bytes_moved(row: Row) -> tuple[int, int]:
     outside = math.prod(out_shape(row)) * item
     weight = row.data.weight.nbytes if row.op.startswith("conv") else 0
     indices = 8 * outside // item
+    if row.op == "grid_sample_backward":
+        return 2 * inside + row.data.points.nbytes, inside + row.data.points.nbytes
+    if row.op == "grid_sample":
+        return inside + row.data.points.nbytes, outside
     if row.op == "conv_transpose_backward":
         return inside + outside + weight, inside + weight
     if row.op == "max_pool_backward":
@@ -217,6 +234,14 @@ def conv(op: str, shape: Shape, out: int, bar: float, k: int, s: int = 1, **p: A
 
 def plain(label: str, op: str, shape: Shape, bar: float | None, **p: Any) -> Row:
     return Row(f"{label} {text(shape)}", op, shape, bar, p=p)
+
+
+def grid(mode: str, shape: Shape, op: str = "grid_sample", **p: Any) -> Row:
+    """Sample at a grid of points as large as the array."""
+    last, rank = p.pop("last", False), p.pop("rank", 2)
+    words = "backward: " * op.endswith("_backward") + f"grid_sample {mode}"
+    words += " channels-last" * last
+    return Row(f"{words} {text(shape)}", op, shape, None, "float32", last, rank, {"mode": mode})
 
 
 UP, DOWN, BACK = "conv_transpose", "conv", "conv_transpose_backward"
@@ -307,4 +332,11 @@ EXTRA = [
     pool("max_pool", (1, 224, 224, 64), None, 2, 2, last=True),
     plain("max_unpool2d k2", "max_unpool", (3, 17, 61, 67), None),
     plain("bed_of_nails x2", "nails", (3, 17, 61, 67), None),
+    grid("bilinear", (1, 64, 128, 128)),
+    grid("bilinear", (1, 128, 128, 64), last=True),
+    grid("bicubic", (1, 64, 128, 128)),
+    grid("nearest", (1, 64, 128, 128)),
+    grid("bilinear", (8, 3, 256, 256)),
+    grid("bilinear", (1, 16, 32, 64, 64), rank=3),
+    grid("bilinear", (1, 64, 128, 128), "grid_sample_backward"),
 ]

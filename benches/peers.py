@@ -109,6 +109,14 @@ class Ours:
         fn, x = self.get("bed_of_nails"), row.data.x
         return lambda: fn(x, 2)
 
+    def grid_sample(self, row: Row) -> Call:
+        fn, x, points, mode = self.get("grid_sample"), row.data.x, row.data.points, row.p["mode"]
+        return lambda: fn(x, points, mode, **self.last(row))
+
+    def grid_sample_backward(self, row: Row) -> Call:
+        fn, data, mode = self.get("grid_sample_backward"), row.data, row.p["mode"]
+        return lambda: fn(data.grad, data.x, data.points, mode)
+
     def pixel_shuffle(self, row: Row) -> Call:
         fn, x, r = self.get("pixel_shuffle"), row.data.x, row.p["r"]
         return lambda: fn(x, r)
@@ -207,6 +215,18 @@ class Torch:
             return out
 
         return call
+
+    def grid_sample(self, row: Row) -> Call:
+        x, points = self.tensor(row, row.data.x), self.torch.from_numpy(row.data.points)
+        fn, mode = self.f.grid_sample, row.p["mode"]
+        return lambda: fn(x, points, mode, "zeros", False)
+
+    def grid_sample_backward(self, row: Row) -> Call:
+        fn, data = self.aten.grid_sampler_2d_backward, row.data
+        arrays = (data.grad, data.x, data.points)
+        grad, x, points = (self.torch.from_numpy(array) for array in arrays)
+        mode = ("bilinear", "nearest", "bicubic").index(row.p["mode"])
+        return lambda: fn(grad, x, points, mode, 0, False, [True, True])
 
     def pixel_shuffle(self, row: Row) -> Call:
         fn, x, r = self.f.pixel_shuffle, self.tensor(row, row.data.x), row.p["r"]
@@ -347,6 +367,12 @@ class OnnxRuntime:
         feeds = {"indices": row.data.indices + planes * (height * width)}
         options = {"kernel_shape": [2, 2], "strides": [2, 2]}
         return self.model("MaxUnpool", row.data.x, names=("x", "indices"), feeds=feeds, **options)
+
+    def grid_sample(self, row: Row) -> Call:
+        need(not row.channels_last, "channels-last")
+        need(row.rank == 2, "three dimensions in this version of the operator")
+        feeds, names = {"points": row.data.points}, ("x", "points")
+        return self.model("GridSample", row.data.x, names=names, feeds=feeds, mode=row.p["mode"])
 
     def pixel_shuffle(self, row: Row) -> Call:
         return self.model("DepthToSpace", row.data.x, blocksize=row.p["r"], mode="CRD")

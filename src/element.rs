@@ -9,6 +9,10 @@ use num_complex::Complex;
 use std::cell::Cell;
 use std::mem::MaybeUninit;
 
+mod lanes;
+
+pub use lanes::{Laned, Vector};
+
 /// How a real result becomes an integer, after which it is saturated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Rounding {
@@ -387,7 +391,7 @@ pub trait Ordered: Element {
 /// Elements with a product, for convolutions.
 pub trait Multiplied: Element {
     /// Type products are summed in.
-    type Product: Ring;
+    type Product: Laned;
     /// In and out of it.
     type ProductCodec: Codec<Stored = Self, Computed = Self::Product> + Default;
 }
@@ -407,6 +411,23 @@ pub struct Saturated<T>(std::marker::PhantomData<fn() -> T>);
 impl<T> Default for Saturated<T> {
     fn default() -> Self {
         Self(std::marker::PhantomData)
+    }
+}
+
+/// A byte that says yes or no, added up: whether any said yes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Any;
+
+impl Codec for Any {
+    type Stored = u8;
+    type Computed = i128;
+    #[inline(always)]
+    fn load(self, v: u8) -> i128 {
+        i128::from(v != 0)
+    }
+    #[inline(always)]
+    fn store(self, v: i128) -> u8 {
+        u8::from(v != 0)
     }
 }
 
@@ -478,19 +499,21 @@ impl<C: Codec<Computed: Real>> Codec for Absolute<C> {
 /// What weighted sums are taken in.
 pub trait Summed: Ring {
     /// From a weight.
-    fn of(w: f64) -> Self;
+    fn weight(w: f64) -> Self;
 }
 
 /// Weights times a power of two that makes them whole.
 impl Summed for i16 {
     #[inline(always)]
-    fn of(w: f64) -> Self {
+    fn weight(w: f64) -> Self {
         w as Self
     }
 }
 
 /// The two real types linear kernels are compiled for.
 pub trait Real: Summed + Order + PartialOrd {
+    /// From a number.
+    fn of(w: f64) -> Self;
     /// `a / b`.
     fn div(a: Self, b: Self) -> Self;
     /// The absolute value.
@@ -542,9 +565,11 @@ macro_rules! floats {
         }
         impl Summed for $t {
             #[inline(always)]
-            fn of(w: f64) -> Self { w as $t }
+            fn weight(w: f64) -> Self { w as $t }
         }
         impl Real for $t {
+            #[inline(always)]
+            fn of(w: f64) -> Self { w as $t }
             #[inline(always)]
             fn div(a: Self, b: Self) -> Self { a / b }
             #[inline(always)]
@@ -604,7 +629,6 @@ macro_rules! integers {
         }
         impl Added for $t { type Total = i128; type TotalCodec = Saturated<$t>; }
         impl Ordered for $t { type Key = $t; type KeyCodec = Plain<$t>; }
-        impl Multiplied for $t { type Product = $t; type ProductCodec = Plain<$t>; }
     )*};
 }
 integers!(i8, i16, i32, i64, u8, u16, u32, u64);
@@ -750,6 +774,39 @@ macro_rules! short_integers {
     )*};
 }
 short_integers!(i8, u8);
+
+/// An integer computed in a wider or signed one of the same residues: cut off again, it has wrapped in its own type.
+#[derive(Debug, Clone, Copy)]
+pub struct Wrapping<T>(std::marker::PhantomData<fn() -> T>);
+
+impl<T> Default for Wrapping<T> {
+    fn default() -> Self {
+        Self(std::marker::PhantomData)
+    }
+}
+
+macro_rules! wrapping {
+    ($($t:ty as $wide:ty),*) => {$(
+        impl Codec for Wrapping<$t> {
+            type Stored = $t;
+            type Computed = $wide;
+            #[inline(always)]
+            fn load(self, v: $t) -> $wide { v as $wide }
+            #[inline(always)]
+            fn store(self, v: $wide) -> $t { v as $t } // keeps the low bits
+        }
+        impl Multiplied for $t { type Product = $wide; type ProductCodec = Wrapping<$t>; }
+    )*};
+}
+wrapping!(i8 as i32, u8 as i32, i16 as i32, u16 as i32, u32 as i32, u64 as i64);
+impl Multiplied for i32 {
+    type Product = Self;
+    type ProductCodec = Plain<Self>;
+}
+impl Multiplied for i64 {
+    type Product = Self;
+    type ProductCodec = Plain<Self>;
+}
 
 macro_rules! halves {
     ($($t:ty),*) => {$(

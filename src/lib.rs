@@ -1,6 +1,6 @@
 //! Upsampling and pooling of n-dimensional arrays on the CPU: right, fast, deterministic.
 //!
-//! Interpolation, bed of nails, pooling of every kind and unpooling, convolution and transposed convolution, forward and
+//! Interpolation, resizing, bed of nails, pooling of every kind and unpooling, convolution and transposed convolution, forward and
 //! backward, along one to three spatial axes, channels first or last, on ndarray views of any strides. Results are the
 //! same bits at any number of threads. The Python package `upsample_rs` is this crate with the feature `python`.
 //!
@@ -49,11 +49,18 @@ pub use arrays::*;
 pub use element::Rounding;
 pub use engine::parallel::{num_threads, set_num_threads};
 pub use error::{Error, Result};
+pub use geometry::coords::{Coordinates, NearestRounding};
+pub use geometry::grid::{Filter, Outside};
+pub use geometry::sampler::Edge;
 pub use geometry::window::{Pad, Padding};
-pub use ops::conv::{ConvParams, Kind};
+pub use ops::conv::{ConvParams, Kind, PreparedConv};
+pub use ops::fold::FoldParams;
 pub use ops::fractional::{FractionalParams, OutputLens, Samples};
+pub use ops::grid::GridSampleParams;
 pub use ops::index::Duplicates;
 pub use ops::moves::NailsParams;
 pub use ops::pool::{Divisor, PoolParams};
 pub use ops::resample::{InterpolateParams, Mode, Target};
+pub use ops::resize::{Aspect, ResizeMethod, ResizeParams};
 pub use ops::roi::{Roi, RoiAlignParams, RoiMode, RoiPoolParams};
+pub use ops::shuffle::{BlockMode, BlockParams};

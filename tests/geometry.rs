@@ -5,9 +5,11 @@ use std::ops::Range;
 
 use proptest::prelude::*;
 use upsample_rs::geometry::bins::Bins;
-use upsample_rs::geometry::coords::{AxisMap, Rule, scaled_len};
+use upsample_rs::geometry::coords::{AxisMap, Coordinates, NearestRounding, Rule, scaled_len};
+use upsample_rs::geometry::filter::Filter;
 use upsample_rs::geometry::phase::Links;
 use upsample_rs::geometry::readers::{Blocks, Part, Readers};
+use upsample_rs::geometry::sampler::{Edge, Method, Outside, Sampler};
 use upsample_rs::geometry::taps::{Period, Picks, Taps};
 use upsample_rs::geometry::window::{AxisName, Pad, Padding, Windows, span, transposed_len};
 use upsample_rs::geometry::{Reach, gcd};
@@ -166,6 +168,7 @@ fn joined(links: &Links) -> Vec<(usize, usize, usize)> {
 
 fn check_links(links: &Links, expected: &[(usize, usize, usize)]) {
     assert_eq!(joined(links), expected, "{links:?}");
+    check_phases(links, expected);
     let taps = links.runs.len();
     for (k, o) in (0..=taps).flat_map(|k| (0..links.out_len + 2).map(move |o| (k, o))) {
         let input = expected.iter().find(|e| (e.0, e.1) == (k, o)).map(|e| e.2);
@@ -190,6 +193,31 @@ fn check_links(links: &Links, expected: &[(usize, usize, usize)]) {
     turned.sort_unstable();
     assert_eq!(joined(&swapped), turned);
     assert_eq!(swapped.swapped(), *links);
+}
+
+/// Phases join what the taps join, and nothing else that lies within both axes; classes differ in what they read.
+fn check_phases(links: &Links, expected: &[(usize, usize, usize)]) {
+    let phases = links.phases().unwrap();
+    let mut found = Vec::new();
+    for class in &phases {
+        assert!(class.shifts.is_sorted_by(|a, b| a < b), "{links:?}");
+        for member in &class.members {
+            for o in (member.residue..links.out_len).step_by(links.out_step) {
+                for (&shift, &tap) in class.shifts.iter().zip(&member.taps) {
+                    let input = (o / links.out_step * links.in_step) as i64 + shift;
+                    if (0..links.in_len as i64).contains(&input) {
+                        found.push((tap, o, input as usize));
+                    }
+                }
+            }
+        }
+    }
+    found.sort_unstable();
+    assert_eq!(found, expected, "{links:?}");
+    for (i, class) in phases.iter().enumerate() {
+        assert!(phases[..i].iter().all(|c| c.shifts != class.shifts), "{links:?}");
+    }
+    assert!(phases.iter().map(|c| c.members.len()).sum::<usize>() <= links.phase_count());
 }
 
 #[test]
@@ -228,8 +256,32 @@ fn fraction(map: &AxisMap, o: usize) -> (i128, i128) {
         Rule::HalfPixel => ((2 * o + 1) * i - n, 2 * n),
         Rule::AlignCorners if n == 1 => (0, 1),
         Rule::AlignCorners => (o * (i - 1), n - 1),
-        Rule::Factor(_) => unreachable!("no exact fraction"),
+        Rule::Asymmetric => (o * i, n),
+        _ => unreachable!("no exact fraction"),
     }
+}
+
+fn clamped(map: &AxisMap, rule: Rule, o: usize, rounding: NearestRounding) -> usize {
+    let index = AxisMap { rule, ..*map }.index(o, rounding);
+    usize::try_from(index).unwrap_or(0).min(map.in_len - 1)
+}
+
+/// By the left edge: `floor(o*in/out)`.
+fn nearest(map: &AxisMap, o: usize) -> usize {
+    let rule = match map.rule {
+        Rule::Factor(f) => Rule::AsymmetricFactor(f),
+        _ => Rule::Asymmetric,
+    };
+    clamped(map, rule, o, NearestRounding::Floor)
+}
+
+/// By the centre: `floor((o + 0.5)*in/out)`.
+fn nearest_exact(map: &AxisMap, o: usize) -> usize {
+    let rule = match map.rule {
+        Rule::Factor(f) => Rule::Factor(f),
+        _ => Rule::HalfPixel,
+    };
+    clamped(map, rule, o, NearestRounding::RoundPreferCeil)
 }
 
 fn check_position(map: &AxisMap, o: usize) {
@@ -245,8 +297,8 @@ fn check_position(map: &AxisMap, o: usize) {
     assert_eq!(p.frac, num.rem_euclid(den) as f64 / den as f64, "{map:?} at {o}");
     if map.rule == Rule::HalfPixel {
         let edge = |half_steps: u128| (half_steps * map.in_len as u128 / (2 * map.out_len as u128)) as usize;
-        assert_eq!(map.nearest(o), edge(2 * o as u128), "{map:?} nearest {o}");
-        assert_eq!(map.nearest_exact(o), edge(2 * o as u128 + 1), "{map:?} nearest_exact {o}");
+        assert_eq!(nearest(map, o), edge(2 * o as u128), "{map:?} nearest {o}");
+        assert_eq!(nearest_exact(map, o), edge(2 * o as u128 + 1), "{map:?} nearest_exact {o}");
     }
 }
 
@@ -266,7 +318,7 @@ fn nearest_of_a_whole_factor_repeats_each_element() {
         for rule in [Rule::HalfPixel, Rule::Factor(factor as f64)] {
             let map = AxisMap { in_len, out_len: in_len * factor, rule };
             for o in 0..map.out_len {
-                assert_eq!((map.nearest(o), map.nearest_exact(o)), (o / factor, o / factor), "{map:?} {o}");
+                assert_eq!((nearest(&map, o), nearest_exact(&map, o)), (o / factor, o / factor), "{map:?} {o}");
             }
         }
     }
@@ -451,9 +503,15 @@ fn check_taps(taps: &Taps, in_len: usize) {
     }
 }
 
+fn linear(map: &AxisMap, antialias: bool) -> Taps {
+    let method = Method::Filtered { filter: Filter::Linear, antialias };
+    let outside = Outside { exclude: antialias, ..Outside::default() };
+    Sampler::new(*map, method, outside).unwrap().taps().unwrap()
+}
+
 fn check_linear(map: &AxisMap) {
     for antialias in [false, true] {
-        let taps = if antialias { Taps::linear_antialiased(map) } else { Taps::linear(map) }.unwrap();
+        let taps = linear(map, antialias);
         assert_eq!(taps.out_len(), map.out_len);
         check_taps(&taps, map.in_len);
         for (o, row) in dense(&taps, map.in_len).iter().enumerate() {
@@ -481,7 +539,7 @@ fn taps_are_triangles_about_the_position() {
     for (in_len, out_len) in [(40, 80), (80, 40), (30, 45), (45, 30), (20, 80), (80, 20)] {
         let map = AxisMap { in_len, out_len, rule: Rule::HalfPixel };
         check_linear(&map);
-        assert!(Taps::linear(&map).unwrap().period().is_some(), "{map:?} repeats");
+        assert!(linear(&map, false).period().is_some(), "{map:?} repeats");
     }
 }
 
@@ -507,7 +565,7 @@ fn check_picks(picks: &Picks, in_len: usize) {
 fn picks_of_nearest_and_of_nails() {
     for (in_len, out_len, exact) in product3(1..=9, 1..=20, 0..=1) {
         let map = AxisMap { in_len, out_len, rule: Rule::HalfPixel };
-        let source = |o| if exact == 1 { map.nearest_exact(o) } else { map.nearest(o) };
+        let source = |o| if exact == 1 { nearest_exact(&map, o) } else { nearest(&map, o) };
         let picks = Picks::new(in_len, out_len, map.period(), |o| Some(source(o))).unwrap();
         assert!((0..out_len).all(|o| picks.at(o) == Some(source(o))));
         check_picks(&picks, in_len);
@@ -520,6 +578,44 @@ fn picks_of_nearest_and_of_nails() {
             check_picks(&back, len * factor);
         }
     }
+}
+
+#[test]
+fn every_sampler_makes_ordered_taps_within_its_axis() {
+    let filters = [Filter::Linear, Filter::Cubic(-0.75), Filter::Lanczos(3), Filter::Gaussian, Filter::Box];
+    let methods =
+        filters.into_iter().flat_map(|filter| [false, true].map(|antialias| Method::Filtered { filter, antialias }));
+    let methods: Vec<_> = methods.chain([Method::Area, Method::Bins]).collect();
+    let rules =
+        [Coordinates::HalfPixel, Coordinates::AlignCorners, Coordinates::Asymmetric, Coordinates::TfCropAndResize];
+    for (in_len, out_len, at) in product3(1..=9, 1..=14, 0..=3) {
+        let (rule, _) = rules[at].rule(in_len, out_len, None, (-0.3, 1.6));
+        let map = AxisMap { in_len, out_len, rule };
+        for edge in [Edge::Clamp, Edge::Reflect, Edge::Mirror, Edge::Wrap, Edge::Constant, Edge::Zero] {
+            for (method, exclude) in methods.iter().flat_map(|m| [false, true].map(|e| (*m, e))) {
+                let outside = Outside { edge, exclude, extrapolate: at == 3 };
+                check_sampler(&Sampler::new(map, method, outside).unwrap());
+            }
+        }
+    }
+}
+
+fn check_sampler(sampler: &Sampler) {
+    let taps = sampler.taps().unwrap();
+    let (before, after) = sampler.margins();
+    let extended = sampler.map().in_len + before + after;
+    assert_eq!(taps.out_len(), sampler.inside().len());
+    let rows = dense(&taps, extended);
+    for o in 1..taps.out_len() {
+        let (last, next) = (taps.at(o - 1), taps.at(o));
+        assert!(last.start <= next.start && (next.count == 0 || last.end() <= next.end()), "{sampler:?} {o}");
+    }
+    for row in &rows {
+        let sum: f64 = row.iter().sum();
+        assert!(sampler.edge() == Edge::Zero || (sum - 1.0).abs() < 1e-12, "{sampler:?}: {sum}");
+    }
+    let back = dense(&taps.transposed().unwrap(), taps.out_len());
+    assert!((0..rows.len()).all(|o| (0..extended).all(|i| rows[o][i] == back[i][o])), "{sampler:?}");
 }
 
 // ------------------------------------------------------------------------------------------------ the ends of 64 bits
@@ -598,13 +694,13 @@ proptest! {
             let (p, (num, den)) = (map.position(o), fraction(&map, o));
             prop_assert_eq!(i128::from(p.floor), num.div_euclid(den));
             prop_assert!((0.0..=1.0).contains(&p.frac));
-            prop_assert!(map.nearest(o) < in_len && map.nearest_exact(o) < in_len);
+            prop_assert!(nearest(&map, o) < in_len && nearest_exact(&map, o) < in_len);
             prop_assert!(map.ratio() >= 0.0);
             let (outs, ins) = map.period();
             prop_assert!(outs <= out_len && ins <= in_len);
         }
         let map = AxisMap { in_len, out_len, rule: Rule::Factor(factor) };
-        prop_assert!(map.nearest(o) < in_len && map.nearest_exact(o) < in_len);
+        prop_assert!(nearest(&map, o) < in_len && nearest_exact(&map, o) < in_len);
         let _ = (map.position(o), map.period(), map.ratio());
         let _ = scaled_len(in_len, factor, AXIS);
     }
@@ -646,8 +742,20 @@ proptest! {
             let clipped = links.clip(k, &(r.out + j * stride..out_len));
             prop_assert_eq!(clipped.len, r.len - j);
         }
-        let ins = links.inputs(&(0..out_len));
-        prop_assert!(ins.end <= in_len);
+        prop_assert!(links.inputs(&(0..out_len)).end <= in_len);
+        for (links, taps) in [(&links, kernel), (&links.swapped(), kernel)] {
+            let phases = links.phases().unwrap();
+            let members = || phases.iter().flat_map(|p| p.members.iter().map(move |m| (p, m)));
+            prop_assert!(members().map(|(_, m)| m.taps.len()).sum::<usize>() <= taps);
+            for (class, m) in members() {
+                for (&shift, &tap) in class.shifts.iter().zip(&m.taps) {
+                    let r = links.runs[tap];
+                    prop_assert_eq!(r.out % links.out_step, m.residue);
+                    let j = (r.out / links.out_step) as i128;
+                    prop_assert_eq!(j * links.in_step as i128 + i128::from(shift), r.in_ as i128);
+                }
+            }
+        }
     }
 }
 

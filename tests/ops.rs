@@ -97,9 +97,34 @@ fn resize(p: &InterpolateParams, len: usize, axis: usize) -> Array2<f64> {
                 m[[o, x as usize]] += 1.0 - x.fract();
                 m[[o, (x as usize + 1).min(last)]] += x.fract();
             }
+            Mode::Cubic | Mode::Lanczos => filtered(m.row_mut(o), p, x, if p.antialias { ratio.max(1.0) } else { 1.0 }),
+            Mode::Area => {
+                let (start, end) = (o * len / out_len, ((o + 1) * len).div_ceil(out_len));
+                m.slice_mut(ndarray::s![o, start..end]).fill(1.0 / (end - start) as f64);
+            }
         }
     }
     m
+}
+
+/// Cubic or lanczos weights about `x`, the filter widened: clamped at the edges, or with antialiasing cut off there.
+fn filtered(mut row: ndarray::ArrayViewMut1<'_, f64>, p: &InterpolateParams, x: f64, width: f64) {
+    let a = if p.antialias { -0.5 } else { -0.75 };
+    let sinc = |d: f64| if d == 0.0 { 1.0 } else { (std::f64::consts::PI * d).sin() / (std::f64::consts::PI * d) };
+    let weight = |d: f64| match (p.mode, d.abs()) {
+        (Mode::Cubic, d) if d < 1.0 => ((a + 2.0) * d - (a + 3.0)) * d * d + 1.0,
+        (Mode::Cubic, d) if d < 2.0 => a * (((d - 5.0) * d + 8.0) * d - 4.0),
+        (Mode::Lanczos, d) if d < 3.0 => sinc(d) * sinc(d / 3.0),
+        _ => 0.0,
+    };
+    let last = row.len() as i64 - 1;
+    for i in (x - 3.0 * width).floor() as i64 - 1..=(x + 3.0 * width).ceil() as i64 + 1 {
+        if !p.antialias || (0..=last).contains(&i) {
+            row[i.clamp(0, last) as usize] += weight((i as f64 - x) / width);
+        }
+    }
+    let sum = row.sum();
+    row.mapv_inplace(|w| w / sum);
 }
 
 fn nails(p: &NailsParams, len: usize, axis: usize) -> Array2<f64> {
@@ -152,6 +177,12 @@ fn interpolation_matches_its_definition() {
             (Mode::Linear, false, false),
             (Mode::Linear, true, false),
             (Mode::Linear, false, true),
+            (Mode::Cubic, false, false),
+            (Mode::Cubic, true, false),
+            (Mode::Cubic, false, true),
+            (Mode::Lanczos, false, false),
+            (Mode::Lanczos, false, true),
+            (Mode::Area, false, false),
         ] {
             let p = InterpolateParams { align_corners, antialias, ..InterpolateParams::new(mode, target.clone()) };
             let what = format!("{shape:?} {p:?}");
@@ -1022,6 +1053,10 @@ fn convolution_matches_its_definition() {
         for found in every_layout(&what, &w, |w| conv(&x.view(), w, Some(&bias.view()), &p).unwrap()) {
             assert_eq!(found, expected, "{what} weight");
         }
+        let prepared = prepare_conv(&w.view(), Some(&bias.view()), &p).unwrap();
+        for found in every_layout(&what, &x, |x| conv_prepared(&prepared, x).unwrap()) {
+            assert_eq!(found, expected, "{what} prepared");
+        }
         let whole = |a: &ArrayD<f32>| a.mapv(|v| (v as i32).wrapping_mul(1 << 28));
         let wrapped =
             on_every_engine(&what, || conv(&whole(&x).view(), &w.mapv(|v| v as i32).view(), None, &p).unwrap());
@@ -1031,6 +1066,10 @@ fn convolution_matches_its_definition() {
                 conv_into(&x.view(), &w.view(), Some(&bias.view()), &p, out).unwrap();
             });
             assert_eq!(filled, expected, "{what} out {layout:?}");
+            let filled = layout.filled(expected.shape(), 7.0, |out| {
+                conv_prepared_into(&prepared, &x.view(), out).unwrap();
+            });
+            assert_eq!(filled, expected, "{what} prepared, out {layout:?}");
         }
         if !bare {
             let last = ConvParams { channels_last: true, ..p.clone() };

@@ -1,4 +1,4 @@
-"""`interpolate` and its backward: nearest, nearest-exact, linear, bilinear, trilinear."""
+"""`interpolate` and its backward, in every mode."""
 
 import numpy as np
 import pytest
@@ -6,15 +6,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import cases
+import cases_resize
 import laws
 import reference as ref
 import strategies as sts
 import upsample_rs as us
 
-forward = cases.interpolate_cases()
-backward = cases.backward_of(cases.interpolate_cases(dtypes=sts.FLOATS))
+forward = cases.interpolate_cases() | cases_resize.interpolate_cases()
+backward = cases.backward_of(
+    cases.interpolate_cases(dtypes=sts.FLOATS) | cases_resize.interpolate_cases(dtypes=sts.FLOATS)
+)
 either = forward | backward
-in_float64 = cases.interpolate_cases(dtypes=[np.dtype("f8")], specials=False)
+in_float64 = cases.interpolate_cases(
+    dtypes=[np.dtype("f8")], specials=False
+) | cases_resize.interpolate_cases([np.dtype("f8")])
 
 
 @given(case=cases.interpolate_cases(cases.NEAREST))
@@ -29,6 +34,16 @@ def test_linear_forward_matches_reference(engine, case):
 
 @given(case=cases.interpolate_cases(cases.LINEAR, sts.INTEGERS))
 def test_linear_forward_of_integers_matches_reference(engine, case):
+    laws.forward_matches_reference(case)
+
+
+@given(case=cases_resize.interpolate_cases(sts.FLOATS))
+def test_wider_filters_match_reference(engine, case):
+    laws.forward_matches_reference(case)
+
+
+@given(case=cases_resize.interpolate_cases(sts.INTEGERS))
+def test_wider_filters_of_integers_match_reference(engine, case):
     laws.forward_matches_reference(case)
 
 

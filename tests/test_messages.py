@@ -17,6 +17,7 @@ W1, W2 = np.ones((5, 3, 3)), np.ones((5, 3, 3, 3))
 T2 = np.ones((3, 5, 3, 3))
 AT = np.zeros((2, 3, 4, 4), np.int64)
 G = np.ones((2, 3, 4, 4))
+EMPTY = np.ones((2, 0, 4, 4))
 HUGE = 10**30
 
 
@@ -54,6 +55,53 @@ INTERPOLATE = [
     (TypeError, ["complex128"], call(us.interpolate, X2 * 1j, 4, mode="bilinear")),
 ]
 
+RESIZE = [
+    (ValueError, ["size", "scale"], call(us.resize, X2)),
+    (ValueError, ["size", "scale"], call(us.resize, X2, 4, 2.0)),
+    (ValueError, ["size", "2", "4"], call(us.resize, X2, (4, 4))),
+    (ValueError, ["size[1]", "0"], call(us.resize, X2, (4, 0), axes=(0, 1))),
+    (ValueError, ["size[0]", "-1"], call(us.resize, X2, (-1,), axes=0)),
+    (ValueError, ["scale[0]", "NaN"], call(us.resize, X2, scale=nan, axes=0)),
+    (ValueError, ["scale[0]", "axis 3"], call(us.resize, X2, scale=0.01, axes=-1)),
+    (ValueError, ["axes[1]", "4"], call(us.resize, X2, 3, axes=(0, 4))),
+    (ValueError, ["axes", "-5"], call(us.resize, X2, 3, axes=-5)),
+    (ValueError, ["axes[1]", "twice"], call(us.resize, X2, 3, axes=(1, -3))),
+    (TypeError, ["axes", "1.0"], call(us.resize, X2, 3, axes=1.0)),
+    (ValueError, ["method", "nearest", "spline"], call(us.resize, X2, 3, method="spline")),
+    (ValueError, ["method", "2"], call(us.resize, X2, 3, axes=0, method=("linear", "cubic"))),
+    (TypeError, ["method", "int"], call(us.resize, X2, 3, method=3)),
+    (ValueError, ["coordinates", "corner"], call(us.resize, X2, 3, coordinates="corner")),
+    (ValueError, ["antialias"], call(us.resize, X2, 3, method="nearest", antialias=True)),
+    (ValueError, ["edge", "border"], call(us.resize, X2, 3, edge="border")),
+    (ValueError, ["cubic_a", "NaN"], call(us.resize, X2, 3, method="cubic", cubic_a=nan)),
+    (ValueError, ["nearest_rounding"], call(us.resize, X2, 3, nearest_rounding="up")),
+    (ValueError, ["roi"], call(us.resize, X2, 3, axes=0, roi=[(0, 1)])),
+    (ValueError, ["roi"], call(us.resize, X2, 3, axes=0, coordinates="tf_crop_and_resize")),
+    (
+        ValueError,
+        ["roi[0]", "inf"],
+        call(us.resize, X2, 3, axes=0, coordinates="tf_crop_and_resize", roi=[(0, inf)]),
+    ),
+    (
+        ValueError,
+        ["roi", "1 pairs"],
+        call(us.resize, X2, 3, axes=0, coordinates="tf_crop_and_resize", roi=[0, 1]),
+    ),
+    (
+        ValueError,
+        ["keep_aspect_ratio", "size"],
+        call(us.resize, X2, scale=2, keep_aspect_ratio="not_larger"),
+    ),
+    (ValueError, ["rounding", "up"], call(us.resize, X2, 3, rounding="up")),
+    (ValueError, ["x.shape[1]", "0"], call(us.resize, np.ones((2, 0, 4)), 4)),
+    (ValueError, ["x.ndim", "0"], call(us.resize, 3.0, 4)),
+    (TypeError, ["bool"], call(us.resize, X2 > 0, 4)),
+    (TypeError, ["complex128"], call(us.resize, X2 * 1j, 4)),
+    (ValueError, ["input_size"], call(us.resize_backward, X2, (2, 3, 4))),
+    (ValueError, ["grad_output"], call(us.resize_backward, X2, (2, 4, 4, 4), axes=(2, 3))),
+    (TypeError, ["int64"], call(us.resize_backward, AT, AT.shape)),
+]
+
 INTERPOLATE_BACKWARD = [
     (ValueError, ["input_size"], call(us.interpolate_backward, X2, (2, 3, 4))),
     (ValueError, ["grad_output"], call(us.interpolate_backward, X2, (2, 4, 4, 4), mode="bilinear")),
@@ -82,6 +130,46 @@ BED_OF_NAILS = [
     (ValueError, ["factor", str(2**62)], call(us.bed_of_nails, X2, (1, 2**62))),
     (ValueError, ["grad_output", "8"], call(us.bed_of_nails_backward, X2, (2, 3, 4, 4), 2)),
     (ValueError, ["grad_output"], call(us.bed_of_nails_backward, X2, (2, 3, 4), 2)),
+]
+
+SHUFFLES = [
+    (ValueError, ["upscale_factor", "0"], call(us.pixel_shuffle, X2, 0)),
+    (ValueError, ["x.shape[1] = 3", "4"], call(us.pixel_shuffle, X2, 2)),
+    (ValueError, ["upscale_factor", "2**63"], call(us.pixel_shuffle, X2, 2**40)),
+    (ValueError, ["upscale_factor[1]", str(2**62)], call(us.pixel_shuffle, EMPTY, (1, 2**62))),
+    (ValueError, ["upscale_factor", "4 entries"], call(us.pixel_shuffle, X2, (1, 1, 1, 1))),
+    (TypeError, ["upscale_factor", "2.0"], call(us.pixel_shuffle, X2, 2.0)),
+    (ValueError, ["x.ndim = 2", "channel"], call(us.pixel_shuffle, np.ones((4, 4)), 2)),
+    (ValueError, ["spatial axis", "0"], call(us.pixel_shuffle, np.ones((4, 0, 2)), 2)),
+    (ValueError, ["downscale_factor", "-2"], call(us.pixel_unshuffle, X2, -2)),
+    (ValueError, ["axis W", "9", "downscale_factor[1] = 2"], call(us.pixel_unshuffle, X2, (1, 2))),
+    (ValueError, ["mode", "DCR", "CRD"], call(us.depth_to_space, X2, 1, "RGB")),
+    (TypeError, ["mode"], call(us.space_to_depth, X2, 1, None)),
+    (ValueError, ["block", "0"], call(us.space_to_depth, X2, (1, 0))),
+    (ValueError, ["groups", "0"], call(us.channel_shuffle, X2, 0)),
+    (ValueError, ["groups", "2", "3"], call(us.channel_shuffle, X2, 2)),
+    (TypeError, ["groups"], call(us.channel_shuffle, X2, (3,))),
+    (ValueError, ["x.ndim", "1"], call(us.channel_shuffle, np.ones(4), 2)),
+]
+
+FOLDS = [
+    (ValueError, ["kernel_size", "9", "axis H"], call(us.unfold, X2, 9)),
+    (ValueError, ["kernel_size", "0"], call(us.unfold, X2, 0)),
+    (ValueError, ["kernel_size", "4 entries"], call(us.unfold, X2, (1, 1, 1, 1))),
+    (ValueError, ["dilation", "0"], call(us.unfold, X2, 2, 0)),
+    (ValueError, ["padding", "-1"], call(us.unfold, X2, 2, padding=-1)),
+    (ValueError, ["padding", "same"], call(us.unfold, X2, 2, padding="same")),
+    (ValueError, ["stride", "0"], call(us.unfold, X2, 2, stride=0)),
+    (ValueError, ["stride", "3 entries"], call(us.unfold, X2, 2, stride=(1, 1, 1))),
+    (ValueError, ["axes", "1"], call(us.unfold, np.ones(4), 2)),
+    (ValueError, ["axis W", "0"], call(us.unfold, np.ones((2, 3, 8, 0)), 2)),
+    (ValueError, ["x.shape[0] = 5", "4"], call(us.fold, np.ones((5, 9)), 4, 2)),
+    (ValueError, ["x.shape[1] = 8", "9"], call(us.fold, np.ones((4, 8)), 4, 2)),
+    (ValueError, ["output_size", "-4"], call(us.fold, np.ones((4, 9)), (-4, 4), 2)),
+    (ValueError, ["axis H", "0"], call(us.fold, np.ones((4, 9)), (0, 4), 2)),
+    (ValueError, ["kernel_size", "3"], call(us.fold, np.ones((4, 9)), (4, 4), (2, 2, 2))),
+    (ValueError, ["x.ndim = 1"], call(us.fold, np.ones(4), 4, 2)),
+    (TypeError, ["longdouble"], call(us.fold, np.ones((4, 9), "g"), 4, 2)),
 ]
 
 MAX_POOL = [
@@ -316,7 +404,13 @@ THREADS = [
 # Integers beyond 64 bits, wherever an integer goes.
 TOO_LARGE = [
     call(us.interpolate, X2, HUGE),
+    call(us.resize, X2, HUGE),
+    call(us.resize, X2, 2, axes=HUGE),
     call(us.bed_of_nails, X2, HUGE),
+    call(us.pixel_shuffle, X2, HUGE),
+    call(us.channel_shuffle, X2, HUGE),
+    call(us.unfold, X2, 2, HUGE),
+    call(us.fold, X2, HUGE, 2),
     call(us.max_pool2d, X2, HUGE),
     call(us.max_pool2d, X2, 2, HUGE),
     call(us.max_pool2d, X2, 2, 2, (0, HUGE)),
@@ -342,7 +436,13 @@ TOO_MUCH = [
     call(us.interpolate, X2, (2**40, 2**41)),
     call(us.interpolate, X2, None, 1e12, mode="bilinear"),
     call(us.interpolate, np.ones(4), None, 4.6e18),
+    call(us.resize, X2, 2**21),
+    call(us.resize, np.ones(4), 2**60, method="nearest"),
+    call(us.resize, np.ones(4), 2**40, method="cubic"),
     call(us.bed_of_nails, X2, 2**40),
+    call(us.unfold, np.ones((3, 4)), 2**21, padding=2**21),
+    call(us.unfold, np.ones((3, 4)), 2**40, padding=2**40),
+    call(us.fold, np.ones((1, 1)), 2**31, 1, stride=2**31),
     call(us.max_unpool2d, G, AT, 2, 2**40),
     call(us.max_unpool1d, np.ones(1), np.zeros(1, int), 2**60),
     call(us.max_pool2d_backward, G, AT, (2, 3, 2**40, 2**40)),
@@ -362,8 +462,11 @@ ROWS = [
     row
     for table in (
         INTERPOLATE,
+        RESIZE,
         INTERPOLATE_BACKWARD,
         BED_OF_NAILS,
+        SHUFFLES,
+        FOLDS,
         MAX_POOL,
         MIN_POOL,
         AVG_POOL,

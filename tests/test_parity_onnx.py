@@ -1,13 +1,8 @@
-"""The tests of the ONNX standard for Resize, pooling, Conv and ConvTranspose.
+"""The tests of the ONNX standard for Resize, sampling, pooling, convolutions, shuffles, Col2Im.
 
 Inputs and outputs are made by the onnx package itself, or lie in it as files; here is only how
-attributes translate. Pooling is complete, and a test counts the cases. Left out are the parts of
-Resize that `interpolate` does not have (cubic, crop-and-resize, other nearest and coordinate rules,
-aspect-ratio policies), and where ours is another rule:
-
-- antialiased linear repeats the edge; ours drops what lies outside, as ONNX does on
-  `exclude_outside=1`;
-- align_corners takes positions from `length * scale` before it is rounded down to a size.
+attributes translate. Pooling, convolution, sampling, Resize and Upsample are complete, and a
+test counts the cases.
 
 Padding beyond half the kernel, which we refuse, is put around the array before it is pooled.
 """
@@ -23,24 +18,23 @@ import upsample_rs as us
 pytestmark = pytest.mark.peer
 onnx = pytest.importorskip("onnx")
 
-CONV = ["basic_conv_with_padding", "basic_conv_without_padding", "conv_with_strides_padding"]
-CONV += ["conv_with_strides_no_padding", "conv_with_strides_and_asymmetric_padding"]
-CONV += ["conv_with_autopad_same"]
-
-CONV_TRANSPOSE = ["convtranspose", "convtranspose_1d", "convtranspose_3d", "convtranspose_pad"]
-CONV_TRANSPOSE += ["convtranspose_output_shape", "convtranspose_kernel_shape"]
-CONV_TRANSPOSE += ["convtranspose_pads", "convtranspose_dilations", "convtranspose_autopad_same"]
-CONV_TRANSPOSE += ["convtranspose_group_2", "convtranspose_group_2_image_3"]
+# How many node tests each convolution has, and how many recorded ones lie in the package.
+CONVOLUTIONS = {"Conv": 6, "ConvTranspose": 11}
+RECORDED_CONVOLUTIONS = {"Conv1d": 8, "Conv2d": 11, "Conv3d": 7, "ConvTranspose2d": 2}
+RECORDED_CONVOLUTIONS |= {"operator_conv": 1, "operator_convtranspose": 1}
 
 # How many node tests each pooling has, and how many recorded ones lie in the package.
 POOLINGS = {"MaxPool": 19, "AveragePool": 20, "LpPool": 8, "MaxUnpool": 2}
 POOLINGS |= {"GlobalAveragePool": 2, "GlobalMaxPool": 2}
 RECORDED = {"AvgPool": 7, "MaxPool": 8, "operator_maxpool": 1}
 
-# With no tie between two neighbours ONNX's default nearest rule is "nearest-exact".
-RESIZE = ["resize_upsample_scales_nearest", "resize_upsample_scales_nearest_axes_2_3"]
-RESIZE += ["resize_upsample_scales_nearest_axes_3_2", "resize_upsample_scales_linear"]
-RESIZE += ["resize_upsample_scales_linear_align_corners", "resize_downsample_scales_linear"]
+# How many node tests sampling at points has.
+SAMPLING = {"GridSample": 18, "AffineGrid": 4}
+
+RESIZINGS = {"Resize": 39, "Upsample": 1}
+
+
+MOVES = {"DepthToSpace": 2, "SpaceToDepth": 4, "Col2Im": 5}
 
 
 @pytest.fixture(scope="module")
@@ -62,10 +56,20 @@ def names_of(node_tests, operator):
     )
 
 
-def recorded_poolings():
-    """Directories of the poolings that came from PyTorch, with their model, inputs and outputs."""
+def recorded(word):
+    """Directories of what came from PyTorch under such a name: model, inputs and outputs."""
     data = Path(onnx.__file__).parent / "backend" / "test" / "data"
-    return sorted(p for p in data.glob("pytorch-*/test_*") if "pool" in p.name.lower())
+    return sorted(p for p in data.glob("pytorch-*/test_*") if word in p.name.lower())
+
+
+def recorded_arrays(path):
+    """Input and output of a recorded test."""
+    arrays = []
+    for name in ("input_0", "output_0"):
+        tensor = onnx.TensorProto()
+        tensor.ParseFromString((path / "test_data_set_0" / f"{name}.pb").read_bytes())
+        arrays.append(onnx.numpy_helper.to_array(tensor))
+    return arrays
 
 
 def read(case):
@@ -89,24 +93,14 @@ def same_of(attributes):
     return {"SAME_UPPER": "same", "SAME_LOWER": "same_lower"}.get(attributes.get("auto_pad"))
 
 
-@pytest.mark.parametrize("name", CONV)
-def test_conv(node_tests, name):
-    attributes, inputs, (want,) = read(node_tests["test_" + name])
-    got = us.conv2d(
-        *inputs.values(),
-        stride=attributes.get("strides", 1),
-        padding=same_of(attributes) or pads_of(attributes, 2),
-    )
-    np.testing.assert_allclose(got, want, rtol=1e-6)
-
-
-@pytest.mark.parametrize("name", CONV_TRANSPOSE)
-def test_conv_transpose(node_tests, name):
-    attributes, inputs, (want,) = read(node_tests["test_" + name])
-    x, weight = inputs.values()
+def convolved(operator, attributes, x, weight, *bias):
+    """What ours makes of Conv or ConvTranspose."""
     n = x.ndim - 2
-    options = {"stride": attributes.get("strides", 1), "padding": pads_of(attributes, n)}
-    options |= {"groups": attributes.get("group", 1), "dilation": attributes.get("dilations", 1)}
+    options = {"stride": attributes.get("strides", 1), "dilation": attributes.get("dilations", 1)}
+    options |= {"padding": pads_of(attributes, n), "groups": attributes.get("group", 1)}
+    if operator == "Conv":
+        options["padding"] = same_of(attributes) or options["padding"]
+        return getattr(us, f"conv{n}d")(x, weight, *bias, **options)
     if same_of(attributes):  # the output is stride times the input, the odd element cut at the end
         strides = attributes["strides"]
         cut = [k - s for k, s in zip(weight.shape[2:], strides, strict=True)]
@@ -115,8 +109,29 @@ def test_conv_transpose(node_tests, name):
         options["output_size"] = attributes["output_shape"]
     else:
         options["output_padding"] = attributes.get("output_padding", 0)
-    got = getattr(us, f"conv_transpose{n}d")(x, weight, **options)
-    np.testing.assert_allclose(got, want, rtol=1e-6)
+    return getattr(us, f"conv_transpose{n}d")(x, weight, *bias, **options)
+
+
+@pytest.mark.parametrize("operator", CONVOLUTIONS)
+def test_convolution(node_tests, operator):
+    """Every node test of the operator."""
+    for name in names_of(node_tests, operator):
+        attributes, inputs, (want,) = read(node_tests[name])
+        got = convolved(operator, attributes, *inputs.values())
+        np.testing.assert_allclose(got, want, rtol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("path", recorded("conv"), ids=lambda path: path.name)
+def test_recorded_convolution(path):
+    """Models that PyTorch exported: weight and bias lie in the model."""
+    graph = onnx.load(path / "model.onnx").graph
+    ((operator, node),) = ((n.op_type, n) for n in graph.node)
+    attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+    constants = {t.name: onnx.numpy_helper.to_array(t) for t in graph.initializer}
+    x, want = recorded_arrays(path)
+    got = convolved(operator, attributes, x, *(constants[name] for name in node.input[1:]))
+    assert got.dtype == want.dtype and got.shape == want.shape
+    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
 
 
 def pool_options(attributes, x):
@@ -167,6 +182,24 @@ def pooled(operator, attributes, x):
     return total / pool(padded(ones, 0), kernel, stride, divisor_override=1, **options), None
 
 
+def moved(operator, attributes, inputs):
+    """What ours makes of a shuffle or of Col2Im."""
+    x, *sizes = inputs.values()
+    if operator == "DepthToSpace":
+        return us.depth_to_space(x, attributes["blocksize"], attributes["mode"])
+    if operator == "SpaceToDepth":
+        return us.space_to_depth(x, attributes["blocksize"], attributes.get("mode", "DCR"))
+    image, kernel = sizes
+    return us.fold(
+        x,
+        image,
+        kernel,
+        attributes.get("dilations", 1),
+        pads_of(attributes, len(image)),
+        attributes.get("strides", 1),
+    )
+
+
 def check_pooling(operator, attributes, x, want, want_indices=None, digits=1e-6):
     """ONNX counts indices through the whole tensor, on request in column-major order."""
     got, indices = pooled(operator, attributes, x)
@@ -195,16 +228,11 @@ def test_pooling(node_tests, operator):
         check_pooling(operator, attributes, x, *outputs, digits=1e-4 if short else 1e-6)
 
 
-@pytest.mark.parametrize("path", recorded_poolings(), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", recorded("pool"), ids=lambda path: path.name)
 def test_recorded_pooling(path):
     """Models that PyTorch exported; a 1-D average is one of height times 1, between reshapes."""
     nodes = {node.op_type: node for node in onnx.load(path / "model.onnx").graph.node}
-    arrays = []
-    for name in ("input_0", "output_0"):
-        tensor = onnx.TensorProto()
-        tensor.ParseFromString((path / "test_data_set_0" / f"{name}.pb").read_bytes())
-        arrays.append(onnx.numpy_helper.to_array(tensor))
-    x, want = arrays
+    x, want = recorded_arrays(path)
     if "Unsqueeze" in nodes:
         x, want = x[..., None], want[..., None]
     ((operator, node),) = (item for item in nodes.items() if item[0].endswith("Pool"))
@@ -212,10 +240,31 @@ def test_recorded_pooling(path):
     check_pooling(operator, attributes, x, want)
 
 
+@pytest.mark.parametrize("operator", MOVES)
+def test_moves(node_tests, operator):
+    """Every node test of the operator."""
+    for name in names_of(node_tests, operator):
+        attributes, inputs, (want,) = read(node_tests[name])
+        got = moved(operator, attributes, inputs)
+        assert got.dtype == want.dtype and np.array_equal(got, want), name
+
+
+def test_recorded_pixel_shuffle():
+    """A model that PyTorch exported, as reshapes around a transposition."""
+    data = Path(onnx.__file__).parent / "backend" / "test" / "data"
+    (path,) = data.glob("pytorch-*/test_PixelShuffle")
+    x, want = recorded_arrays(path)
+    assert np.array_equal(us.pixel_shuffle(x, want.shape[-1] // x.shape[-1]), want)
+
+
 def test_no_case_is_missing(node_tests):
     """Fewer would mean that the collection above lost some."""
-    assert {operator: len(names_of(node_tests, operator)) for operator in POOLINGS} == POOLINGS
-    names = [path.name for path in recorded_poolings()]
+    for counts in (MOVES, POOLINGS, CONVOLUTIONS, RESIZINGS, SAMPLING):
+        assert {operator: len(names_of(node_tests, operator)) for operator in counts} == counts
+    kinds = [path.name.split("_")[1] for path in recorded("conv") if "operator" not in path.name]
+    kinds += [path.name[5:] for path in recorded("conv") if "operator" in path.name]
+    assert {kind: kinds.count(kind) for kind in kinds} == RECORDED_CONVOLUTIONS
+    names = [path.name for path in recorded("pool")]
     assert {kind: sum(kind in name for name in names) for kind in RECORDED} == RECORDED
 
 
@@ -235,20 +284,67 @@ def test_max_unpool(node_tests):
         assert np.array_equal(got, want)
 
 
-@pytest.mark.parametrize("name", RESIZE)
-def test_resize(node_tests, name):
-    attributes, inputs, (want,) = read(node_tests["test_" + name])
-    x = inputs.pop("X")
-    ((kind, numbers),) = inputs.items()
-    axes = attributes.get("axes", range(x.ndim))
-    by_axis = {a: v for a, v in zip(axes, numbers.tolist(), strict=True) if a >= 2}
-    option = {"scales": "scale_factor", "sizes": "size"}[kind]
-    mode = "nearest-exact" if attributes["mode"] == "nearest" else "bilinear"
-    linear = {"align_corners": "align_corners" in name}
-    got = us.interpolate(
-        x,
-        mode=mode,
-        **{option: (by_axis[2], by_axis[3])},
-        **(linear if mode == "bilinear" else {}),
-    )
-    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
+def resize_options(attributes, inputs, ndim):
+    """ONNX lists the starts of all regions, then their ends; its defaults are not all ours."""
+    axes = attributes.get("axes", range(ndim))
+    options = {"axes": tuple(axes), "method": attributes["mode"]}
+    options["coordinates"] = attributes.get("coordinate_transformation_mode", "half_pixel")
+    options["antialias"] = bool(attributes.get("antialias", 0))
+    options["exclude_outside"] = bool(attributes.get("exclude_outside", 0))
+    options["cubic_a"] = attributes.get("cubic_coeff_a", -0.75)
+    options["nearest_rounding"] = attributes.get("nearest_mode", "round_prefer_floor")
+    options["fill"] = attributes.get("extrapolation_value", 0)
+    options["keep_aspect_ratio"] = attributes.get("keep_aspect_ratio_policy", "stretch")
+    if options["coordinates"] == "tf_crop_and_resize":
+        starts, ends = np.split(inputs["roi"], 2)
+        options["roi"] = list(zip(starts, ends, strict=True))
+    name, ours = ("scales", "scale") if "scales" in inputs else ("sizes", "size")
+    return options | {ours: tuple(inputs[name].tolist())}
+
+
+def test_resize(node_tests):
+    """Every node test of the operator."""
+    names = names_of(node_tests, "Resize")
+    assert len(names) >= RESIZINGS["Resize"]
+    for name in names:
+        attributes, inputs, (want,) = read(node_tests[name])
+        x = inputs.pop("X")
+        got = us.resize(x, **resize_options(attributes, inputs, x.ndim))
+        assert got.dtype == want.dtype and got.shape == want.shape, name
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+def test_upsample(node_tests):
+    """The operator before Resize: left edges on each other, the element at or left of them."""
+    for name in names_of(node_tests, "Upsample"):
+        attributes, inputs, (want,) = read(node_tests[name])
+        assert attributes == {"mode": "nearest"}
+        scale = tuple(inputs["scales"].tolist())
+        rule = {"coordinates": "asymmetric", "nearest_rounding": "floor"}
+        assert np.array_equal(us.resize(inputs["X"], scale=scale, method="nearest", **rule), want)
+        assert np.array_equal(us.interpolate(inputs["X"], scale_factor=scale[2:]), want)
+
+
+def test_grid_sample(node_tests):
+    """ONNX's modes are named for any number of dimensions. Some outputs have only four digits."""
+    modes = {"linear": "bilinear", "cubic": "bicubic"}
+    for name in names_of(node_tests, "GridSample"):
+        attributes, inputs, (want,) = read(node_tests[name])
+        mode = attributes.get("mode", "linear")
+        got = us.grid_sample(
+            *inputs.values(),
+            mode=modes.get(mode, mode),
+            padding_mode=attributes.get("padding_mode", "zeros"),
+            align_corners=bool(attributes.get("align_corners", 0)),
+        )
+        assert got.dtype == want.dtype
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=6e-5, err_msg=name)
+
+
+def test_affine_grid(node_tests):
+    for name in names_of(node_tests, "AffineGrid"):
+        attributes, inputs, (want,) = read(node_tests[name])
+        theta, size = inputs.values()
+        got = us.affine_grid(theta, size, bool(attributes.get("align_corners", 0)))
+        assert got.dtype == want.dtype
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6, err_msg=name)

@@ -526,3 +526,103 @@ def test_conv_transpose(n, data):
         arrays=[x, weight, bias],
         seed=data.draw(sts.seeds),
     )
+
+
+# --- moves ----------------------------------------------------------------------------------------
+
+
+@given(data=st.data())
+def test_pixel_shuffle(data):
+    """Both directions, values and gradients."""
+    r, channels = data.draw(st.integers(1, 5)), data.draw(st.integers(1, 4))
+    size = [data.draw(small) for _ in range(2)]
+    seed = data.draw(sts.seeds)
+    deep = sts.values((2, channels * r * r, *size), np.float64, seed)
+    wide = sts.values((2, channels, *(s * r for s in size)), np.float64, seed)
+    for name, x in (("pixel_shuffle", deep), ("pixel_unshuffle", wide)):
+        y, pullback = us.vjp(getattr(us, name), x, r)
+        compare(y, pullback, peer=lambda t, n=name: getattr(F, n)(t, r), arrays=[x], seed=seed)
+
+
+@given(data=st.data())
+def test_channel_shuffle(data):
+    groups, each = data.draw(small), data.draw(small)
+    size = [data.draw(small) for _ in range(data.draw(st.integers(1, 3)))]
+    x = sts.values((2, groups * each, *size), np.float64, data.draw(sts.seeds))
+    want = F.channel_shuffle(torch.from_numpy(x), groups).numpy()
+    assert np.array_equal(us.channel_shuffle(x, groups), want)
+
+
+@given(data=st.data())
+def test_unfold_and_fold(data):
+    """Values and gradients of both, with a batch and without."""
+    x = batch(data.draw, 2)
+    x = x[0] if data.draw(st.booleans()) else x
+    kernel, dilation, padding, stride = [], [], [], []
+    for length in x.shape[-2:]:
+        k, d, p = data.draw(small), data.draw(st.integers(1, 3)), data.draw(st.integers(0, 3))
+        if cases.extent(k, d) > length + 2 * p:
+            k, d = min(k, length), 1
+        kernel.append(k)
+        dilation.append(d)
+        padding.append(p)
+        stride.append(data.draw(st.integers(1, 4)))
+    params, size, seed = (kernel, dilation, padding, stride), x.shape[-2:], data.draw(sts.seeds)
+    columns, pullback = us.vjp(us.unfold, x, *params)
+    compare(columns, pullback, peer=lambda t: F.unfold(t, *params), arrays=[x], seed=seed)
+    y, pullback = us.vjp(us.fold, columns, size, *params)
+    compare(y, pullback, peer=lambda t: F.fold(t, size, *params), arrays=[columns], seed=seed)
+
+
+# --- sampling -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("n", "mode"),
+    [(2, "nearest"), (2, "bilinear"), (2, "bicubic"), (3, "nearest"), (3, "bilinear")],
+)
+@pytest.mark.parametrize("padding", ["zeros", "border", "reflection"])
+@pytest.mark.parametrize("align", [False, True])
+@given(data=st.data())
+def test_grid_sample(n, mode, padding, align, data):
+    """Values and both gradients."""
+    x = batch(data.draw, n)
+    seed = data.draw(sts.seeds)
+    out = [data.draw(small) for _ in range(n)]
+    grid = np.random.default_rng(seed).uniform(-2.5, 2.5, (2, *out, n))
+    compare(
+        us.grid_sample(x, grid, mode, padding, align),
+        lambda grad: us.grid_sample_backward(grad, x, grid, mode, padding, align),
+        peer=lambda x, grid: F.grid_sample(x, grid, mode, padding, align),
+        arrays=[x, grid],
+        seed=seed,
+    )
+
+
+@pytest.mark.parametrize("mode", ["nearest", "bilinear", "bicubic"])
+def test_grid_sample_in_float32(mode):
+    """Places are double here and float32 there, where they are off by 1e-5 elements or so."""
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal((2, 3, 40, 50)).astype("f4")
+    grid = rng.uniform(-1.1, 1.1, (2, 60, 70, 2)).astype("f4")
+    for padding, align in itertools.product(("zeros", "border", "reflection"), (False, True)):
+        got = us.grid_sample(x, grid, mode, padding, align)
+        want = F.grid_sample(torch.from_numpy(x), torch.from_numpy(grid), mode, padding, align)
+        off = abs(got - want.numpy()) > 2e-4
+        assert off.mean() < (1e-4 if mode == "nearest" else 1e-9)
+
+
+@pytest.mark.filterwarnings("ignore:Since version 1.3.0, affine_grid")
+@pytest.mark.parametrize("n", [2, 3])
+@pytest.mark.parametrize("align", [False, True])
+@given(data=st.data())
+def test_affine_grid(n, align, data):
+    theta = sts.values((2, n, n + 1), np.float64, data.draw(sts.seeds))
+    size = (2, 3, *(data.draw(small) for _ in range(n)))
+    compare(
+        us.affine_grid(theta, size, align),
+        lambda grad: (us.affine_grid_backward(grad, size, align),),
+        peer=lambda theta: F.affine_grid(theta, size, align),
+        arrays=[theta],
+        seed=data.draw(sts.seeds),
+    )

@@ -58,6 +58,16 @@ INTERPOLATE = [
     Case(us.interpolate, (values(2, 3, 2, 3),), (4,), {"mode": "trilinear"}),
 ]
 
+RESIZE = [
+    Case(us.resize, (values(3, 4),), (5,)),
+    Case(us.resize, (NCHW,), ((7, 3),), {"axes": (2, -1), "method": "cubic"}),
+    Case(us.resize, (NCHW,), (), {"axes": 2, "scale": 0.7, "method": "lanczos3"}),
+    Case(us.resize, (values(9, 7),), (4,), {"method": ("area", "linear"), "antialias": True}),
+    Case(us.resize, (values(9, 7),), (4,), {"keep_aspect_ratio": "not_larger"}),
+    Case(us.resize, (values(5),), (9,), {"method": "mitchell", "edge": "wrap"}),
+    Case(us.resize, (values(5),), (9,), {"method": "cubic", "edge": "constant", "fill": 3}),
+]
+
 # Nearest modes take their rank from `size`, which the backward does not see.
 INTERPOLATE_RANKS = [
     Case(us.interpolate, (values(2, 3, 4),), ((5, 6),)),
@@ -73,6 +83,24 @@ NAILS = [
     Case(us.bed_of_nails, (values(3, 2),), (2,)),
     Case(us.bed_of_nails, (values(2, 3, 2),), ((3, 1, 2),), {"offset": (2, 0, 1)}),
     Case(us.bed_of_nails, (values(2, 3, 2),), (2,), {"offset": 1, "channels_last": True}),
+]
+
+SHUFFLES = [
+    Case(us.pixel_shuffle, (values(2, 8, 2, 3),), (2,)),
+    Case(us.pixel_shuffle, (values(2, 3, 6),), ((3,),), {"channels_last": True}),
+    Case(us.pixel_unshuffle, (values(2, 4, 6),), (2,)),
+    Case(us.depth_to_space, (values(12, 2, 3, 1),), ((1, 3, 2), "CRD")),
+    Case(us.space_to_depth, (values(4, 6, 2),), (2,), {"channels_last": True}),
+    Case(us.channel_shuffle, (values(2, 6, 3),), (2,)),
+    Case(us.channel_shuffle, (values(2, 2, 6),), (3,), {"channels_last": True}),
+]
+
+FOLDS = [
+    Case(us.unfold, (values(4, 5),), (2,)),
+    Case(us.unfold, (NCHW,), (3, 1, 1, 2)),
+    Case(us.unfold, (NHWC,), ((2, 3),), {"dilation": (2, 1), "channels_last": True}),
+    Case(us.fold, (values(2, 8, 6),), ((3, 4), 2)),
+    Case(us.fold, (values(12, 4),), ((7,), (3,)), {"stride": 2, "padding": ((1, 1),)}),
 ]
 
 MAX_POOL = [
@@ -197,10 +225,20 @@ ROI = [
     Case(us.roi_pool, (NCHW,), (BOXES, 2)),
 ]
 
+POINTS = values(2, 4, 3, 2, seed=5) * 2.3 + 0.0137
+THETA = values(2, 2, 3, seed=6)
+GRID = [
+    Case(us.grid_sample, (NCHW, POINTS)),
+    Case(us.grid_sample, (NCHW, POINTS), ("bicubic", "border"), {"align_corners": True}),
+    Case(us.grid_sample, (NHWC, POINTS), ("bilinear", "reflection"), {"channels_last": True}),
+    Case(us.affine_grid, (THETA,), ((2, 3, 5, 4),)),
+    Case(us.affine_grid, (THETA,), ((2, 5, 4, 3), True), {"channels_last": True}),
+]
+
 WITH_INDICES = MAX_POOL + MIN_POOL + ADAPTIVE_MAX_POOL + FRACTIONAL_MAX_POOL
 MEANS = AVG_POOL + ADAPTIVE_AVG_POOL
-CASES = INTERPOLATE + INTERPOLATE_RANKS + NAILS + WITH_INDICES + MEANS + LP_POOL + ROI + MAX_UNPOOL
-CASES += CONV + CONV_TRANSPOSE
+CASES = INTERPOLATE + INTERPOLATE_RANKS + RESIZE + NAILS + WITH_INDICES + MEANS + LP_POOL
+CASES += ROI + MAX_UNPOOL + SHUFFLES + FOLDS + CONV + CONV_TRANSPOSE + GRID
 
 
 def identity(case: Case) -> str:

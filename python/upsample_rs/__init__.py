@@ -3,14 +3,19 @@
 Every operation reads an array in place, whatever its strides, and returns a new one or fills
 ``out``; it raises before it writes anything, and gives the same bits at any thread count.
 
-* :mod:`~upsample_rs.upsampling`: nearest and linear interpolation, bed of nails
+* :mod:`~upsample_rs.upsampling`: interpolation in the words of PyTorch, bed of nails
+* :mod:`~upsample_rs.resizing`: resizing along any axes, by any filter and coordinate rule
 * :mod:`~upsample_rs.max_pooling`, :mod:`~upsample_rs.min_pooling`: the best element of every window
 * :mod:`~upsample_rs.avg_pooling`, :mod:`~upsample_rs.lp_pooling`: the mean or norm of every window
 * :mod:`~upsample_rs.adaptive_pooling`: the maximum and the mean of as many windows as asked for
 * :mod:`~upsample_rs.fractional`: the maximum of windows placed by chance
+* :mod:`~upsample_rs.grid`: sampling at points, affine grids
 * :mod:`~upsample_rs.roi`: boxes on images, each in the same number of bins
 * :mod:`~upsample_rs.unpooling`: max unpooling
+* :mod:`~upsample_rs.shuffling`: elements moved between channels and space
+* :mod:`~upsample_rs.folding`: windows as columns, and columns added up
 * :mod:`~upsample_rs.convolution`: convolution and transposed convolution
+* :mod:`~upsample_rs.prepared`: convolutions that hold their weight
 * :mod:`~upsample_rs.sizes`: the size formulas
 * :mod:`~upsample_rs.gradients`: the gradient of any of them
 * :mod:`~upsample_rs.runtime`: threads and instruction set
@@ -55,6 +60,7 @@ from .convolution import (
     conv_transpose3d,
     conv_transpose3d_backward,
 )
+from .folding import fold, unfold
 from .fractional import (
     fractional_max_pool2d,
     fractional_max_pool2d_backward,
@@ -62,6 +68,7 @@ from .fractional import (
     fractional_max_pool3d_backward,
 )
 from .gradients import vjp
+from .grid import affine_grid, affine_grid_backward, grid_sample, grid_sample_backward
 from .lp_pooling import (
     lp_pool1d,
     lp_pool1d_backward,
@@ -86,8 +93,17 @@ from .min_pooling import (
     min_pool3d,
     min_pool3d_backward,
 )
+from .prepared import prepare_conv, prepare_conv_transpose
+from .resizing import resize, resize_backward
 from .roi import roi_align, roi_align_backward, roi_pool, roi_pool_backward
 from .runtime import config, get_num_threads, set_cache_limit, set_num_threads
+from .shuffling import (
+    channel_shuffle,
+    depth_to_space,
+    pixel_shuffle,
+    pixel_unshuffle,
+    space_to_depth,
+)
 from .sizes import conv_output_size, conv_transpose_output_size, pool_output_size
 from .unpooling import (
     max_unpool1d,
@@ -113,6 +129,8 @@ __all__ = [
     "adaptive_max_pool2d_backward",
     "adaptive_max_pool3d",
     "adaptive_max_pool3d_backward",
+    "affine_grid",
+    "affine_grid_backward",
     "avg_pool1d",
     "avg_pool1d_backward",
     "avg_pool2d",
@@ -121,6 +139,7 @@ __all__ = [
     "avg_pool3d_backward",
     "bed_of_nails",
     "bed_of_nails_backward",
+    "channel_shuffle",
     "config",
     "conv1d",
     "conv1d_backward",
@@ -136,11 +155,15 @@ __all__ = [
     "conv_transpose3d",
     "conv_transpose3d_backward",
     "conv_transpose_output_size",
+    "depth_to_space",
+    "fold",
     "fractional_max_pool2d",
     "fractional_max_pool2d_backward",
     "fractional_max_pool3d",
     "fractional_max_pool3d_backward",
     "get_num_threads",
+    "grid_sample",
+    "grid_sample_backward",
     "interpolate",
     "interpolate_backward",
     "lp_pool1d",
@@ -167,12 +190,20 @@ __all__ = [
     "min_pool2d_backward",
     "min_pool3d",
     "min_pool3d_backward",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "pool_output_size",
+    "prepare_conv",
+    "prepare_conv_transpose",
+    "resize",
+    "resize_backward",
     "roi_align",
     "roi_align_backward",
     "roi_pool",
     "roi_pool_backward",
     "set_cache_limit",
     "set_num_threads",
+    "space_to_depth",
+    "unfold",
     "vjp",
 ]

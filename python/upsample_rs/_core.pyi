@@ -1,25 +1,37 @@
 from collections.abc import Sequence
+from typing import Any, final
+
+import numpy as np
 
 from ._types import (
     AdaptiveSize,
     Array,
     ArrayLike,
+    AspectPolicy,
+    BlockMode,
     Boxes,
     Config,
+    Coordinates,
     Duplicates,
     FloatOrTuple,
     Gradients,
+    GridMode,
+    GridPadding,
     IndexDType,
     InterpolateMode,
     IntOrTuple,
+    NearestRounding,
     OutputMask,
     Padding,
+    ResizeEdge,
+    ResizeMethod,
     RoiMode,
     Rounding,
     WindowPadding,
 )
 
 __all__ = [
+    "PreparedConv",
     "__version__",
     "_force_grain",
     "_force_isa",
@@ -27,10 +39,13 @@ __all__ = [
     "adaptive_avg_pool_backward",
     "adaptive_max_pool",
     "adaptive_max_pool_backward",
+    "affine_grid",
+    "affine_grid_backward",
     "avg_pool",
     "avg_pool_backward",
     "bed_of_nails",
     "bed_of_nails_backward",
+    "channel_shuffle",
     "config",
     "conv",
     "conv_backward",
@@ -38,9 +53,13 @@ __all__ = [
     "conv_transpose",
     "conv_transpose_backward",
     "conv_transpose_output_size",
+    "depth_to_space",
+    "fold",
     "fractional_max_pool",
     "fractional_max_pool_backward",
     "get_num_threads",
+    "grid_sample",
+    "grid_sample_backward",
     "interpolate",
     "interpolate_backward",
     "lp_pool",
@@ -51,13 +70,22 @@ __all__ = [
     "max_unpool_backward",
     "min_pool",
     "min_pool_backward",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "pool_output_size",
+    "prepare_conv",
+    "prepare_conv_transpose",
+    "resize",
+    "resize_backward",
     "roi_align",
     "roi_align_backward",
     "roi_pool",
     "roi_pool_backward",
     "set_cache_limit",
     "set_num_threads",
+    "space_to_depth",
+    "unfold",
+    "unfold_backward",
 ]
 
 __version__: str
@@ -83,6 +111,43 @@ def interpolate_backward(
     antialias: bool,
     scale_factor: FloatOrTuple | None,
     channels_last: bool,
+    out: Array | None,
+    /,
+) -> Array: ...
+def resize(
+    x: ArrayLike,
+    size: IntOrTuple | None,
+    scale: FloatOrTuple | None,
+    axes: IntOrTuple | None,
+    method: ResizeMethod | Sequence[ResizeMethod],
+    coordinates: Coordinates | Sequence[Coordinates],
+    antialias: bool,
+    edge: ResizeEdge,
+    fill: complex,
+    cubic_a: float | None,
+    nearest_rounding: NearestRounding,
+    exclude_outside: bool | None,
+    roi: Sequence[tuple[float, float]] | None,
+    keep_aspect_ratio: AspectPolicy,
+    rounding: Rounding,
+    out: Array | None,
+    /,
+) -> Array: ...
+def resize_backward(
+    grad_output: ArrayLike,
+    input_size: Sequence[int],
+    size: IntOrTuple | None,
+    scale: FloatOrTuple | None,
+    axes: IntOrTuple | None,
+    method: ResizeMethod | Sequence[ResizeMethod],
+    coordinates: Coordinates | Sequence[Coordinates],
+    antialias: bool,
+    edge: ResizeEdge,
+    cubic_a: float | None,
+    nearest_rounding: NearestRounding,
+    exclude_outside: bool | None,
+    roi: Sequence[tuple[float, float]] | None,
+    keep_aspect_ratio: AspectPolicy,
     out: Array | None,
     /,
 ) -> Array: ...
@@ -351,6 +416,59 @@ def conv_output_size(
     dilation: IntOrTuple,
     /,
 ) -> int | tuple[int, ...]: ...
+
+@final
+class PreparedConv:
+    @property
+    def op(self) -> str: ...
+    @property
+    def weight(self) -> Array: ...
+    @property
+    def bias(self) -> Array | None: ...
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+    @property
+    def weight_shape(self) -> tuple[int, ...]: ...
+    @property
+    def stride(self) -> tuple[int, ...]: ...
+    @property
+    def padding(self) -> tuple[tuple[int, int], ...] | str: ...
+    @property
+    def dilation(self) -> tuple[int, ...]: ...
+    @property
+    def groups(self) -> int: ...
+    @property
+    def channels_last(self) -> bool: ...
+    @property
+    def output_padding(self) -> tuple[int, ...] | None: ...
+    @property
+    def output_size(self) -> tuple[int, ...] | None: ...
+    def __call__(self, x: ArrayLike, /, *, out: Array | None = None) -> Array: ...
+
+def prepare_conv(
+    rank: int | None,
+    weight: ArrayLike,
+    bias: ArrayLike | None,
+    stride: IntOrTuple,
+    padding: WindowPadding,
+    dilation: IntOrTuple,
+    groups: int,
+    channels_last: bool,
+    /,
+) -> PreparedConv: ...
+def prepare_conv_transpose(
+    rank: int | None,
+    weight: ArrayLike,
+    bias: ArrayLike | None,
+    stride: IntOrTuple,
+    padding: Padding,
+    output_padding: IntOrTuple,
+    groups: int,
+    dilation: IntOrTuple,
+    output_size: IntOrTuple | None,
+    channels_last: bool,
+    /,
+) -> PreparedConv: ...
 def conv_transpose_output_size(
     size: IntOrTuple,
     kernel_size: IntOrTuple,
@@ -369,6 +487,44 @@ def pool_output_size(
     ceil_mode: bool,
     /,
 ) -> int | tuple[int, ...]: ...
+def grid_sample(
+    x: ArrayLike,
+    grid: ArrayLike,
+    mode: GridMode,
+    padding_mode: GridPadding,
+    align_corners: bool,
+    rounding: Rounding,
+    channels_last: bool,
+    out: Array | None,
+    /,
+) -> Array: ...
+def grid_sample_backward(
+    grad_output: ArrayLike,
+    x: ArrayLike,
+    grid: ArrayLike,
+    mode: GridMode,
+    padding_mode: GridPadding,
+    align_corners: bool,
+    output_mask: OutputMask,
+    channels_last: bool,
+    /,
+) -> tuple[Array | None, Array | None]: ...
+def affine_grid(
+    theta: ArrayLike,
+    size: Sequence[int],
+    align_corners: bool,
+    channels_last: bool,
+    out: Array | None,
+    /,
+) -> Array: ...
+def affine_grid_backward(
+    grad_output: ArrayLike,
+    size: Sequence[int],
+    align_corners: bool,
+    channels_last: bool,
+    out: Array | None,
+    /,
+) -> Array: ...
 def roi_align(
     x: ArrayLike,
     boxes: Boxes,
@@ -409,6 +565,75 @@ def roi_pool_backward(
     x: ArrayLike,
     boxes: Boxes,
     spatial_scale: float,
+    channels_last: bool,
+    out: Array | None,
+    /,
+) -> Array: ...
+def pixel_shuffle(
+    x: ArrayLike,
+    upscale_factor: IntOrTuple,
+    channels_last: bool,
+    out: Array | None,
+    /,
+) -> Array: ...
+def pixel_unshuffle(
+    x: ArrayLike,
+    downscale_factor: IntOrTuple,
+    channels_last: bool,
+    out: Array | None,
+    /,
+) -> Array: ...
+def depth_to_space(
+    x: ArrayLike,
+    block: IntOrTuple,
+    mode: BlockMode,
+    channels_last: bool,
+    out: Array | None,
+    /,
+) -> Array: ...
+def space_to_depth(
+    x: ArrayLike,
+    block: IntOrTuple,
+    mode: BlockMode,
+    channels_last: bool,
+    out: Array | None,
+    /,
+) -> Array: ...
+def channel_shuffle(
+    x: ArrayLike,
+    groups: int,
+    channels_last: bool,
+    out: Array | None,
+    /,
+) -> Array: ...
+def unfold(
+    x: ArrayLike,
+    kernel_size: IntOrTuple,
+    dilation: IntOrTuple,
+    padding: Padding,
+    stride: IntOrTuple,
+    channels_last: bool,
+    out: Array | None,
+    /,
+) -> Array: ...
+def unfold_backward(
+    grad_output: ArrayLike,
+    input_size: Sequence[int],
+    kernel_size: IntOrTuple,
+    dilation: IntOrTuple,
+    padding: Padding,
+    stride: IntOrTuple,
+    channels_last: bool,
+    out: Array | None,
+    /,
+) -> Array: ...
+def fold(
+    x: ArrayLike,
+    output_size: IntOrTuple,
+    kernel_size: IntOrTuple,
+    dilation: IntOrTuple,
+    padding: Padding,
+    stride: IntOrTuple,
     channels_last: bool,
     out: Array | None,
     /,

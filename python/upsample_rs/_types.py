@@ -51,8 +51,53 @@ WindowPadding: TypeAlias = Padding | Literal["same", "same_lower", "valid"]
 AdaptiveSize: TypeAlias = int | Sequence[int | None]
 """One length for all spatial axes, or one per axis; None keeps an axis as it is."""
 
-InterpolateMode: TypeAlias = Literal["nearest", "nearest-exact", "linear", "bilinear", "trilinear"]
+InterpolateMode: TypeAlias = Literal[
+    "nearest",
+    "nearest-exact",
+    "linear",
+    "bilinear",
+    "trilinear",
+    "bicubic",
+    "tricubic",
+    "area",
+    "lanczos",
+]
 """Filters of :func:`upsample_rs.interpolate`."""
+
+ResizeMethod: TypeAlias = Literal[
+    "nearest",
+    "linear",
+    "cubic",
+    "lanczos2",
+    "lanczos3",
+    "lanczos4",
+    "lanczos5",
+    "gaussian",
+    "mitchell",
+    "box",
+    "hamming",
+    "area",
+]
+"""Filters of :func:`upsample_rs.resize`."""
+
+Coordinates: TypeAlias = Literal[
+    "half_pixel",
+    "half_pixel_symmetric",
+    "pytorch_half_pixel",
+    "align_corners",
+    "asymmetric",
+    "tf_crop_and_resize",
+]
+"""Where an output of :func:`upsample_rs.resize` lies on its input."""
+
+ResizeEdge: TypeAlias = Literal["clamp", "reflect", "mirror", "wrap", "constant"]
+"""What lies outside an array."""
+
+NearestRounding: TypeAlias = Literal["round_prefer_ceil", "round_prefer_floor", "floor", "ceil"]
+"""How a position becomes an index."""
+
+AspectPolicy: TypeAlias = Literal["stretch", "not_larger", "not_smaller"]
+"""What becomes of the wanted sizes so that all axes are resized alike."""
 
 Rounding: TypeAlias = Literal["nearest", "half_even", "floor", "trunc"]
 """How an integer result is rounded."""
@@ -71,8 +116,17 @@ Boxes: TypeAlias = ArrayLike | Sequence[ArrayLike]
 RoiMode: TypeAlias = Literal["avg", "max"]
 """What :func:`upsample_rs.roi_align` makes of a bin's points."""
 
+BlockMode: TypeAlias = Literal["DCR", "CRD"]
+"""Order of the channels that :func:`upsample_rs.depth_to_space` makes blocks of."""
+
+GridMode: TypeAlias = Literal["nearest", "bilinear", "bicubic"]
+"""Filters of :func:`upsample_rs.grid_sample`."""
+
+GridPadding: TypeAlias = Literal["zeros", "border", "reflection"]
+"""What lies outside the array for :func:`upsample_rs.grid_sample`."""
+
 OutputMask: TypeAlias = Sequence[bool]
-"""Which of the x, weight and bias gradients to compute."""
+"""Which gradients to compute, one for each array argument."""
 
 Gradients: TypeAlias = tuple[Array | None, Array | None, Array | None]
 """The x, weight and bias gradients; None where not asked for."""

@@ -26,11 +26,15 @@ from . import (
     adaptive_pooling,
     avg_pooling,
     convolution,
+    folding,
     fractional,
+    grid,
     lp_pooling,
     max_pooling,
     min_pooling,
+    resizing,
     roi,
+    shuffling,
     unpooling,
     upsampling,
 )
@@ -65,7 +69,15 @@ _CONV = ("x", "weight", "bias")
 
 _RULES: dict[Callable[..., Any], _Rule] = {
     upsampling.interpolate: _Rule(upsampling.interpolate_backward, adjust=_positions_from_sizes),
+    resizing.resize: _Rule(resizing.resize_backward),
     upsampling.bed_of_nails: _Rule(upsampling.bed_of_nails_backward),
+    shuffling.pixel_shuffle: _Rule(shuffling._pixel_shuffle_backward),
+    shuffling.pixel_unshuffle: _Rule(shuffling._pixel_unshuffle_backward),
+    shuffling.depth_to_space: _Rule(shuffling._depth_to_space_backward),
+    shuffling.space_to_depth: _Rule(shuffling._space_to_depth_backward),
+    shuffling.channel_shuffle: _Rule(shuffling._channel_shuffle_backward),
+    folding.unfold: _Rule(folding._unfold_backward),
+    folding.fold: _Rule(folding._fold_backward),
     max_pooling.max_pool1d: _Rule(max_pooling.max_pool1d_backward),
     max_pooling.max_pool2d: _Rule(max_pooling.max_pool2d_backward),
     max_pooling.max_pool3d: _Rule(max_pooling.max_pool3d_backward),
@@ -86,6 +98,8 @@ _RULES: dict[Callable[..., Any], _Rule] = {
     adaptive_pooling.adaptive_avg_pool3d: _Rule(adaptive_pooling.adaptive_avg_pool3d_backward),
     fractional.fractional_max_pool2d: _Rule(fractional.fractional_max_pool2d_backward),
     fractional.fractional_max_pool3d: _Rule(fractional.fractional_max_pool3d_backward),
+    grid.grid_sample: _Rule(grid.grid_sample_backward, ("x", "grid")),
+    grid.affine_grid: _Rule(grid.affine_grid_backward, ("theta",)),
     roi.roi_align: _Rule(roi.roi_align_backward),
     roi.roi_pool: _Rule(roi.roi_pool_backward),
     unpooling.max_unpool1d: _Rule(unpooling.max_unpool1d_backward),
@@ -156,7 +170,7 @@ def _forward(fn: Callable[..., Any], given: dict[str, Any]) -> tuple[Any, Array]
 def _backward_arguments(rule: _Rule, given: dict[str, Any]) -> dict[str, Any]:
     """Collect what the backward takes beside the gradient, by name."""
     known = given | {
-        "input_size": given["x"].shape,
+        "input_size": given[rule.arrays[0]].shape,
         "output_mask": tuple(given[name] is not None for name in rule.arrays),
     }
     names = _signature(rule.backward).parameters
@@ -171,8 +185,11 @@ def vjp(
     Parameters
     ----------
     fn : function
-        One of :func:`~upsample_rs.interpolate`, :func:`~upsample_rs.bed_of_nails`, and the pooling,
-        ``max_unpool``, ``conv`` and ``conv_transpose`` functions.
+        One of :func:`~upsample_rs.interpolate`, :func:`~upsample_rs.resize`,
+        :func:`~upsample_rs.bed_of_nails`, the shuffles, :func:`~upsample_rs.fold`,
+        :func:`~upsample_rs.unfold`, :func:`~upsample_rs.grid_sample`,
+        :func:`~upsample_rs.affine_grid`, and the pooling, ``max_unpool``, ``conv`` and
+        ``conv_transpose`` functions.
     *args, **kwargs
         Its arguments, as in a plain call; `out` is filled and returned as there.
 
@@ -183,8 +200,9 @@ def vjp(
     pullback : function
         ``pullback(grad_output)`` returns a tuple with the gradient of every floating array argument
         in the order of the parameters: ``(x,)``; for the convolutions ``(x, weight)`` or
-        ``(x, weight, bias)``. It takes an array of the output's shape (with ``return_indices=True``
-        the shape of the values) and may be called any number of times.
+        ``(x, weight, bias)``; for ``grid_sample`` ``(x, grid)``. It takes an array of the output's
+        shape (with ``return_indices=True`` the shape of the values) and may be called any number
+        of times.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Upsampling that looks at one channel at a time: nearest, linear filters, and bed of nails.
+"""Upsampling that looks at one channel at a time: interpolation and bed of nails.
 
 The operations act on the last spatial axes, with any number of leading axes (none included);
 ``channels_last=True`` puts one channel axis after the spatial ones. Positions and sizes count
@@ -41,8 +41,8 @@ def interpolate(
     ----------
     x : array_like
         Shape ``(..., *S)``, or ``(..., *S, C)`` with `channels_last`. An array of one or two axes
-        is all spatial. The nearest modes take every dtype of fixed size; the linear ones every
-        integer and float16, bfloat16, float32, float64.
+        is all spatial. The nearest modes take every dtype of fixed size; the others every integer
+        and float16, bfloat16, float32, float64.
     size : int or tuple of int, optional
         Output size of each spatial axis. Give either `size` or `scale_factor`.
     scale_factor : float or tuple of float, optional
@@ -50,20 +50,22 @@ def interpolate(
         double: 88 * (120/88) gives 119. Use `size` to be certain.
     mode : str, default "nearest"
         ``"nearest"`` and ``"nearest-exact"`` copy one element. ``"linear"`` (one spatial axis),
-        ``"bilinear"`` (two) and ``"trilinear"`` (three) mix neighbours by distance. The nearest
-        modes have as many spatial axes as `size` or `scale_factor` has entries, else
-        ``x.ndim - 2``.
+        ``"bilinear"`` (two) and ``"trilinear"`` (three) mix two neighbours along each axis by
+        distance, ``"bicubic"`` and ``"tricubic"`` four, ``"lanczos"`` (three lobes) six. ``"area"``
+        is :func:`~upsample_rs.adaptive_avg_pool2d`. Modes that do not say so have as many spatial
+        axes as `size` or `scale_factor` has entries, else ``x.ndim - 2``.
     align_corners : bool, optional
-        Linear modes only. True puts the centres of the first and last elements of input and
-        output on each other; False, the default, does so with the outer edges.
+        Linear, cubic and lanczos modes only. True puts the centres of the first and last elements
+        of input and output on each other; False, the default, does so with the outer edges.
     recompute_scale_factor : bool, optional
         Together with `scale_factor` only. True takes positions from the two sizes; otherwise they
         come from the given factor, which differs when ``length * scale_factor`` is not an integer.
     antialias : bool, default False
-        Linear modes only. Widen the filter when shrinking, so that every input element counts.
+        Linear, cubic and lanczos modes only. Widen the filter when shrinking, so that every input
+        element counts.
     rounding : str, default "nearest"
-        How a linear mode rounds an integer result, once: ``"nearest"`` (ties up), ``"half_even"``,
-        ``"floor"`` or ``"trunc"``. The result is then saturated to the dtype.
+        How a mode that computes rounds an integer result, once: ``"nearest"`` (ties up),
+        ``"half_even"``, ``"floor"`` or ``"trunc"``. The result is then saturated to the dtype.
     channels_last : bool, default False
         The axis after the spatial axes is the channel.
     out : ndarray, optional
@@ -81,10 +83,14 @@ def interpolate(
         and positive, an option that `mode` does not have, a rank that does not fit, an empty
         spatial axis, or an unsuitable `out`.
     TypeError
-        A dtype `mode` does not take (bool and complex in the linear modes), or a parameter of the
-        wrong kind.
+        A dtype `mode` does not take (bool and complex in all but the nearest modes), or a parameter
+        of the wrong kind.
     MemoryError
         The result cannot be allocated.
+
+    See Also
+    --------
+    resize : Any axes, more filters, coordinate and edge rules.
 
     Notes
     -----
@@ -92,20 +98,21 @@ def interpolate(
     factor. Output element ``o`` is read at
 
     * ``floor(o*s)`` for ``"nearest"``, ``floor((o + 0.5)*s)`` for ``"nearest-exact"``;
-    * ``(o + 0.5)*s - 0.5`` for the linear modes, moved into the input if outside it;
+    * ``(o + 0.5)*s - 0.5`` for the other modes;
     * ``o*(input - 1)/(output - 1)`` with `align_corners`, 0 if the output has one element.
 
-    These are computed in exact or double arithmetic, where torch uses float32. With `antialias`
-    the filter is a triangle reaching ``max(s, 1)`` to either side; taps outside the input are
-    dropped and the others made to sum to one. A neighbour whose weight is zero is not read, so a
-    NaN there does not spread. Half types are computed in float32, integers in double, and rounded
+    These are computed in exact or double arithmetic, where torch uses float32. Beyond the edge the
+    last element is repeated. With `antialias` the filter reaches ``max(s, 1)`` times as far; taps
+    outside the input are dropped and the others made to sum to one. The cubic's parameter is -0.75,
+    with `antialias` -0.5. A neighbour whose weight in a linear mode is zero is not read, so a NaN
+    there does not spread. Half types are computed in float32, integers in double, and rounded
     once.
 
     References
     ----------
     Parameters and rules: torch.nn.functional.interpolate. ONNX operator Resize has them as
     ``half_pixel``, ``align_corners``, and ``asymmetric`` with ``nearest_mode="floor"``. The
-    antialiasing filter is Pillow's ``BILINEAR``.
+    antialiasing filters are Pillow's ``BILINEAR``, ``BICUBIC`` and ``LANCZOS``.
 
     Examples
     --------
@@ -166,7 +173,7 @@ def interpolate_backward(
     ----------
     grad_output : array_like
         Gradient of the result. Without `scale_factor` its spatial sizes are taken for the forward's
-        output sizes. The linear modes take floating dtypes only.
+        output sizes. Floating dtypes only.
     input_size : tuple of int
         Whole shape of the forward input, leading axes and channels included.
     mode, align_corners, antialias, channels_last

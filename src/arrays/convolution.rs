@@ -6,7 +6,7 @@ use super::{Float, fresh, named, require_entries, require_shape};
 use crate::element::Multiplied;
 use crate::error::{Error, Result};
 use crate::layout::{View, ViewMut};
-use crate::ops::conv::{ConvParams, ConvPlan, Kind};
+use crate::ops::conv::{ConvParams, ConvPlan, Kind, PreparedConv};
 
 /// The gradients of a convolution.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,7 +19,7 @@ pub struct ConvGradients<T> {
     pub bias: ArrayD<T>,
 }
 
-fn plan<T>(x: &[usize], weight: &[usize], bias: Option<&[usize]>, p: &ConvParams) -> Result<ConvPlan> {
+fn check_lens(p: &ConvParams) -> Result<()> {
     let stride = ("stride", p.stride.len());
     require_entries(stride, &[("padding", p.padding.len()), ("dilation", p.dilation.len())])?;
     if let Kind::Transposed { output_padding, output_size } = &p.kind {
@@ -35,6 +35,11 @@ fn plan<T>(x: &[usize], weight: &[usize], bias: Option<&[usize]>, p: &ConvParams
             }
         }
     }
+    Ok(())
+}
+
+fn plan<T>(x: &[usize], weight: &[usize], bias: Option<&[usize]>, p: &ConvParams) -> Result<ConvPlan> {
+    check_lens(p)?;
     ConvPlan::new(x, weight, bias, size_of::<T>(), p)
 }
 
@@ -106,6 +111,65 @@ fn forward<T: Multiplied>(
     let bias = bias.map(|b| b.view().into_dyn());
     let bias = bias.as_ref().map(View::from);
     plan.forward(&View::from(x), &View::from(weight), bias.as_ref(), &mut ViewMut::from(out))
+}
+
+/// A convolution that holds its weight and bias, converted and put in order once, for [`conv_prepared`]: half types are
+/// kept in `f32`, the weight of a transposed convolution in the order it is read in. Later changes of either array
+/// change nothing; threads may share it.
+///
+/// ```
+/// use ndarray::array;
+/// use upsample_rs::{ConvParams, Kind, conv_prepared, prepare_conv};
+///
+/// let kernel = array![1, 10].into_dyn();
+/// let prepared = prepare_conv(&kernel.view(), None, &ConvParams::new(1, Kind::Forward))?;
+/// for x in [array![1, 2, 3].into_dyn(), array![4, 5].into_dyn()] {
+///     println!("{}", conv_prepared(&prepared, &x.view())?); // [21, 32], then [54]
+/// }
+/// # Ok::<(), upsample_rs::Error>(())
+/// ```
+///
+/// # Errors
+/// Names the parameter that fits no input; or if memory cannot be had.
+pub fn prepare_conv<T: Multiplied>(
+    weight: &ArrayViewD<'_, T>,
+    bias: Option<&ArrayView1<'_, T>>,
+    p: &ConvParams,
+) -> Result<PreparedConv<T>> {
+    named("prepare_conv", || {
+        check_lens(p)?;
+        let bias = bias.map(|b| b.view().into_dyn());
+        PreparedConv::new(&View::from(weight), bias.as_ref().map(View::from).as_ref(), p)
+    })
+}
+
+/// [`conv`] of `x` with a prepared weight: the same bits.
+///
+/// # Errors
+/// As [`conv`].
+pub fn conv_prepared<T: Multiplied>(prepared: &PreparedConv<T>, x: &ArrayViewD<'_, T>) -> Result<ArrayD<T>> {
+    named("conv_prepared", || {
+        let plan = prepared.plan(x.shape())?;
+        let mut out = fresh(&plan.out_shape)?;
+        prepared.run(&plan, &View::from(x), &mut ViewMut::from(&mut out.view_mut()))?;
+        Ok(out)
+    })
+}
+
+/// [`conv_prepared`] into `out`.
+///
+/// # Errors
+/// As [`conv`], and if `out` has another shape.
+pub fn conv_prepared_into<T: Multiplied>(
+    prepared: &PreparedConv<T>,
+    x: &ArrayViewD<'_, T>,
+    mut out: ArrayViewMutD<'_, T>,
+) -> Result<()> {
+    named("conv_prepared", || {
+        let plan = prepared.plan(x.shape())?;
+        require_shape("out", out.shape(), &plan.out_shape)?;
+        prepared.run(&plan, &View::from(x), &mut ViewMut::from(&mut out))
+    })
 }
 
 /// The gradients of [`conv`] by its input, weight and bias, for the gradient of its result and the same parameters, as

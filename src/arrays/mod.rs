@@ -14,9 +14,13 @@
 
 mod averaging;
 mod convolution;
+mod folding;
 mod fractional;
+mod grid;
 mod pooling;
+mod resizing;
 mod roi;
+mod shuffling;
 mod unpooling;
 mod upsampling;
 
@@ -25,10 +29,15 @@ pub use averaging::{
     adaptive_avg_pool_into, avg_pool, avg_pool_backward, avg_pool_backward_into, avg_pool_into, lp_pool,
     lp_pool_backward, lp_pool_backward_into, lp_pool_into,
 };
-pub use convolution::{ConvGradients, conv, conv_backward, conv_into};
+pub use convolution::{ConvGradients, conv, conv_backward, conv_into, conv_prepared, conv_prepared_into, prepare_conv};
+pub use folding::{fold, fold_into, unfold, unfold_backward, unfold_into};
 pub use fractional::{
     fractional_max_pool, fractional_max_pool_backward, fractional_max_pool_backward_into, fractional_max_pool_into,
     fractional_max_pool_with_indices, fractional_max_pool_with_indices_into,
+};
+pub use grid::{
+    Coordinate, affine_grid, affine_grid_backward, affine_grid_into, grid_sample, grid_sample_backward,
+    grid_sample_into, grid_sample_move, grid_sample_move_into,
 };
 pub use pooling::{
     AdaptiveParams, adaptive_max_pool, adaptive_max_pool_backward, adaptive_max_pool_backward_into,
@@ -37,9 +46,13 @@ pub use pooling::{
     min_pool, min_pool_backward, min_pool_backward_into, min_pool_into, min_pool_with_indices,
     min_pool_with_indices_into,
 };
+pub use resizing::{resize, resize_backward, resize_backward_into, resize_into, resize_move, resize_move_into};
 pub use roi::{
     roi_align, roi_align_backward, roi_align_backward_into, roi_align_into, roi_pool, roi_pool_backward,
     roi_pool_backward_into, roi_pool_into,
+};
+pub use shuffling::{
+    channel_shuffle, channel_shuffle_into, depth_to_space, depth_to_space_into, space_to_depth, space_to_depth_into,
 };
 pub use unpooling::{
     UnpoolParams, max_unpool, max_unpool_backward, max_unpool_backward_into, max_unpool_into, max_unpool_move,

@@ -17,11 +17,11 @@ fn interpolate_plan<T>(shape: &[usize], p: &InterpolateParams) -> Result<Interpo
     InterpolatePlan::new(shape, size_of::<T>(), p)
 }
 
-/// Resizes the spatial axes of `x`: nearest, nearest-exact or linear (bilinear, trilinear along two or three axes).
+/// Resizes the spatial axes of `x`: nearest, nearest-exact, linear, cubic, lanczos or area.
 ///
 /// Coordinates follow `torch.nn.functional.interpolate` (ONNX Resize: `half_pixel`, `align_corners`; `Nearest` is its
-/// `asymmetric` with `floor`), but are exact fractions where they follow from the lengths. With `antialias` the triangle
-/// widens by the ratio when shrinking, as in torch and Pillow. Half types are computed in `f32`; integers in `f64`,
+/// `asymmetric` with `floor`), but are exact fractions where they follow from the lengths. With `antialias` the filter
+/// widens by the ratio when shrinking, as in torch and Pillow. [`resize`](super::resize) has more filters and rules. Half types are computed in `f32`; integers in `f64`,
 /// rounded once by [`InterpolateParams::rounding`] and saturated.
 ///
 /// ```

@@ -72,6 +72,11 @@ impl<C: Codec> Job for Load<'_, C> {
     }
 }
 
+/// Elements as they are stored, as what is computed with.
+pub fn widen<C: Codec>(codec: C, from: &mut [C::Stored], to: &mut [C::Computed]) {
+    simd::dispatch(Load { codec, from: as_cells(from), to });
+}
+
 /// Converts a contiguous row on its way out, up to the end of a stretch in which a result is in doubt; returns how far.
 struct Store<'a, C: Codec> {
     codec: C,

@@ -6,10 +6,13 @@
 
 pub mod bins;
 pub mod coords;
+pub mod filter;
 pub mod fractional;
+pub mod grid;
 pub mod phase;
 pub mod readers;
 pub mod roi;
+pub mod sampler;
 pub mod taps;
 pub mod window;
 

@@ -129,6 +129,56 @@ impl Links {
         }
         if hi == 0 { 0..0 } else { lo..hi }
     }
+
+    /// The phases that have taps, grouped by what they read.
+    ///
+    /// # Errors
+    /// If the table cannot be allocated.
+    pub fn phases(&self) -> Result<Vec<Phases>> {
+        // Taps by the residue of their outputs: (residue, shift, tap).
+        let mut taps: Vec<(usize, i64, usize)> = reserved(self.runs.len())?;
+        taps.extend(self.runs.iter().enumerate().filter(|(_, r)| r.len > 0).map(|(k, r)| {
+            let ahead = (r.out / self.out_step) as i128 * self.in_step as i128;
+            // A run's pairs lie within both axes, whose lengths are below 2^63; so does their difference.
+            (r.out % self.out_step, i64::try_from(r.in_ as i128 - ahead).unwrap_or(i64::MAX), k)
+        }));
+        taps.sort_unstable();
+        let mut found: Vec<Phases> = Vec::new();
+        for phase in taps.chunk_by(|a, b| a.0 == b.0) {
+            let member = Member { residue: phase[0].0, taps: phase.iter().map(|t| t.2).collect() };
+            let shifts = || phase.iter().map(|t| t.1);
+            match found.iter_mut().find(|c| c.shifts.iter().copied().eq(shifts())) {
+                Some(class) => class.members.push(member),
+                None => found.push(Phases { shifts: shifts().collect(), members: vec![member] }),
+            }
+        }
+        Ok(found)
+    }
+
+    /// Number of phases: residues of outputs.
+    #[must_use]
+    pub fn phase_count(&self) -> usize {
+        self.out_step.min(self.out_len)
+    }
+}
+
+/// Phases whose taps read the same inputs: output `out_step*j + residue` reads input `in_step*j + shifts[t]` through
+/// its tap `taps[t]`, or nothing where that lies outside the input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Phases {
+    /// Where the taps read, from `in_step*j` on; rising.
+    pub shifts: Vec<i64>,
+    /// The phases.
+    pub members: Vec<Member>,
+}
+
+/// One phase: the outputs of one residue modulo `out_step`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// The residue.
+    pub residue: usize,
+    /// The kernel tap of each shift.
+    pub taps: Vec<usize>,
 }
 
 fn shift(tap: usize, dilation: usize, pad: Pad) -> i128 {

@@ -5,7 +5,6 @@
 use std::ops::Range;
 
 use super::Reach;
-use super::coords::AxisMap;
 use crate::error::{Error, Result};
 
 /// A stretch of outputs whose taps repeat: those of `o + outs` are those of `o`, `ins` further along.
@@ -58,6 +57,10 @@ fn find_period(out_len: usize, (outs, ins): (usize, usize), same: impl Fn(usize)
     (whole >= 4 * outs).then(|| Period { outs, ins, range: best.start..best.start + whole })
 }
 
+/// Most outputs, and most weights, of a table: more would take longer to make than anyone waits, and some systems hand
+/// out memory they do not have.
+pub(crate) const MOST_ENTRIES: usize = 1 << 29;
+
 /// Vectors that refuse instead of aborting when memory runs out.
 pub(crate) fn reserved<T>(n: usize) -> Result<Vec<T>> {
     let mut v = Vec::new();
@@ -78,67 +81,58 @@ pub struct Taps {
 }
 
 impl Taps {
-    fn with_capacity(map_in: usize, out_len: usize, weights: usize, period_hint: (usize, usize)) -> Result<Self> {
+    pub(crate) fn with_capacity(
+        map_in: usize,
+        out_len: usize,
+        weights: usize,
+        period_hint: (usize, usize),
+    ) -> Result<Self> {
         let mut offsets = reserved(out_len + 1)?;
         offsets.push(0);
         Ok(Self { in_len: map_in, starts: reserved(out_len)?, offsets, weights: reserved(weights)?, period_hint })
     }
 
     /// Appends one output, trimming zero weights at the ends.
-    fn push(&mut self, start: usize, weights: &[f64]) {
+    pub(crate) fn push(&mut self, start: usize, weights: &[f64]) {
         let lead = weights.iter().take_while(|w| **w == 0.0).count();
         let kept = &weights[lead..];
         let kept = &kept[..kept.len() - kept.iter().rev().take_while(|w| **w == 0.0).count()];
-        self.starts.push(start + lead);
+        let nowhere = self.starts.last().copied().unwrap_or(0);
+        self.starts.push(if kept.is_empty() { nowhere } else { start + lead });
         self.weights.extend_from_slice(kept);
         self.offsets.push(self.weights.len());
     }
 
-    /// Linear interpolation, edges clamped.
+    /// The same map with starts and ends that never decrease: outputs whose zero weights were trimmed, where a filter
+    /// crosses zero, get some of them back.
     ///
     /// # Errors
     /// If the table cannot be allocated.
-    pub fn linear(map: &AxisMap) -> Result<Self> {
-        let mut taps = Self::with_capacity(map.in_len, map.out_len, map.out_len.saturating_mul(2), map.period())?;
-        let last = map.in_len - 1;
-        for o in 0..map.out_len {
-            let p = map.position(o);
-            match usize::try_from(p.floor) {
-                Err(_) => taps.push(0, &[1.0]),
-                Ok(i) if i >= last => taps.push(last, &[1.0]),
-                Ok(i) => taps.push(i, &[1.0 - p.frac, p.frac]),
-            }
+    pub(crate) fn ordered(self) -> Result<Self> {
+        let n = self.out_len();
+        if (1..n).all(|o| self.starts[o - 1] <= self.starts[o] && self.at(o - 1).end() <= self.at(o).end()) {
+            return Ok(self);
         }
-        Ok(taps)
-    }
-
-    /// Linear interpolation with the triangle widened by the shrink ratio; outside taps are dropped and the rest
-    /// rescaled to sum to one.
-    ///
-    /// # Errors
-    /// If the table cannot be allocated.
-    pub fn linear_antialiased(map: &AxisMap) -> Result<Self> {
-        let scale = map.ratio();
-        if scale <= 1.0 {
-            return Self::linear(map);
+        let (mut starts, mut ends) = (reserved(n)?, reserved(n)?);
+        starts.extend_from_slice(&self.starts);
+        (1..n).rev().for_each(|o| starts[o - 1] = starts[o - 1].min(starts[o]));
+        let mut end = 0;
+        for (o, &start) in starts.iter().enumerate() {
+            let r = self.at(o);
+            end = if r.count > 0 { r.end().max(end) } else { end };
+            ends.push(if r.count > 0 { end } else { start });
         }
-        let per_output = (2.0 * scale) as usize + 4;
-        let mut taps =
-            Self::with_capacity(map.in_len, map.out_len, map.out_len.saturating_mul(per_output), map.period())?;
-        let mut weights = reserved(per_output)?;
-        for o in 0..map.out_len {
-            let p = map.position(o);
-            let centre = p.floor as f64 + p.frac; // of the output, in input elements from the first centre
-            // One more on either side than the triangle may reach; what has no weight is trimmed.
-            let lo = ((centre - scale).floor().max(0.0) as usize).min(map.in_len - 1);
-            let hi = ((centre + scale).ceil() as usize).min(map.in_len - 1);
-            weights.clear();
-            weights.extend((lo..=hi).map(|i| map.triangle(o, i)));
-            let sum: f64 = weights.iter().sum();
-            weights.iter_mut().for_each(|w| *w /= sum);
-            taps.push(lo, &weights);
+        let total = starts.iter().zip(&ends).fold(0usize, |sum, (s, e)| sum.saturating_add(e - s));
+        let mut wide = Self::with_capacity(self.in_len, n, total, self.period_hint)?;
+        for o in 0..n {
+            let base = wide.weights.len();
+            wide.weights.resize(base + (ends[o] - starts[o]), 0.0);
+            let weights = self.weights(o);
+            wide.weights[base + (self.starts[o] - starts[o])..][..weights.len()].copy_from_slice(weights);
+            wide.starts.push(starts[o]);
+            wide.offsets.push(wide.weights.len());
         }
-        Ok(taps)
+        Ok(wide)
     }
 
     /// Each output copies one input: the linear map of a move.
@@ -195,7 +189,7 @@ impl Taps {
             }
             back.push(first, &row);
         }
-        Ok(back)
+        back.ordered()
     }
 
     /// Number of outputs.
@@ -269,12 +263,14 @@ impl Taps {
     }
 }
 
-/// At most one source for each output, never decreasing: the map of a move. An output without a source is zero.
+/// At most one source for each output: the map of a move. An output without a source is zero.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Picks {
     in_len: usize,
     sources: Vec<usize>,
     period_hint: (usize, usize),
+    /// Whether sources never decrease.
+    ordered: bool,
 }
 
 const NOTHING: usize = usize::MAX;
@@ -291,8 +287,14 @@ impl Picks {
         source: impl Fn(usize) -> Option<usize>,
     ) -> Result<Self> {
         let mut sources = reserved(out_len)?;
-        sources.extend((0..out_len).map(|o| source(o).filter(|&i| i < in_len).unwrap_or(NOTHING)));
-        Ok(Self { in_len, sources, period_hint })
+        let (mut ordered, mut last) = (true, 0);
+        sources.extend((0..out_len).map(|o| {
+            let Some(i) = source(o).filter(|&i| i < in_len) else { return NOTHING };
+            ordered &= i >= last;
+            last = i;
+            i
+        }));
+        Ok(Self { in_len, sources, period_hint, ordered })
     }
 
     /// Number of outputs.
@@ -309,9 +311,13 @@ impl Picks {
         (i != NOTHING).then_some(i)
     }
 
-    /// The input range that a range of outputs reads; sources never decrease.
+    /// The input range that a range of outputs reads.
     #[must_use]
     pub fn inputs(&self, mut out: Range<usize>) -> Range<usize> {
+        if !self.ordered {
+            let sources = || out.clone().filter_map(|o| self.at(o));
+            return sources().min().map_or(0..0, |first| first..sources().max().unwrap_or(first) + 1);
+        }
         let Some(first) = out.clone().find_map(|o| self.at(o)) else { return 0..0 };
         let last = out.rfind(|o| self.at(*o).is_some()).and_then(|o| self.at(o));
         first..last.unwrap_or(first) + 1

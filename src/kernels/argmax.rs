@@ -7,7 +7,6 @@ use std::cell::Cell;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::conv::{split, split_room};
 use super::reduce::{RowWindows, Span, doubles, padded_len};
 use crate::element::Order;
 use crate::engine::rows::as_cells;
@@ -364,5 +363,28 @@ pub fn down<'a, T: Order, I: Position, O>(
 pub fn absorb<T: Order, I: Position>(into: Pairs<'_, T, I>, later: Held<'_, T, I>) {
     for ((v, p), o) in into.values.iter_mut().zip(into.positions).zip(later.0.iter().zip(later.1)) {
         (*v, *p) = better::<T, I>((*v, *p), (*o.0, *o.1));
+    }
+}
+
+/// Elements of each residue when `len` elements are split by `step`.
+#[inline(always)]
+fn split_len(len: usize, step: usize) -> usize {
+    len.div_ceil(step)
+}
+
+/// Elements a split row takes: its residues, all as long as the first. A step beyond the row leaves one each.
+#[inline(always)]
+fn split_room(len: usize, step: usize) -> usize {
+    split_len(len, step) * step.min(len)
+}
+
+/// Splits a row by residue: element `i` goes to `dst[(i % step)*split_len + i / step]`.
+#[inline(always)]
+fn split<T: Copy>(row: &[Cell<T>], step: usize, dst: &mut [T]) {
+    let part = split_len(row.len(), step).max(1);
+    for (r, dst) in dst.chunks_mut(part).take(step.min(row.len())).enumerate() {
+        for (d, v) in dst.iter_mut().zip(row[r..].iter().step_by(step)) {
+            *d = v.get();
+        }
     }
 }

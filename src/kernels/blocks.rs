@@ -187,7 +187,7 @@ impl<T: Summed> Blocks<T> {
         let at = self.weights.len();
         let no_memory = |_| Error::memory(format!("cannot allocate a table of {n} vectors"));
         self.weights.try_reserve(n * lanes).map_err(no_memory)?;
-        self.weights.resize(at + n * lanes, T::of(NO_TAP));
+        self.weights.resize(at + n * lanes, T::weight(NO_TAP));
         let table = &mut self.weights[at..];
         for lane in 0..groups * width {
             let (group, element) = (lane / width, first + lane % width);
@@ -199,7 +199,7 @@ impl<T: Summed> Blocks<T> {
             }
             let mut held = 0;
             for (k, w) in taps.weights(o).iter().skip(group).step_by(groups).enumerate() {
-                table[k * lanes + lane] = T::of(*w * scale + 0.0); // a weight of minus zero is one of zero
+                table[k * lanes + lane] = T::weight(*w * scale + 0.0); // a weight of minus zero is one of zero
                 held = k + 1;
             }
             full = full.min(held);
@@ -272,6 +272,8 @@ mod tests {
     use crate::element::Ring;
     use crate::engine::simd::Isa;
     use crate::geometry::coords::{AxisMap, Rule};
+    use crate::geometry::filter::Filter;
+    use crate::geometry::sampler::{Method, Outside, Sampler};
     use crate::kernels::reduce::Span;
     use crate::kernels::resample::{Across, Weighted};
     use proptest::prelude::*;
@@ -285,11 +287,11 @@ mod tests {
         cols: Range<usize>,
     ) -> Result<Option<Vec<T>>> {
         let Some(blocks) = Blocks::<T>::new(taps, inner, scale)? else { return Ok(None) };
-        let weights: Vec<T> = taps.all_weights().iter().map(|w| T::of(w * scale)).collect();
+        let weights: Vec<T> = taps.all_weights().iter().map(|w| T::weight(w * scale)).collect();
         let ins = taps.inputs(cols.clone());
         let mut src = row[ins.start * inner..ins.end * inner].to_vec();
         let mut end = vec![T::default(); blocks.scratch()];
-        let mut dst = vec![T::of(77.0); cols.len() * inner];
+        let mut dst = vec![T::weight(77.0); cols.len() * inner];
         let span = Span { src: as_cells(&mut src), from: ins.start, cols: &cols, inner };
         let taps = Weighted { taps, weights: &weights, period: None, blocks: Some(&blocks) };
         simd::dispatch(Across { taps, span, end: &mut end, dst: &mut dst });
@@ -309,11 +311,15 @@ mod tests {
     }
 
     fn taps_of(in_len: usize, out_len: usize, rule: Rule, kind: u8) -> Result<Taps> {
-        let map = AxisMap { in_len, out_len, rule };
+        let made = |in_len, out_len, antialias| {
+            let method =
+                Method::Filtered { filter: if kind < 3 { Filter::Linear } else { Filter::Lanczos(3) }, antialias };
+            Sampler::new(AxisMap { in_len, out_len, rule }, method, Outside::default())?.taps()
+        };
         match kind {
-            0 => Taps::linear(&map),
-            1 => Taps::linear_antialiased(&map),
-            _ => Taps::linear_antialiased(&AxisMap { in_len: out_len, out_len: in_len, rule })?.transposed(),
+            0 | 3 => made(in_len, out_len, false),
+            1 | 4 => made(in_len, out_len, true),
+            _ => made(out_len, in_len, true)?.transposed(),
         }
     }
 
@@ -324,7 +330,7 @@ mod tests {
             out_len in 1usize..200,
             inner in 1usize..18,
             corners in any::<bool>(),
-            kind in 0u8..3,
+            kind in 0u8..6,
             isa in 0usize..3,
             cut in any::<(u16, u16)>(),
             seed in any::<u32>(),
@@ -362,7 +368,7 @@ mod tests {
             let (from, to) = if shrink { (long, in_len) } else { (in_len, long) };
             let taps = taps_of(from, to, Rule::HalfPixel, 0).map_err(|e| TestCaseError::fail(e.to_string()))?;
             let row: Vec<i16> = (0..from * inner).map(|i| ((i as u32).wrapping_mul(2_654_435_761) ^ seed) as i16 >> 8).collect();
-            let weights: Vec<i16> = taps.all_weights().iter().map(|w| i16::of(w * 8.0)).collect();
+            let weights: Vec<i16> = taps.all_weights().iter().map(|w| i16::weight(w * 8.0)).collect();
             let Ok(Some(got)) = across::<i16>(&taps, inner, 8.0, &row, 0..to) else { return Ok(()) };
             for (e, got) in got.into_iter().enumerate() {
                 let (o, c) = (e / inner, e % inner);

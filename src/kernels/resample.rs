@@ -399,7 +399,7 @@ fn fma<T: Summed, L: Level>(a: T, b: T, c: T) -> T {
 fn down<'a, T: Summed + 'a, L: Level>(_: L, weights: &[T], row: impl Fn(usize) -> &'a [T], dst: &mut [MaybeUninit<T>]) {
     match *weights {
         [] => dst.iter_mut().for_each(|d| _ = d.write(T::default())),
-        [w] if w == T::of(1.0) => fold_rows(1, row, dst, |v| *v, |_, a, _| a),
+        [w] if w == T::weight(1.0) => fold_rows(1, row, dst, |v| *v, |_, a, _| a),
         [w0, ..] => fold_rows(weights.len(), row, dst, |v| T::mul(w0, *v), |j, a, v| fma::<T, L>(weights[j], *v, a)),
     }
 }

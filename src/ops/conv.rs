@@ -4,17 +4,23 @@
 //! apart by the [`Links`] of their axes and by which weight axis is the output's. The gradient by the weight runs over
 //! the same links with a dot product in place of the scaled addition.
 
-use std::ops::Range;
+mod map;
+mod prepared;
+mod weight_grad;
+
+pub use prepared::PreparedConv;
+
+use map::{Map, Weight};
+use weight_grad::WeightGrad;
 
 use crate::element::{Codec, Multiplied, Ring};
 use crate::engine::parallel;
-use crate::engine::rows::{At, as_cells, scratch};
-use crate::engine::simd;
+use crate::engine::products::Place;
+use crate::engine::rows::{At, scratch};
 use crate::error::{Error, Result, Shape};
 use crate::geometry::phase::Links;
 use crate::geometry::taps::reserved;
 use crate::geometry::window::{AxisName, Pad, Padding, Windows, transposed_len};
-use crate::kernels::conv::{Accumulate, Correlate, split, split_len, split_room, unsplit};
 use crate::layout::{Grid, View, ViewMut, element_count, require_entries};
 
 /// Which of the two convolutions, with what only it has.
@@ -64,6 +70,25 @@ impl ConvParams {
 
     fn rank(&self) -> usize {
         self.stride.len()
+    }
+
+    /// Checks that every parameter has as many entries as there are axes, and that those are from one to three.
+    fn check_entries(&self) -> Result<()> {
+        let rank = self.rank();
+        if !(1..=3).contains(&rank) {
+            return Err(Error::value(format!("stride has {rank} entries: must have from 1 to 3")));
+        }
+        require_entries("padding", self.padding.len(), rank)?;
+        require_entries("dilation", self.dilation.len(), rank)?;
+        if let Kind::Transposed { output_padding, output_size } = &self.kind {
+            if !output_padding.is_empty() {
+                require_entries("output_padding", output_padding.len(), rank)?;
+            }
+            if let Some(size) = output_size {
+                require_entries("output_size", size.len(), rank)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -177,20 +202,8 @@ impl ConvPlan {
     /// # Errors
     /// Names the parameter that does not fit.
     pub fn new(x: &[usize], weight: &[usize], bias: Option<&[usize]>, itemsize: usize, p: &ConvParams) -> Result<Self> {
+        p.check_entries()?;
         let rank = p.rank();
-        if !(1..=3).contains(&rank) {
-            return Err(Error::value(format!("stride has {rank} entries: must have from 1 to 3")));
-        }
-        require_entries("padding", p.padding.len(), rank)?;
-        require_entries("dilation", p.dilation.len(), rank)?;
-        if let Kind::Transposed { output_padding, output_size } = &p.kind {
-            if !output_padding.is_empty() {
-                require_entries("output_padding", output_padding.len(), rank)?;
-            }
-            if let Some(size) = output_size {
-                require_entries("output_size", size.len(), rank)?;
-            }
-        }
         let r = roles(x, weight, p)?;
         if let Some(bias) = bias
             && *bias != [r.out_channels]
@@ -298,7 +311,7 @@ impl ConvPlan {
     /// The convolution.
     ///
     /// # Errors
-    /// If the packed weight or scratch cannot be allocated, or the caller interrupts.
+    /// If scratch cannot be allocated, or the caller interrupts.
     pub fn forward<T: Multiplied>(
         &self,
         x: &View<'_, T>,
@@ -318,17 +331,31 @@ impl ConvPlan {
                 Some(v)
             }
         };
+        let mut own = Vec::new();
+        self.apply(x, self.weight(weight, self.out_first, &mut own)?, start.as_deref(), out)
+    }
+
+    /// The convolution, by weights in the computed type.
+    fn apply<T: Multiplied>(
+        &self,
+        x: &View<'_, T>,
+        weight: Weight<T::Product>,
+        bias: Option<&[T::Product]>,
+        out: &mut ViewMut<'_, T>,
+    ) -> Result<()> {
+        if self.is_empty() {
+            return Ok(());
+        }
         Map::<T> {
             batch: self.batch,
             groups: self.groups,
             ins: self.in_channels / self.groups,
             outs: self.out_channels / self.groups,
-            kernel: self.kernel,
-            weight: self.packed(weight, self.out_first)?,
-            start,
+            weight,
+            bias,
             x: self.grid(x.ptr, x.shape, x.strides),
             out: self.grid(out.ptr, out.shape, out.strides),
-            links: self.links.clone(),
+            links: &self.links,
         }
         .run()
     }
@@ -346,48 +373,63 @@ impl ConvPlan {
         if self.is_empty() {
             return Ok(());
         }
+        let mut own = Vec::new();
         Map::<T> {
             batch: self.batch,
             groups: self.groups,
             ins: self.out_channels / self.groups,
             outs: self.in_channels / self.groups,
-            kernel: self.kernel,
-            weight: self.packed(weight, !self.out_first)?,
-            start: None,
+            weight: self.weight(weight, !self.out_first, &mut own)?,
+            bias: None,
             x: self.grid(grad.ptr, grad.shape, grad.strides),
             out: self.grid(out.ptr, out.shape, out.strides),
-            links: [self.links[0].swapped(), self.links[1].swapped(), self.links[2].swapped()],
+            links: &[self.links[0].swapped(), self.links[1].swapped(), self.links[2].swapped()],
         }
         .run()
     }
 
-    /// The weight as `[output channel][kd][kh][input channel in group][kw]`, computed type. `out_first` says whether
-    /// its first axis is the output's.
-    fn packed<T: Multiplied>(&self, weight: &View<'_, T>, out_first: bool) -> Result<Vec<T::Product>> {
+    /// The weight where it lies, or converted into `own`. `out_first` says whether its first axis is the map's output.
+    fn weight<T: Multiplied>(
+        &self,
+        weight: &View<'_, T>,
+        out_first: bool,
+        own: &mut Vec<T::Product>,
+    ) -> Result<Weight<T::Product>> {
         let grid = Grid::channels_outside(weight.ptr, weight.shape, weight.strides, self.rank, false);
-        let second = if weight.shape.len() > self.rank { weight.shape[1] } else { 1 };
-        let (outs, ins) = self.map_channels(out_first);
-        let [kd, kh, kw] = self.kernel;
-        let codec = T::ProductCodec::default();
-        let mut packed = reserved(self.groups * outs * ins * kd * kh * kw)?;
-        let mut row = scratch(kw)?;
-        for out in 0..self.groups * outs {
-            for (d, h) in (0..kd).flat_map(|d| (0..kh).map(move |h| (d, h))) {
-                for i in 0..ins {
-                    let (group, o) = (out / outs, out % outs);
-                    let block = if out_first { out * second + i } else { (group * ins + i) * second + o };
-                    let row = grid.load(codec, At { block, d, h }, &(0..kw), &mut row);
-                    packed.extend(row.iter().map(std::cell::Cell::get));
-                }
-            }
-        }
-        Ok(packed)
+        let first = if weight.shape.len() > self.rank { weight.shape[0] } else { 1 };
+        let place = match grid.place::<T::ProductCodec>() {
+            Some(place) => place,
+            None => self.converted(&grid, own)?,
+        };
+        // The first axis counts through the groups, whether it is the input's or the output's.
+        let group = (first / self.groups) as isize * place.outer[0];
+        let [out, in_] = if out_first { place.outer } else { [place.outer[1], place.outer[0]] };
+        Ok(Weight { place, strides: [group, out, in_] })
     }
 
-    /// Output and input channels in a group of the map whose output is the weight's first axis, or second.
-    fn map_channels(&self, out_first: bool) -> (usize, usize) {
-        let (outs, ins) = (self.out_channels / self.groups, self.in_channels / self.groups);
-        if out_first == self.out_first { (outs, ins) } else { (ins, outs) }
+    /// The weight in the computed type.
+    fn converted<T: Multiplied>(
+        &self,
+        grid: &Grid<*const T>,
+        own: &mut Vec<T::Product>,
+    ) -> Result<Place<*const T::Product>> {
+        let [d, h, w] = self.kernel;
+        let codec = T::ProductCodec::default();
+        let blocks = grid.blocks();
+        *own = reserved(blocks * d * h * w)?;
+        let mut row = scratch(w)?;
+        for block in 0..blocks {
+            for (d, h) in (0..d).flat_map(|d| (0..h).map(move |h| (d, h))) {
+                own.extend(grid.load(codec, At { block, d, h }, &(0..w), &mut row).iter().map(std::cell::Cell::get));
+            }
+        }
+        let second = self.weight_shape.get(1).copied().filter(|_| self.weight_shape.len() > self.rank).unwrap_or(1);
+        let taps = (d * h * w) as isize;
+        Ok(Place {
+            origin: own.as_ptr(),
+            outer: [second as isize * taps, taps],
+            spatial: [(h * w) as isize, w as isize, 1],
+        })
     }
 
     /// The gradient of the weight.
@@ -400,17 +442,13 @@ impl ConvPlan {
         x: &View<'_, T>,
         out: &mut ViewMut<'_, T>,
     ) -> Result<()> {
+        let (x, grad) = (self.grid(x.ptr, x.shape, x.strides), self.grid(grad.ptr, grad.shape, grad.strides));
+        let (ins, outs) = (self.in_channels / self.groups, self.out_channels / self.groups);
+        let turned = [0, 1, 2].map(|a| self.links[a].swapped());
+        let (links, [short, long], channels) =
+            if self.out_first { (&self.links, [grad, x], [outs, ins]) } else { (&turned, [x, grad], [ins, outs]) };
         let out = Grid::channels_outside(out.ptr, out.shape, out.strides, self.rank, false);
-        let job = WeightGrad::<T> {
-            plan: self,
-            x: self.grid(x.ptr, x.shape, x.strides),
-            grad: self.grid(grad.ptr, grad.shape, grad.strides),
-            out,
-        };
-        let [d, h, w] = job.grad.spatial;
-        let taps = self.kernel.iter().product::<usize>();
-        let cost = self.batch.max(1) * d * h * w * taps;
-        parallel::for_each(self.out_channels * (self.in_channels / self.groups), cost, |units| job.run(units))
+        WeightGrad::<T> { batch: self.batch, groups: self.groups, channels, links, short, long, out }.run()
     }
 
     /// The gradient of the bias.
@@ -469,186 +507,4 @@ fn sum<T: Ring>(row: &[std::cell::Cell<T>]) -> T {
         }
     }
     lanes.iter().fold(T::default(), |a, &b| T::add(a, b))
-}
-
-/// Output channels computed side by side, so that each input row is read once for all of them.
-const OUTS: usize = 8;
-/// Output columns computed at once: `OUTS` accumulators of this length stay in L1.
-const COLUMNS: usize = 1024;
-
-/// A linear map between channels and positions.
-struct Map<T: Multiplied> {
-    batch: usize,
-    groups: usize,
-    /// Input channels in a group.
-    ins: usize,
-    /// Output channels in a group.
-    outs: usize,
-    kernel: [usize; 3],
-    weight: Vec<T::Product>,
-    start: Option<Vec<T::Product>>,
-    x: Grid<*const T>,
-    out: Grid<*mut T>,
-    links: [Links; 3],
-}
-
-impl<T: Multiplied> Map<T> {
-    fn run(&self) -> Result<()> {
-        let [d, h, w] = self.out.spatial;
-        let tile = COLUMNS.min(w);
-        let per_row = self.outs.div_ceil(OUTS) * w.div_ceil(tile);
-        let taps = self.kernel.iter().product::<usize>();
-        let cost = (tile * OUTS.min(self.outs)).saturating_mul(self.ins).saturating_mul(taps) / 4;
-        parallel::for_each(self.batch * self.groups * d * h * per_row, cost, |units| self.rows(tile, units))
-    }
-}
-
-/// Scratch of one thread.
-struct Rows<A> {
-    packed: Vec<A>,
-    parts: Vec<A>,
-    acc: Vec<A>,
-    row: Vec<A>,
-    runs: Vec<(usize, usize, usize, usize)>,
-}
-
-impl<T: Multiplied> Map<T> {
-    /// A unit is one column tile of one output row of a block of output channels.
-    fn rows(&self, tile: usize, units: Range<usize>) -> Result<()> {
-        let map = self;
-        let [_, height, width] = map.out.spatial;
-        let strips = width.div_ceil(tile);
-        let octets = map.outs.div_ceil(OUTS);
-        let rows = map.out.spatial[0] * height;
-        let step = map.links[2].out_step;
-        let longest =
-            (0..strips).map(|s| map.links[2].inputs(&(s * tile..((s + 1) * tile).min(width))).len()).max().unwrap_or(0);
-        let mut scratch = Rows {
-            packed: scratch(longest)?,
-            parts: scratch(split_room(longest, map.links[2].in_step))?,
-            acc: scratch(OUTS * split_room(tile, step))?,
-            row: scratch(tile)?,
-            runs: reserved(map.kernel[2])?,
-        };
-        for unit in units {
-            let (strip, rest) = (unit % strips, unit / strips);
-            let (octet, rest) = (rest % octets, rest / octets);
-            let (row, rest) = (rest % rows, rest / rows);
-            let (group, n) = (rest % map.groups, rest / map.groups);
-            let outs = octet * OUTS..((octet + 1) * OUTS).min(map.outs);
-            let cols = strip * tile..((strip + 1) * tile).min(width);
-            let at = At { block: n, d: row / height, h: row % height };
-            map.row(at, group, outs, cols, &mut scratch);
-        }
-        Ok(())
-    }
-}
-
-impl<T: Multiplied> Map<T> {
-    /// Columns `cols` of output row `at` (whose block is the batch index), for the output channels `outs` of a group.
-    fn row(&self, at: At, group: usize, outs: Range<usize>, cols: Range<usize>, s: &mut Rows<T::Product>) {
-        let codec = T::ProductCodec::default();
-        let [kd, kh, kw] = self.kernel;
-        let link = &self.links[2];
-        let (step, part) = (link.out_step, split_len(cols.len(), link.out_step));
-        let acc_len = split_room(cols.len(), step);
-        for (o, acc) in outs.clone().zip(s.acc.chunks_exact_mut(acc_len)) {
-            acc.fill(self.start.as_ref().map_or_else(T::Product::default, |b| b[group * self.outs + o]));
-        }
-        let ins = link.inputs(&cols);
-        let in_part = split_len(ins.len(), link.in_step);
-        s.runs.clear();
-        s.runs.extend((0..kw).map(|k| (k, link.clip(k, &cols))).filter(|(_, run)| run.len > 0).map(|(k, run)| {
-            let (to, from) = (run.out - cols.start, run.in_ - ins.start);
-            let to = to % step * part + to / step;
-            (k, to, from % link.in_step * in_part + from / link.in_step, run.len)
-        }));
-        for (d, h) in (0..kd).flat_map(|d| (0..kh).map(move |h| (d, h))) {
-            let (Some(id), Some(ih)) = (self.links[0].input_of(d, at.d), self.links[1].input_of(h, at.h)) else {
-                continue;
-            };
-            for i in 0..self.ins {
-                let block = (at.block * self.groups + group) * self.ins + i;
-                let row = self.x.load(codec, At { block, d: id, h: ih }, &ins, &mut s.packed);
-                let row = parted(row, link.in_step, &mut s.parts);
-                let weight = |o: usize, k: usize| {
-                    let o = group * self.outs + outs.start + o;
-                    self.weight[(((o * kd + d) * kh + h) * self.ins + i) * kw + k]
-                };
-                let acc = &mut s.acc[..outs.len() * acc_len];
-                simd::dispatch(Accumulate { runs: &s.runs, weight, row, acc, acc_len });
-            }
-        }
-        for (o, acc) in outs.zip(s.acc.chunks_exact(acc_len)) {
-            let block = (at.block * self.groups + group) * self.outs + o;
-            self.out.store(codec, At { block, ..at }, &cols, &mut s.row, |dst| {
-                unsplit(acc, step, dst.len(), |i, v| _ = dst[i].write(v));
-            });
-        }
-    }
-}
-
-struct WeightGrad<'a, T: Multiplied> {
-    plan: &'a ConvPlan,
-    x: Grid<*const T>,
-    grad: Grid<*const T>,
-    out: Grid<*mut T>,
-}
-
-impl<T: Multiplied> WeightGrad<'_, T> {
-    /// A unit is one pair of an output channel and an input channel of its group.
-    fn run(&self, units: Range<usize>) -> Result<()> {
-        let job = self;
-        let plan = job.plan;
-        let (outs, ins) = (plan.out_channels / plan.groups, plan.in_channels / plan.groups);
-        let [kd, kh, kw] = plan.kernel;
-        let codec = T::ProductCodec::default();
-        let link = &plan.links[2];
-        let (gw, xw) = (job.grad.spatial[2], job.x.spatial[2]);
-        let mut g = (scratch(gw)?, scratch(split_room(gw, link.out_step))?);
-        let mut x = (scratch(xw)?, scratch(split_room(xw, link.in_step))?);
-        let mut acc = scratch::<T::Product>(kd * kh * kw)?;
-        let (g_part, x_part) = (split_len(gw, link.out_step), split_len(xw, link.in_step));
-        let mut runs = reserved(kw)?;
-        runs.extend(link.runs.iter().enumerate().filter(|(_, run)| run.len > 0).map(|(k, run)| {
-            let to = run.out % link.out_step * g_part + run.out / link.out_step;
-            (k, to, run.in_ % link.in_step * x_part + run.in_ / link.in_step, run.len)
-        }));
-        for unit in units {
-            let (o, i) = (unit / ins, unit % ins);
-            let group = o / outs;
-            acc.fill(T::Product::default());
-            for n in 0..plan.batch {
-                let [gd, gh, _] = job.grad.spatial;
-                for (d, h) in (0..gd).flat_map(|d| (0..gh).map(move |h| (d, h))) {
-                    let at = At { block: n * plan.out_channels + o, d, h };
-                    let row = job.grad.load(codec, at, &(0..gw), &mut g.0);
-                    let grad = parted(row, link.out_step, &mut g.1);
-                    for (a, b) in (0..kd).flat_map(|a| (0..kh).map(move |b| (a, b))) {
-                        let from = (plan.links[0].input_of(a, d), plan.links[1].input_of(b, h));
-                        let (Some(d), Some(h)) = from else { continue };
-                        let at = At { block: n * plan.in_channels + group * ins + i, d, h };
-                        let row = job.x.load(codec, at, &(0..xw), &mut x.0);
-                        let row = parted(row, link.in_step, &mut x.1);
-                        let acc = &mut acc[(a * kh + b) * kw..][..kw];
-                        simd::dispatch(Correlate { runs: &runs, grad, row, acc });
-                    }
-                }
-            }
-            let block = if plan.out_first { o * ins + i } else { (group * ins + i) * outs + o % outs };
-            for (row, values) in acc.chunks_exact_mut(kw).enumerate() {
-                job.out.store_from(codec, At { block, d: row / kh, h: row % kh }, &(0..kw), values);
-            }
-        }
-        Ok(())
-    }
-}
-
-/// A row split by residue.
-fn parted<'a, A: Copy>(row: &'a [std::cell::Cell<A>], step: usize, parts: &'a mut [A]) -> &'a [std::cell::Cell<A>] {
-    if step == 1 {
-        return row;
-    }
-    split(row, step, parts);
-    as_cells(parts)
 }

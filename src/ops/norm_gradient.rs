@@ -11,7 +11,7 @@ use std::ops::Range;
 
 use super::pool::PoolPlan;
 use super::pool_gradient::{Sums, members, sum_rows, windows_of};
-use crate::element::{Codec, Linear, Real, Ring, Rounding, Summed};
+use crate::element::{Codec, Linear, Real, Ring, Rounding};
 use crate::engine::parallel;
 use crate::engine::rows::{At, as_cells, as_uninit, grow};
 use crate::engine::simd::{self, Job, Level};

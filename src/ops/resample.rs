@@ -4,12 +4,13 @@
 
 use crate::element::{Linear, Rounding};
 use crate::error::{Error, Result};
-use crate::geometry::coords::{AxisMap, Rule, scaled_len};
-use crate::geometry::taps::{Picks, Taps};
+use crate::geometry::coords::{Coordinates, NearestRounding, Rule, scaled_len};
+use crate::geometry::filter::Filter;
+use crate::geometry::sampler::Method;
 use crate::geometry::window::AxisName;
-use crate::layout::{Axes, View, ViewMut, element_count, simplify};
-use crate::ops::moves::Moves;
-use crate::ops::separable;
+use crate::layout::{Axes, View, ViewMut, element_count};
+use crate::ops::resize::{self, ResizePlan, default_a};
+use crate::ops::resize_run::Movable;
 
 /// How the value between two elements is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,11 +21,36 @@ pub enum Mode {
     NearestExact,
     /// Linear interpolation along every axis.
     Linear,
+    /// Cubic convolution along every axis.
+    Cubic,
+    /// Lanczos with three lobes along every axis.
+    Lanczos,
+    /// The mean of the elements that adaptive average pooling takes for each output.
+    Area,
 }
 
 impl Mode {
-    fn is_move(self) -> bool {
-        self != Self::Linear
+    /// Whether it copies elements.
+    #[must_use]
+    pub fn is_move(self) -> bool {
+        matches!(self, Self::Nearest | Self::NearestExact)
+    }
+
+    /// Whether it weighs elements by their distance.
+    fn filters(self) -> bool {
+        matches!(self, Self::Linear | Self::Cubic | Self::Lanczos)
+    }
+
+    fn method(self, antialias: bool) -> Method {
+        let filter = match self {
+            Self::Nearest => return Method::Nearest(NearestRounding::Floor),
+            Self::NearestExact => return Method::Nearest(NearestRounding::RoundPreferCeil),
+            Self::Area => return Method::Bins,
+            Self::Linear => Filter::Linear,
+            Self::Cubic => Filter::Cubic(default_a(antialias)),
+            Self::Lanczos => Filter::Lanczos(3),
+        };
+        Method::Filtered { filter, antialias }
     }
 }
 
@@ -49,9 +75,9 @@ pub struct InterpolateParams {
     pub mode: Mode,
     /// Wanted size.
     pub target: Target,
-    /// Whether first and last elements map to first and last (linear only).
+    /// Whether first and last elements map to first and last (linear, cubic and lanczos only).
     pub align_corners: bool,
-    /// Whether the filter widens when shrinking (linear only).
+    /// Whether the filter widens when shrinking (linear, cubic and lanczos only).
     pub antialias: bool,
     /// Rule for integer results.
     pub rounding: Rounding,
@@ -70,11 +96,7 @@ impl InterpolateParams {
 /// A checked interpolation.
 #[derive(Debug, Clone)]
 pub struct InterpolatePlan {
-    axes: Axes,
-    maps: [AxisMap; 3],
-    mode: Mode,
-    antialias: bool,
-    rounding: Rounding,
+    resize: ResizePlan,
     /// Shape of the forward's input.
     pub in_shape: Vec<usize>,
     /// Shape of the forward's result.
@@ -92,79 +114,50 @@ impl InterpolatePlan {
             Target::Scale { factors, .. } => factors.len(),
         };
         let axes = Axes::new(shape.len(), rank, p.channels_last)?;
-        if p.mode.is_move() && p.align_corners {
-            return Err(Error::value("align_corners = True: only the linear modes have it, not nearest"));
-        }
-        if p.mode.is_move() && p.antialias {
-            return Err(Error::value("antialias = True: only the linear modes have it, not nearest"));
+        if !p.mode.filters() {
+            let mode = if p.mode == Mode::Area { "area" } else { "nearest" };
+            let options = [("align_corners", p.align_corners), ("antialias", p.antialias)];
+            if let Some((name, _)) = options.iter().find(|o| o.1) {
+                return Err(Error::value(format!(
+                    "{name} = True: only the linear, cubic and lanczos modes have it, not {mode}"
+                )));
+            }
         }
         let lens = axes.spatial(shape);
-        let mut maps = [AxisMap { in_len: 1, out_len: 1, rule: Rule::HalfPixel }; 3];
+        let mut out = [1; 3];
+        let mut rules = [Rule::HalfPixel; 3];
         for index in 0..rank {
             let name = AxisName { index, rank };
             let at = 3 - rank + index;
             if lens[at] == 0 {
                 return Err(Error::value(format!("axis {} = 0 elements: must be at least 1", name.letter())));
             }
-            maps[at] = axis_map(lens[at], p, index, name)?;
+            (out[at], rules[at]) = axis_rule(lens[at], p, index, name)?;
         }
-        let out_shape = axes.with_spatial(shape, maps.map(|m| m.out_len));
+        let out_shape = axes.with_spatial(shape, out);
         element_count(&out_shape, itemsize)?;
-        Ok(Self {
-            axes,
-            maps,
-            mode: p.mode,
-            antialias: p.antialias,
-            rounding: p.rounding,
-            in_shape: shape.to_vec(),
-            out_shape,
-        })
+        let method = p.mode.method(p.antialias);
+        // Without elements nothing is computed, and no table wanted, however long the axes.
+        let wanted = if out_shape.contains(&0) { 3..3 } else { 3 - rank..3 };
+        let lanes = wanted
+            .map(|at| resize::lane(axes.first() + at + rank - 3, lens[at], out[at], rules[at], method))
+            .collect::<Result<Vec<_>>>()?;
+        let resize = ResizePlan::of(shape, out_shape.clone(), lanes, p.rounding);
+        Ok(Self { resize, in_shape: shape.to_vec(), out_shape })
     }
 
     /// Whether this copies elements (nearest, or every axis kept as it is), so that any element type will do.
     #[must_use]
     pub fn is_move(&self) -> bool {
-        self.mode.is_move() || self.maps.iter().all(AxisMap::is_identity)
-    }
-
-    /// Sources of a move.
-    fn picks(&self) -> Result<[Picks; 3]> {
-        let one = |m: &AxisMap| {
-            Picks::new(m.in_len, m.out_len, m.period(), |o| {
-                Some(match self.mode {
-                    Mode::Nearest => m.nearest(o),
-                    Mode::NearestExact => m.nearest_exact(o),
-                    Mode::Linear => o,
-                })
-            })
-        };
-        let [d, h, w] = &self.maps;
-        Ok([one(d)?, one(h)?, one(w)?])
-    }
-
-    fn taps(&self) -> Result<[Taps; 3]> {
-        if self.is_move() {
-            let [d, h, w] = self.picks()?;
-            return Ok([Taps::from_picks(&d)?, Taps::from_picks(&h)?, Taps::from_picks(&w)?]);
-        }
-        let one = |m: &AxisMap| if self.antialias { Taps::linear_antialiased(m) } else { Taps::linear(m) };
-        let [d, h, w] = &self.maps;
-        Ok([one(d)?, one(h)?, one(w)?])
+        self.resize.is_move()
     }
 
     /// Copies elements: for [`InterpolatePlan::is_move`] only.
     ///
     /// # Errors
     /// If a table or scratch cannot be allocated, or the caller interrupts.
-    pub fn run_move<T: Copy + Default + Send + Sync + 'static>(
-        &self,
-        x: &View<'_, T>,
-        out: &mut ViewMut<'_, T>,
-    ) -> Result<()> {
-        if self.out_shape.contains(&0) {
-            return Ok(());
-        }
-        Moves { picks: self.picks()? }.run(&self.axes, x, out)
+    pub fn run_move<T: Movable>(&self, x: &View<'_, T>, out: &mut ViewMut<'_, T>) -> Result<()> {
+        self.resize.run_move(x, out, T::default())
     }
 
     /// Interpolates.
@@ -172,10 +165,7 @@ impl InterpolatePlan {
     /// # Errors
     /// As [`InterpolatePlan::run_move`].
     pub fn forward<T: Linear>(&self, x: &View<'_, T>, out: &mut ViewMut<'_, T>) -> Result<()> {
-        if self.is_move() {
-            return self.run_move(x, out);
-        }
-        self.linear(x, out, Ok)
+        self.resize.forward(x, out, T::default())
     }
 
     /// The transposed map: from the gradient of the result to the gradient of the input.
@@ -183,27 +173,12 @@ impl InterpolatePlan {
     /// # Errors
     /// As [`InterpolatePlan::run_move`].
     pub fn backward<T: Linear>(&self, grad: &View<'_, T>, out: &mut ViewMut<'_, T>) -> Result<()> {
-        self.linear(grad, out, |t| t.transposed())
-    }
-
-    fn linear<T: Linear>(
-        &self,
-        x: &View<'_, T>,
-        out: &mut ViewMut<'_, T>,
-        turn: impl Fn(Taps) -> Result<Taps>,
-    ) -> Result<()> {
-        if self.out_shape.contains(&0) {
-            return Ok(());
-        }
-        let [d, h, w] = self.taps()?;
-        let taps = [turn(d)?, turn(h)?, turn(w)?];
-        let (mut x, mut out) = (x.grid_of(&self.axes), out.grid_of(&self.axes));
-        simplify(&mut x, &mut [&mut out]);
-        separable::run::<T>(taps, self.rounding, x, out)
+        self.resize.backward(grad, out)
     }
 }
 
-fn axis_map(in_len: usize, p: &InterpolateParams, index: usize, name: AxisName) -> Result<AxisMap> {
+/// Output length and coordinate rule of an axis.
+fn axis_rule(in_len: usize, p: &InterpolateParams, index: usize, name: AxisName) -> Result<(usize, Rule)> {
     let (out_len, factor) = match &p.target {
         Target::Size(size) => (size[index], None),
         Target::Scale { factors, recompute } => {
@@ -214,10 +189,11 @@ fn axis_map(in_len: usize, p: &InterpolateParams, index: usize, name: AxisName) 
     if out_len == 0 {
         return Err(Error::value(format!("size[{index}] = 0: must be at least 1")));
     }
-    let rule = match factor {
-        _ if p.align_corners => Rule::AlignCorners,
-        Some(f) => Rule::Factor(f),
-        None => Rule::HalfPixel,
+    let (coordinates, factor) = match p.mode {
+        _ if p.align_corners => (Coordinates::AlignCorners, None),
+        Mode::Nearest => (Coordinates::Asymmetric, factor),
+        Mode::Area => (Coordinates::HalfPixel, None),
+        _ => (Coordinates::HalfPixel, factor),
     };
-    Ok(AxisMap { in_len, out_len, rule })
+    Ok((out_len, coordinates.rule(in_len, out_len, factor, (0.0, 1.0)).0))
 }

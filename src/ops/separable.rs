@@ -52,7 +52,7 @@ where
 {
     let weights = |t: &Taps, scale: f64| -> Result<Vec<I::Computed>> {
         let mut v = reserved(t.all_weights().len())?;
-        v.extend(t.all_weights().iter().map(|w| I::Computed::of(*w * scale)));
+        v.extend(t.all_weights().iter().map(|w| I::Computed::weight(*w * scale)));
         Ok(v)
     };
     let phased = size_of::<I::Computed>() > size_of::<i16>(); // those are for vectors of all they can hold
@@ -173,7 +173,7 @@ impl<S: Summed> Kernel for Resampling<S> {
         made: &mut Self::Scratch,
         dst: &mut RowsMut<'_, S>,
     ) {
-        let one = [S::of(1.0)];
+        let one = [S::weight(1.0)];
         let weights = if self.folds { &one } else { self.weights_of(to, &mut made.weights) };
         resample::Down { weights, row: |j: usize| &slots[rows[j]][..], dst: dst.row(to.d, to.h) }.run(level);
     }
@@ -221,7 +221,7 @@ impl<S: Summed> Resampling<S> {
         }
         made.clear();
         for wd in d.weights(to.d) {
-            made.extend(h.weights(to.h).iter().map(|wh| S::of(wd * wh * self.scale)));
+            made.extend(h.weights(to.h).iter().map(|wh| S::weight(wd * wh * self.scale)));
         }
         made
     }

@@ -7,7 +7,7 @@ use numpy::npyffi::{self, PY_ARRAY_API, npy_intp};
 use numpy::{PyArrayDescr, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyType};
+use pyo3::types::{PyDict, PyInt, PyType};
 
 use super::error::{Fail, Outcome};
 use super::memory;
@@ -212,8 +212,40 @@ impl<'py> Input<'py> {
     }
 
     /// The dtype, in native byte order, for making results.
-    fn descr(&self) -> Bound<'py, PyArrayDescr> {
+    pub fn descr(&self) -> Bound<'py, PyArrayDescr> {
         self.array.dtype()
+    }
+
+    /// A number as an array of one element of this dtype; refused if an integer type or bool cannot hold it.
+    pub fn filled(&self, name: &str, value: &Bound<'py, PyAny>) -> Outcome<Self> {
+        static FULL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let py = value.py();
+        let refused = || {
+            let shown = value.str().map_or_else(|_| "?".to_owned(), |s| s.to_string());
+            let shown: String = shown.lines().next().unwrap_or_default().chars().take(40).collect();
+            Fail::from(Error::value(format!("{name} = {shown}: must be a number that {} holds", self.dtype_name())))
+        };
+        let complex = matches!(self.kind, Kind::C64 | Kind::C128 | Kind::CLongDouble);
+        let number = match value.extract::<f64>() {
+            Ok(number) => number,
+            Err(_) if complex && value.hasattr("__complex__")? => f64::NAN,
+            Err(_) if value.hasattr("__complex__")? || value.is_instance_of::<PyInt>() => return Err(refused()),
+            Err(_) => return Err(Error::kind(format!("{name} is {}: must be a number", type_name(value))).into()),
+        };
+        let real = matches!(self.kind, Kind::F16 | Kind::BF16 | Kind::F32 | Kind::F64 | Kind::LongDouble);
+        let value = if complex || real {
+            value.clone()
+        } else if number.is_finite() && number.fract() == 0.0 {
+            value.call_method0("__int__")?
+        } else {
+            return Err(refused());
+        };
+        let full = numpy_function(py, &FULL, "full")?;
+        let made = full.call1(((1,), &value, self.descr())).map_err(|_| refused())?;
+        if !complex && !real && !made.get_item(0)?.eq(&value)? {
+            return Err(refused());
+        }
+        Self::new(name, &made)
     }
 
     /// The dtype's name.

@@ -1,5 +1,7 @@
 //! `conv`, `conv_transpose`, their backward and their size functions.
 
+mod prepared;
+
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
@@ -277,6 +279,7 @@ fn conv_transpose_output_size<'py>(
 }
 
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    prepared::register(m)?;
     m.add_function(wrap_pyfunction!(conv, m)?)?;
     m.add_function(wrap_pyfunction!(conv_transpose, m)?)?;
     m.add_function(wrap_pyfunction!(conv_backward, m)?)?;

@@ -76,3 +76,8 @@ pub fn accept_linear(x: &Input<'_>, name: &str) -> Outcome<()> {
 pub fn accept_float(x: &Input<'_>, name: &str) -> Outcome<()> {
     dispatch!(float, x, name, T => { let _ = size_of::<T>(); Ok(()) })
 }
+
+/// Refuses a dtype that cannot be added up.
+pub fn accept_added(x: &Input<'_>, name: &str) -> Outcome<()> {
+    dispatch!(added, x, name, T => { let _ = size_of::<T>(); Ok(()) })
+}

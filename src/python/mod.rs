@@ -8,11 +8,15 @@ mod averaging;
 mod convolution;
 mod dispatch;
 mod error;
+mod folding;
 mod fractional;
+mod grid;
 mod memory;
 mod pooling;
+mod resizing;
 mod roi;
 mod runtime;
+mod shuffling;
 mod unpooling;
 mod upsampling;
 
@@ -32,12 +36,16 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
     crate::engine::parallel::on_interrupt(error::interrupted);
     upsampling::register(m)?;
+    resizing::register(m)?;
     pooling::register(m)?;
     averaging::register(m)?;
     fractional::register(m)?;
     unpooling::register(m)?;
     convolution::register(m)?;
     roi::register(m)?;
+    shuffling::register(m)?;
+    folding::register(m)?;
+    grid::register(m)?;
     runtime::register(m)
 }
 

@@ -4,7 +4,7 @@ use pyo3::prelude::*;
 
 use super::args::{self, given};
 use super::array::{Input, Output};
-use super::dispatch::dispatch;
+use super::dispatch::{accept_float, accept_linear, dispatch};
 use super::error::Outcome;
 use super::{released, volume};
 use crate::element::Rounding;
@@ -13,12 +13,16 @@ use crate::ops::moves::{NailsParams, NailsPlan};
 use crate::ops::resample::{InterpolateParams, InterpolatePlan, Mode, Target};
 
 /// A mode's meaning, and the spatial rank its name says.
-const MODES: [(&str, (Mode, Option<usize>)); 5] = [
+const MODES: [(&str, (Mode, Option<usize>)); 9] = [
     ("nearest", (Mode::Nearest, None)),
     ("nearest-exact", (Mode::NearestExact, None)),
     ("linear", (Mode::Linear, Some(1))),
     ("bilinear", (Mode::Linear, Some(2))),
     ("trilinear", (Mode::Linear, Some(3))),
+    ("bicubic", (Mode::Cubic, Some(2))),
+    ("tricubic", (Mode::Cubic, Some(3))),
+    ("area", (Mode::Area, None)),
+    ("lanczos", (Mode::Lanczos, None)),
 ];
 
 /// Spatial axes: from the mode's name, else from a tuple, else all but two; arrays of one or two axes are all spatial.
@@ -96,8 +100,8 @@ fn interpolate<'py>(
                 channels_last: args::flag("channels_last", channels_last)?,
             },
         )?;
-        if mode == Mode::Linear {
-            accept_linear(&x)?;
+        if !mode.is_move() {
+            accept_linear(&x, "x")?;
         }
         let mut out = Output::new(&plan.out_shape, &x, &[&x], given(out), "out")?;
         let work = volume(&plan.out_shape).max(volume(x.shape()));
@@ -119,15 +123,6 @@ fn interpolate<'py>(
         Ok(out.into_array())
     };
     run().map_err(|e| e.of("interpolate"))
-}
-
-/// Refuses dtypes without sums, also where a linear mode happens to copy.
-fn accept_linear(x: &Input<'_>) -> Outcome<()> {
-    dispatch!(linear, x, "x", T => { let _ = size_of::<T>(); Ok(()) })
-}
-
-fn accept_float(x: &Input<'_>, name: &str) -> Outcome<()> {
-    dispatch!(float, x, name, T => { let _ = size_of::<T>(); Ok(()) })
 }
 
 #[pyfunction]

@@ -1,0 +1,542 @@
+//! One array copied to another of the same shape, whatever their strides: what every shuffle of axes comes down to.
+//!
+//! The axes become a list of (length, distance in the source, distance in the destination), without those of one
+//! element, ordered by the destination and merged where both arrays allow. What the innermost ones look like decides
+//! how rows are moved: copied, woven from several rows, taken apart into several rows, turned tile by tile, or element
+//! by element. Everything works on lumps of bytes, so it is compiled for sizes and not for types.
+
+use std::cell::Cell;
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+use super::parallel;
+use super::rows::{as_uninit, scratch};
+use super::simd::{self, Job, Level};
+use crate::error::{Error, Result};
+use crate::layout::{CACHE_LINE, Lump, STREAMED_BYTES, View, ViewMut};
+
+/// Bytes of a row to move at once: it, and what it is made of, stay in L1.
+const ROW_BYTES: usize = 8 << 10;
+
+/// Bytes along each side of a tile that is turned; elements if they are larger than that many lumps.
+const TILE_BYTES: usize = 256;
+
+/// Rows of a tile that are woven at once.
+const WOVEN: usize = 8;
+
+/// Fewest bytes along the source's row for which weaving is worth it.
+const LEAST_BYTES: usize = 32;
+
+/// An axis of both arrays; distances in elements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Axis {
+    len: usize,
+    src: isize,
+    dst: isize,
+}
+
+/// How the elements of the innermost axes are moved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Way {
+    /// Rows that lie alike in both.
+    Rows,
+    /// Each destination row from these rows of the source, woven.
+    Weave(Vec<isize>),
+    /// Each source row into these rows of the destination, taken apart.
+    Unweave(Vec<isize>),
+    /// Rows along one axis become rows along the other.
+    Turn { src: isize, dst: isize },
+    /// Element by element along two axes.
+    Singly([Axis; 2]),
+}
+
+/// A planned copy.
+struct Exchange<const N: usize> {
+    src: *const Lump<N>,
+    dst: *mut Lump<N>,
+    /// What is walked, outermost first; the last `cuts` axes count pieces of the axes that are moved at once.
+    walked: Vec<Axis>,
+    way: Way,
+    /// Elements along the axis moved at once and of one piece of it, twice for [`Way::Turn`]: along the destination's
+    /// rows, and along the source's.
+    pieces: [Piece; 2],
+    /// Whether rows are written past the caches.
+    streamed: bool,
+}
+
+/// An axis that is moved in pieces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Piece {
+    len: usize,
+    most: usize,
+}
+
+impl Piece {
+    const ONE: Self = Self { len: 1, most: 1 };
+
+    /// Pieces of at most `most` elements.
+    fn new(len: usize, most: usize) -> Self {
+        Self { len, most: most.clamp(1, len) }
+    }
+
+    fn count(self) -> usize {
+        self.len.div_ceil(self.most)
+    }
+
+    /// Elements of piece `i`.
+    #[inline(always)]
+    fn of(self, i: usize) -> usize {
+        self.most.min(self.len - i * self.most)
+    }
+}
+
+// SAFETY: an exchange is a view to read and a view to write, of plain bytes; threads that share one write different
+// elements, since each unit of the walk has its own.
+unsafe impl<const N: usize> Sync for Exchange<N> {}
+
+/// Copies `x` to `out`, which has the same shape.
+///
+/// # Errors
+/// If elements have a size that no dtype has, scratch cannot be allocated, or the caller interrupts.
+pub(crate) fn exchange<T>(x: &View<'_, T>, out: &mut ViewMut<'_, T>) -> Result<()>
+where
+    T: Copy + Send + Sync + 'static,
+{
+    match size_of::<T>() {
+        1 => run::<1>(&x.lumps(), &mut out.lumps()),
+        2 => run::<2>(&x.lumps(), &mut out.lumps()),
+        4 => run::<4>(&x.lumps(), &mut out.lumps()),
+        8 => run::<8>(&x.lumps(), &mut out.lumps()),
+        16 => run::<16>(&x.lumps(), &mut out.lumps()),
+        32 => run::<32>(&x.lumps(), &mut out.lumps()),
+        n => Err(Error::kind(format!("elements of {n} bytes: must have 1, 2, 4, 8, 16 or 32"))),
+    }
+}
+
+fn run<const N: usize>(x: &View<'_, Lump<N>>, out: &mut ViewMut<'_, Lump<N>>) -> Result<()> {
+    assert_eq!(x.shape, out.shape, "arrays of the same shape");
+    if x.shape.contains(&0) {
+        return Ok(());
+    }
+    let exchange = Exchange::new(x, out);
+    let units = exchange.walked.iter().map(|a| a.len).product();
+    parallel::for_each(units, exchange.unit_len(), |units| {
+        let mut room = scratch(exchange.room())?;
+        simd::dispatch(Moving { exchange: &exchange, units, room: &mut room });
+        Ok(())
+    })
+}
+
+/// The axes of both arrays as a list, and how far both begin from their first elements.
+fn canonical<const N: usize>(x: &View<'_, Lump<N>>, out: &ViewMut<'_, Lump<N>>) -> (Vec<Axis>, [isize; 2]) {
+    let mut first = [0; 2];
+    let both = x.shape.iter().zip(x.strides.iter().zip(out.strides));
+    let mut axes: Vec<_> = both.map(|(&len, (&src, &dst))| Axis { len, src, dst }).filter(|a| a.len > 1).collect();
+    for a in axes.iter_mut().filter(|a| a.dst < 0) {
+        // Walked from the other end.
+        first[0] += (a.len - 1) as isize * a.src;
+        first[1] += (a.len - 1) as isize * a.dst;
+        (a.src, a.dst) = (-a.src, -a.dst);
+    }
+    axes.sort_by_key(|a| std::cmp::Reverse(a.dst));
+    let mut merged: Vec<Axis> = Vec::with_capacity(axes.len());
+    for inner in axes {
+        let joins = |step: isize, outer: isize| step.checked_mul(inner.len as isize) == Some(outer);
+        match merged.last_mut() {
+            Some(outer) if joins(inner.dst, outer.dst) && joins(inner.src, outer.src) => {
+                *outer = Axis { len: outer.len * inner.len, ..inner };
+            }
+            _ => merged.push(inner),
+        }
+    }
+    (merged, first)
+}
+
+/// Offsets of every combination of indices of these axes, the last fastest.
+fn offsets(axes: &[Axis], of: impl Fn(&Axis) -> isize) -> Vec<isize> {
+    let mut all = vec![0];
+    for a in axes {
+        all = all
+            .iter()
+            .flat_map(|&at| (0..a.len as isize).map(move |i| (at, i)))
+            .map(|(at, i)| at + i * of(a))
+            .collect();
+    }
+    all
+}
+
+/// The innermost axes whose elements lie densely in the destination, from `first` on, as far as they are not `but`.
+fn dense_in_destination(axes: &[Axis], but: usize) -> (usize, usize) {
+    let (mut first, mut elements) = (axes.len(), 1);
+    while first > 0 && first - 1 != but && axes[first - 1].dst == elements as isize {
+        first -= 1;
+        elements *= axes[first].len;
+    }
+    (first, elements)
+}
+
+/// The axes, outermost first, whose elements lie densely in the source from `from`, which steps by one element, on, as
+/// far as they are not `but`; and their elements.
+fn dense_in_source(axes: &[Axis], from: usize, but: usize) -> (Vec<usize>, usize) {
+    let (mut found, mut elements) = (vec![from], axes[from].len);
+    while let Some(next) =
+        (0..axes.len()).find(|&i| i != but && !found.contains(&i) && axes[i].src == elements as isize)
+    {
+        found.insert(0, next);
+        elements *= axes[next].len;
+    }
+    (found, elements)
+}
+
+/// Whether so many rows are woven as they are.
+fn weavable(rows: usize) -> bool {
+    matches!(rows, 2..=4)
+}
+
+impl<const N: usize> Exchange<N> {
+    fn new(x: &View<'_, Lump<N>>, out: &ViewMut<'_, Lump<N>>) -> Self {
+        let (axes, first) = canonical(x, out);
+        let row = ROW_BYTES / N;
+        let src = x.ptr.wrapping_offset(first[0]);
+        let dst = out.ptr.wrapping_offset(first[1]);
+        let mut made = Self { src, dst, walked: Vec::new(), way: Way::Rows, pieces: [Piece::ONE; 2], streamed: false };
+        let Some((inner, outer)) = axes.split_last() else { return made };
+        let along = axes.iter().position(|a| a.src == 1);
+        let last = axes.len() - 1;
+        let one = Axis { len: 1, src: 0, dst: 0 };
+        if inner.dst == 1 && inner.src == 1 {
+            made.take(outer, &[(*inner, Piece::new(inner.len, row))]);
+        } else if let Some(along) = along.filter(|_| inner.dst == 1) {
+            let b = axes[along];
+            let (dense, rows) = dense_in_destination(&axes, along);
+            let (taken, parts) = dense_in_source(&axes, along, last);
+            let weaves = weavable(rows) && along + 1 == dense && b.dst == rows as isize;
+            let unweaves = (weavable(parts) || parts == WOVEN) && inner.src == parts as isize;
+            if weaves && (b.len >= inner.len || !unweaves) {
+                made.way = Way::Weave(offsets(&axes[dense..], |a| a.src));
+                made.take(&axes[..along], &[(b, Piece::new(b.len, row / rows))]);
+            } else if unweaves {
+                let parts_of: Vec<_> = taken.iter().map(|&i| axes[i]).collect();
+                let rest: Vec<_> = (0..last).filter(|i| !taken.contains(i)).map(|i| axes[i]).collect();
+                made.way = Way::Unweave(offsets(&parts_of, |a| a.dst));
+                made.take(&rest, &[(*inner, Piece::new(inner.len, row / parts))]);
+            } else if inner.len >= WOVEN && b.len * N >= LEAST_BYTES {
+                let side = (TILE_BYTES / N).clamp(WOVEN, 64);
+                let rest: Vec<_> = (0..last).filter(|&i| i != along).map(|i| axes[i]).collect();
+                made.way = Way::Turn { src: inner.src, dst: b.dst };
+                made.take(&rest, &[(*inner, Piece::new(inner.len, side)), (b, Piece::new(b.len, side))]);
+            } else {
+                made.way = Way::Singly([axes[last - 1], *inner]);
+                made.take(&axes[..last - 1], &[]);
+            }
+        } else {
+            let before = if last > 0 { axes[last - 1] } else { one };
+            made.way = Way::Singly([before, *inner]);
+            made.take(&axes[..last.max(1) - 1], &[]);
+        }
+        made.streamed = made.streams(&axes);
+        made
+    }
+
+    /// Walks `outer` and the pieces of what is moved at once.
+    fn take(&mut self, outer: &[Axis], moved: &[(Axis, Piece)]) {
+        self.walked = outer.to_vec();
+        for (i, (a, piece)) in moved.iter().enumerate() {
+            let step = piece.most as isize;
+            // Past the last piece the steps are never taken, so they may wrap.
+            let (src, dst) = (a.src.wrapping_mul(step), a.dst.wrapping_mul(step));
+            self.walked.push(Axis { len: piece.count(), src, dst });
+            self.pieces[i] = *piece;
+        }
+    }
+
+    /// Whether the destination is large, and every row that is written begins on a cache line.
+    fn streams(&self, axes: &[Axis]) -> bool {
+        let bytes = axes.iter().fold(N, |n, a| n.saturating_mul(a.len));
+        let on_line = |step: isize| step.unsigned_abs().wrapping_mul(N).is_multiple_of(CACHE_LINE);
+        let rows = match &self.way {
+            Way::Rows | Way::Weave(_) => true,
+            Way::Unweave(rows) => rows.iter().all(|&r| on_line(r)),
+            Way::Turn { .. } | Way::Singly(_) => false,
+        };
+        let written = match &self.way {
+            Way::Weave(rows) => self.pieces[0].most.min(self.pieces[0].len).saturating_mul(rows.len()),
+            _ => self.pieces[0].most,
+        };
+        rows && bytes >= STREAMED_BYTES
+            && written.saturating_mul(N) >= CACHE_LINE
+            && (self.dst as usize).is_multiple_of(CACHE_LINE)
+            && self.walked.iter().all(|a| a.len == 1 || on_line(a.dst))
+    }
+
+    /// Elements that a unit of the walk moves.
+    fn unit_len(&self) -> usize {
+        let pieces = self.pieces[0].most.saturating_mul(self.pieces[1].most);
+        match &self.way {
+            Way::Rows | Way::Turn { .. } => pieces,
+            Way::Weave(rows) | Way::Unweave(rows) => pieces.saturating_mul(rows.len()),
+            Way::Singly([a, b]) => a.len.saturating_mul(b.len),
+        }
+    }
+
+    /// Elements of scratch.
+    fn room(&self) -> usize {
+        match self.way {
+            Way::Turn { .. } => self.pieces[0].most.next_multiple_of(WOVEN) * self.pieces[1].most,
+            _ if self.streamed => self.unit_len(),
+            _ => 0,
+        }
+    }
+
+    /// `len` elements of the source.
+    ///
+    /// # Safety
+    /// They must be elements of the source.
+    #[inline(always)]
+    unsafe fn row(&self, offset: isize, len: usize) -> &[Cell<Lump<N>>] {
+        // SAFETY: the view this was made from promises that its elements can be read; `Cell` allows for another
+        // thread's writes to be seen.
+        unsafe { std::slice::from_raw_parts(self.src.offset(offset).cast(), len) }
+    }
+
+    /// `len` elements of the destination.
+    ///
+    /// # Safety
+    /// They must be elements of the destination, and nobody else may have them for as long as the caller does.
+    #[inline(always)]
+    #[allow(clippy::mut_from_ref)] // the caller's promise
+    unsafe fn place(&self, offset: isize, len: usize) -> &mut [MaybeUninit<Lump<N>>] {
+        // SAFETY: the view this was made from promises that its elements can be written.
+        unsafe { std::slice::from_raw_parts_mut(self.dst.offset(offset).cast(), len) }
+    }
+}
+
+/// A walk over the units of an exchange.
+struct Walk<'a> {
+    axes: &'a [Axis],
+    at: Vec<usize>,
+    src: isize,
+    dst: isize,
+}
+
+impl<'a> Walk<'a> {
+    fn new(axes: &'a [Axis], unit: usize) -> Self {
+        let (mut at, mut rest) = (vec![0; axes.len()], unit);
+        let (mut src, mut dst) = (0, 0);
+        for (at, a) in at.iter_mut().zip(axes).rev() {
+            *at = rest % a.len;
+            rest /= a.len;
+            src += *at as isize * a.src;
+            dst += *at as isize * a.dst;
+        }
+        Self { axes, at, src, dst }
+    }
+
+    /// On to the next unit; past the last one, back to the first.
+    #[inline(always)]
+    fn step(&mut self) {
+        for (at, a) in self.at.iter_mut().zip(self.axes).rev() {
+            *at += 1;
+            self.src += a.src;
+            self.dst += a.dst;
+            if *at < a.len {
+                return;
+            }
+            self.src -= a.len as isize * a.src;
+            self.dst -= a.len as isize * a.dst;
+            *at = 0;
+        }
+    }
+
+    /// Index along the axis that is `from_last` axes before the last.
+    #[inline(always)]
+    fn index(&self, from_last: usize) -> usize {
+        self.at.len().checked_sub(1 + from_last).map_or(0, |i| self.at[i])
+    }
+}
+
+/// Some units of an exchange.
+struct Moving<'a, const N: usize> {
+    exchange: &'a Exchange<N>,
+    units: Range<usize>,
+    room: &'a mut [Lump<N>],
+}
+
+impl<const N: usize> Job for Moving<'_, N> {
+    type Output = ();
+    #[inline(always)]
+    fn run<L: Level>(self, level: L) {
+        let Self { exchange, units, room } = self;
+        let mut walk = Walk::new(&exchange.walked, units.start);
+        for _ in units {
+            // SAFETY: a unit is walked once, by one thread.
+            unsafe {
+                match &exchange.way {
+                    Way::Rows => exchange.copy(level, &walk, room),
+                    Way::Weave(rows) => match rows.len() {
+                        2 => exchange.weave::<L, 2>(level, rows, &walk, room),
+                        3 => exchange.weave::<L, 3>(level, rows, &walk, room),
+                        _ => exchange.weave::<L, 4>(level, rows, &walk, room),
+                    },
+                    Way::Unweave(rows) => match rows.len() {
+                        2 => exchange.unweave::<L, 2>(level, rows, &walk, room),
+                        3 => exchange.unweave::<L, 3>(level, rows, &walk, room),
+                        4 => exchange.unweave::<L, 4>(level, rows, &walk, room),
+                        _ => exchange.unweave::<L, WOVEN>(level, rows, &walk, room),
+                    },
+                    Way::Turn { src, dst } => exchange.turn(level, [*src, *dst], &walk, room),
+                    Way::Singly(axes) => exchange.singly(axes, &walk),
+                }
+            }
+            walk.step();
+        }
+    }
+}
+
+// Safety, of all that follows: the walk is at a unit of this exchange that no other thread moves. Its offsets are those of
+// an index of the walked axes; with an index of the axes moved at once, whose last pieces end with them, they are those of
+// an index of both arrays.
+impl<const N: usize> Exchange<N> {
+    /// [`Way::Rows`].
+    #[inline(always)]
+    unsafe fn copy<L: Level>(&self, level: L, walk: &Walk<'_>, room: &mut [Lump<N>]) {
+        let n = self.pieces[0].of(walk.index(0));
+        // SAFETY: see above: a piece of an axis along which both arrays step by one element.
+        let (from, to) = unsafe { (self.row(walk.src, n), self.place(walk.dst, n)) };
+        if self.streamed {
+            copy_cells(from, as_uninit(&mut room[..n]));
+            level.stream(&room[..n], to);
+        } else {
+            copy_cells(from, to);
+        }
+    }
+
+    /// [`Way::Weave`] of `R` rows.
+    #[inline(always)]
+    unsafe fn weave<L: Level, const R: usize>(&self, level: L, rows: &[isize], walk: &Walk<'_>, room: &mut [Lump<N>]) {
+        let n = self.pieces[0].of(walk.index(0));
+        let mut from: [&[Cell<Lump<N>>]; R] = [&[]; R];
+        for (from, row) in from.iter_mut().zip(rows) {
+            // SAFETY: see above: a piece of an axis along which the source steps by one element, at an index of the axes
+            // within the woven ones.
+            *from = unsafe { self.row(walk.src + row, n) };
+        }
+        // SAFETY: see above: along the axis the destination steps by `R` elements, within which are the other axes'.
+        let to = unsafe { self.place(walk.dst, R * n) };
+        if self.streamed {
+            level.weave(&from, as_uninit(&mut room[..R * n]));
+            level.stream(&room[..R * n], to);
+        } else {
+            level.weave(&from, to);
+        }
+    }
+
+    /// [`Way::Unweave`] into `R` rows.
+    #[inline(always)]
+    unsafe fn unweave<L: Level, const R: usize>(
+        &self,
+        level: L,
+        rows: &[isize],
+        walk: &Walk<'_>,
+        room: &mut [Lump<N>],
+    ) {
+        let n = self.pieces[0].of(walk.index(0));
+        // SAFETY: as in `weave`, with source and destination the other way round.
+        let from = unsafe { self.row(walk.src, R * n) };
+        let mut to: [&mut [MaybeUninit<Lump<N>>]; R] = std::array::from_fn(|_| Default::default());
+        for (to, row) in to.iter_mut().zip(rows) {
+            // SAFETY: as above; the rows are those of different indices.
+            *to = unsafe { self.place(walk.dst + row, n) };
+        }
+        if self.streamed {
+            let mut stage: [&mut [MaybeUninit<Lump<N>>]; R] = std::array::from_fn(|_| Default::default());
+            for (stage, room) in stage.iter_mut().zip(as_uninit(room).chunks_exact_mut(n)) {
+                *stage = room;
+            }
+            level.unweave(from, &mut stage);
+            for (to, room) in to.into_iter().zip(room.chunks_exact(n)) {
+                level.stream(room, to);
+            }
+        } else {
+            level.unweave(from, &mut to);
+        }
+    }
+
+    /// [`Way::Turn`]: rows of the source are woven eight at a time, which makes of each of their elements eight of a row
+    /// of the destination.
+    #[inline(always)]
+    unsafe fn turn<L: Level>(&self, level: L, step: [isize; 2], walk: &Walk<'_>, room: &mut [Lump<N>]) {
+        let (across, down) = (self.pieces[0].of(walk.index(1)), self.pieces[1].of(walk.index(0)));
+        if across < WOVEN {
+            let axes = [Axis { len: down, src: 1, dst: step[1] }, Axis { len: across, src: step[0], dst: 1 }];
+            // SAFETY: the same elements.
+            return unsafe { self.singly(&axes, walk) };
+        }
+        let groups = across.div_ceil(WOVEN);
+        // The last group may overlap the one before: what they hold twice they hold alike.
+        let first = |group: usize| (group * WOVEN).min(across - WOVEN);
+        for (group, woven) in as_uninit(room).chunks_exact_mut(WOVEN * down).take(groups).enumerate() {
+            let mut from: [&[Cell<Lump<N>>]; WOVEN] = [&[]; WOVEN];
+            for (j, from) in from.iter_mut().enumerate() {
+                // SAFETY: see above: index `first + j < across` of one axis, all of a piece of the other.
+                *from = unsafe { self.row(walk.src + (first(group) + j) as isize * step[0], down) };
+            }
+            level.weave(&from, woven);
+        }
+        for i in 0..down {
+            // SAFETY: see above: index `i` of one axis, all of a piece of the other.
+            let to = unsafe { self.place(walk.dst + i as isize * step[1], across) };
+            for group in 0..groups {
+                let from = &room[(group * down + i) * WOVEN..][..WOVEN];
+                to[first(group)..][..WOVEN].iter_mut().zip(from).for_each(|(to, from)| _ = to.write(*from));
+            }
+        }
+    }
+
+    /// [`Way::Singly`].
+    #[inline(always)]
+    unsafe fn singly(&self, axes: &[Axis; 2], walk: &Walk<'_>) {
+        let [outer, inner] = axes;
+        for i in 0..outer.len as isize {
+            let (src, dst) = (walk.src + i * outer.src, walk.dst + i * outer.dst);
+            for j in 0..inner.len as isize {
+                // SAFETY: see above: one index of the two axes.
+                unsafe {
+                    *self.dst.offset(dst + j * inner.dst) = *self.src.offset(src + j * inner.src);
+                }
+            }
+        }
+    }
+}
+
+/// Copies a row. (Short ones would take longer to be handed to the C library than to be copied.)
+#[inline(always)]
+fn copy_cells<const N: usize>(from: &[Cell<Lump<N>>], to: &mut [MaybeUninit<Lump<N>>]) {
+    let n = from.len().min(to.len()) * N;
+    let (from, to) = (from.as_ptr().cast::<u8>(), to.as_mut_ptr().cast::<u8>());
+    macro_rules! both_ends {
+        ($t:ty) => {{
+            let last = n - size_of::<$t>();
+            // SAFETY: `n` bytes can be read and written, and the type has at most as many; nothing is aligned.
+            unsafe {
+                let ends =
+                    (from.cast::<Bits<$t>>().read_unaligned(), from.add(last).cast::<Bits<$t>>().read_unaligned());
+                to.cast::<Bits<$t>>().write_unaligned(ends.0);
+                to.add(last).cast::<Bits<$t>>().write_unaligned(ends.1);
+            }
+        }};
+    }
+    match n {
+        0 => {}
+        1 => both_ends!(u8),
+        2..4 => both_ends!(u16),
+        4..8 => both_ends!(u32),
+        8..16 => both_ends!(u64),
+        16..=32 => both_ends!(u128),
+        // SAFETY: `n` bytes can be read and written, and a destination is no source.
+        _ => unsafe { std::ptr::copy_nonoverlapping(from, to, n) },
+    }
+}
+
+/// Bytes that may hold nothing.
+type Bits<T> = MaybeUninit<T>;

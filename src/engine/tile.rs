@@ -1,0 +1,214 @@
+//! The one inner loop of all convolutions: a tile of sums of products, held in registers.
+//!
+//! `sums[r][l] = sum over steps of row_r[a] * lanes[b + l]`: every step takes one factor for each row and some vectors of
+//! lanes, at offsets that a table gives. So a tile knows nothing of kernels, channels, strides or layouts: weights are
+//! read where they lie, and no patch of the input is ever copied for its sake.
+
+use std::ops::Range;
+
+use super::simd::Level;
+use crate::element::{Laned, Vector};
+
+/// A loop of at most eight turns, written out: left a loop, the compiler vectorises it over the rows of a tile of one
+/// column, and scatters.
+macro_rules! each {
+    ($i:ident < $n:ident, $body:block) => {
+        each!(@ $i $n $body 0 1 2 3 4 5 6 7)
+    };
+    (@ $i:ident $n:ident $body:block $($at:literal)*) => {
+        $(
+            if $at < $n {
+                let $i = $at;
+                $body
+            }
+        )*
+    };
+}
+
+/// What is summed: `outer` times the steps of a table.
+#[derive(Debug, Clone, Copy)]
+pub struct Steps<'a> {
+    /// Repetitions.
+    pub outer: usize,
+    /// How far it is from each step to the next, in the rows and in the lanes; from the last to the next repetition.
+    /// (Offsets from the repetition's begin would have to be added to it for each row: where the table is short, that took
+    /// as long as the products.)
+    pub table: &'a [(isize, isize)],
+}
+
+/// The steps that lie at these offsets, where a repetition is `advance` from the one before.
+pub fn walk(offsets: &[(isize, isize)], advance: (isize, isize)) -> Vec<(isize, isize)> {
+    let Some(first) = offsets.first() else { return Vec::new() };
+    let again = (first.0.wrapping_add(advance.0), first.1.wrapping_add(advance.1));
+    let next = offsets[1..].iter().chain(std::iter::once(&again));
+    offsets.iter().zip(next).map(|(a, b)| (b.0.wrapping_sub(a.0), b.1.wrapping_sub(a.1))).collect()
+}
+
+/// Where a tile's sums begin.
+#[derive(Debug, Clone, Copy)]
+pub enum Begin<'a, T> {
+    /// One value for each row.
+    At(&'a [T]),
+    /// What the result holds.
+    Held,
+}
+
+/// Most rows of a tile.
+pub const MOST_ROWS: usize = 8;
+
+/// Vectors in the columns of a tile of `rows` rows.
+#[inline(always)]
+pub fn columns<L: Level, T: Laned>(rows: usize) -> usize {
+    let columns = if rows <= L::TILE.0 / 2 { L::WIDE_TILE } else { L::TILE.1 };
+    columns.min(T::LARGEST.1)
+}
+
+/// Most rows a tile may have.
+#[inline(always)]
+pub fn most_rows<L: Level, T: Laned>() -> usize {
+    L::TILE.0.min(T::LARGEST.0)
+}
+
+/// Cuts `n` into the fewest parts of at most `most`, as even as can be; returns part `i`.
+#[inline(always)]
+pub fn even_part(n: usize, most: usize, i: usize) -> Range<usize> {
+    let parts = n.div_ceil(most).max(1);
+    n * i / parts..n * (i + 1) / parts
+}
+
+/// A tile: its factors, and where its sums go.
+#[derive(Debug, Clone, Copy)]
+pub struct Tile<'a, T> {
+    /// The first factor of each row, at most [`most_rows`].
+    pub rows: &'a [*const T],
+    /// The first lane.
+    pub lanes: *const T,
+    /// Vectors of lanes.
+    pub columns: usize,
+    /// What is summed.
+    pub steps: Steps<'a>,
+    /// Where the sums begin.
+    pub begin: Begin<'a, T>,
+    /// The first row's sums, and the distance to the next row's.
+    pub to: *mut T,
+    /// See `to`.
+    pub pitch: usize,
+}
+
+impl<T: Laned> Tile<'_, T> {
+    /// Computes the sums.
+    ///
+    /// # Safety
+    /// For every row and every step the factor must be readable, as must `columns` vectors of lanes; each row's sums must
+    /// be writeable, and hold sums where they are to begin from [`Begin::Held`].
+    #[inline(always)]
+    pub unsafe fn run<L: Level>(self, _: L) {
+        macro_rules! shapes {
+            ($($m:literal x $($v:literal)*;)*) => {
+                match (self.rows.len(), self.columns) {
+                    $($(
+                        ($m, $v) if const { fits::<L, T>($m, $v) } => {
+                            // SAFETY: as the caller promises.
+                            unsafe { self.fixed::<L, $m, $v>() }
+                        }
+                    )*)*
+                    // SAFETY: as the caller promises, for one row and one vector at a time.
+                    _ => unsafe { self.singly::<L>() },
+                }
+            };
+        }
+        shapes! {
+            1 x 1 2 3 4 5 6;
+            2 x 1 2 3 4 5 6;
+            3 x 1 2 3 4 5 6;
+            4 x 1 2 3 4 5 6;
+            5 x 1 2 3;
+            6 x 1 2 3;
+            7 x 1 2 3;
+            8 x 1 2 3;
+        }
+    }
+
+    /// [`Tile::run`] for any shape.
+    ///
+    /// # Safety
+    /// As [`Tile::run`].
+    #[inline(always)]
+    unsafe fn singly<L: Level>(self) {
+        let width = L::Register::<T>::LANES;
+        for r in 0..self.rows.len() {
+            for v in 0..self.columns {
+                let begin = match self.begin {
+                    Begin::At(values) => Begin::At(&values[r..=r]),
+                    Begin::Held => Begin::Held,
+                };
+                let lanes = self.lanes.wrapping_add(v * width);
+                // SAFETY: as the caller promises: this is row `r` and vector `v`.
+                unsafe {
+                    let to = self.to.add(r * self.pitch + v * width);
+                    Self { rows: &self.rows[r..=r], lanes, columns: 1, begin, to, ..self }.fixed::<L, 1, 1>();
+                }
+            }
+        }
+    }
+
+    /// [`Tile::run`] for a shape the compiler knows, so that all sums stay in registers.
+    ///
+    /// # Safety
+    /// As [`Tile::run`].
+    #[inline(always)]
+    unsafe fn fixed<L: Level, const M: usize, const V: usize>(self) {
+        let width = L::Register::<T>::LANES;
+        let mut row = [std::ptr::null(); M];
+        row.copy_from_slice(&self.rows[..M]);
+        let mut sums = [[L::Register::<T>::splat(T::default()); V]; M];
+        each!(r < M, {
+            each!(v < V, {
+                sums[r][v] = match self.begin {
+                    Begin::At(values) => L::Register::<T>::splat(values[r]),
+                    // SAFETY: `V` vectors of row `r` are readable.
+                    Begin::Held => unsafe { L::Register::<T>::load(self.to.add(r * self.pitch + v * width)) },
+                };
+            });
+        });
+        let mut from = self.lanes;
+        for _ in 0..self.steps.outer {
+            for &(next_row, next_lanes) in self.steps.table {
+                let mut factors = [L::Register::<T>::splat(T::default()); V];
+                each!(v < V, {
+                    // SAFETY: `V` vectors of lanes are readable at every step.
+                    factors[v] = unsafe { L::Register::<T>::load(from.wrapping_add(v * width)) };
+                });
+                from = from.wrapping_offset(next_lanes);
+                each!(r < M, {
+                    // SAFETY: every row's factor is readable at every step.
+                    let factor = L::Register::<T>::splat(unsafe { row[r].read() });
+                    row[r] = row[r].wrapping_offset(next_row);
+                    each!(v < V, {
+                        sums[r][v] = plus_product::<L, T>(sums[r][v], factor, factors[v]);
+                    });
+                });
+            }
+        }
+        each!(r < M, {
+            each!(v < V, {
+                // SAFETY: `V` vectors of row `r` are writeable.
+                unsafe { sums[r][v].store(self.to.add(r * self.pitch + v * width)) };
+            });
+        });
+    }
+}
+
+/// Whether the registers hold a tile of this shape, and it is worth one.
+const fn fits<L: Level, T: Laned>(m: usize, v: usize) -> bool {
+    let (rows, columns) = L::TILE;
+    let narrow = m <= rows && v <= columns;
+    let wide = m <= rows / 2 && v <= L::WIDE_TILE;
+    (narrow || wide) && m <= T::LARGEST.0 && v <= T::LARGEST.1
+}
+
+/// `sum + a*b` as the level does it best.
+#[inline(always)]
+fn plus_product<L: Level, T: Laned>(sum: L::Register<T>, a: L::Register<T>, b: L::Register<T>) -> L::Register<T> {
+    if L::FMA { sum.plus_product::<true>(a, b) } else { sum.plus_product::<false>(a, b) }
+}

@@ -1,0 +1,776 @@
+//! A linear map between channels and positions: a convolution, a transposed one, or the gradient of either by its input.
+//!
+//! Every output residue is a phase with taps of its own, and reads inputs at equal distances. The inputs a band of outputs
+//! reads are laid out so that all phases find theirs in unbroken runs of lanes: in the array itself where nothing is
+//! padded and neighbours lie together, else in a small copy of the band, zeros around it, split by residue where the map
+//! skips inputs. What is done with them is `engine/products.rs`.
+
+use std::marker::PhantomData;
+use std::ops::Range;
+
+use crate::element::Multiplied;
+use crate::engine::parallel;
+use crate::engine::products::{Gather, Lists, Part, Place, Plane, Products, Room, RowAt, Scheme, Slice, Weights, fill};
+use crate::engine::rows::{self, At, grow};
+use crate::engine::simd;
+use crate::engine::tile::walk;
+use crate::error::Result;
+use crate::geometry::gcd;
+use crate::geometry::phase::{Links, Member, Phases};
+use crate::kernels::conv::{Found, Spread};
+use crate::layout::Grid;
+
+/// Bytes of a band's copy to aim at: most of a small L2. (Half as much, for weights and results to have their share, took
+/// 5 % longer for many channels, and 10 % where the windows of bands overlap much.)
+const BAND_BYTES: usize = 768 << 10;
+
+/// Most bytes of a band's copy, and of results that are not written where they lie.
+const MOST_BYTES: usize = 1 << 20;
+
+/// Lanes that fill the widest tile: beyond them rows and images need not share a run.
+const FULL_TILE: usize = 96;
+
+/// Lanes of a band that is read where it lies.
+const NATURAL_LANES: usize = 16 * FULL_TILE;
+
+/// Elements beyond the last lane that a tile may read.
+const SLACK: usize = 2 * FULL_TILE;
+
+/// Bytes of weights to use together: a share of a small L2.
+const WEIGHT_BYTES: usize = 256 << 10;
+
+/// Bands that had better gather the weights for themselves: they need not go through memory once more.
+const FEW_BANDS: usize = 2;
+
+/// Cost of a product, as a share of an element's.
+const PRODUCTS_PER_ELEMENT: usize = 48;
+
+/// A linear map, with its arrays.
+pub struct Map<'a, T: Multiplied> {
+    /// Images.
+    pub batch: usize,
+    /// Groups of channels.
+    pub groups: usize,
+    /// Input channels in a group.
+    pub ins: usize,
+    /// Output channels in a group.
+    pub outs: usize,
+    /// The taps of each axis.
+    pub links: &'a [Links; 3],
+    /// The weights: outer axes are output channels (of all groups) and input channels (of one), or the other way round.
+    pub weight: Weight<T::Product>,
+    /// What each output channel begins with.
+    pub bias: Option<&'a [T::Product]>,
+    /// The input.
+    pub x: Grid<*const T>,
+    /// The result.
+    pub out: Grid<*mut T>,
+}
+
+/// Weights in memory.
+#[derive(Debug, Clone, Copy)]
+pub struct Weight<K> {
+    /// The first weight of group 0.
+    pub place: Place<*const K>,
+    /// Distances of groups, of output channels within one, and of input channels.
+    pub strides: [isize; 3],
+}
+
+/// Where the taps of one axis find their inputs in a band's copy: stretches that each begin `starts[i]` from `in_step*j`
+/// and are `extra` elements longer than the band.
+#[derive(Debug, Default)]
+pub struct Stretches {
+    /// Where each begins.
+    pub starts: Vec<i64>,
+    /// How much longer they are than the band.
+    pub extra: usize,
+    /// Shift, stretch, and place in it relative to the output's.
+    found: Vec<(i64, usize, usize)>,
+}
+
+impl Stretches {
+    /// Shifts of one residue whose distance is at most `gap` steps share a stretch.
+    pub fn new(phases: &[Phases], step: usize, gap: usize) -> Self {
+        let step = i64::try_from(step).unwrap_or(i64::MAX);
+        let mut shifts: Vec<i64> = phases.iter().flat_map(|p| p.shifts.iter().copied()).collect();
+        shifts.sort_unstable_by_key(|&s| (s.rem_euclid(step), s));
+        shifts.dedup();
+        let mut made = Self { starts: Vec::new(), extra: 0, found: Vec::new() };
+        let mut last = None;
+        for shift in shifts {
+            let near = |l: i64| {
+                (l.rem_euclid(step) == shift.rem_euclid(step)) && ((shift - l) / step).unsigned_abs() <= gap as u64
+            };
+            if !last.is_some_and(near) {
+                made.starts.push(shift);
+            }
+            let stretch = made.starts.len() - 1;
+            let ahead = usize::try_from((shift - made.starts[stretch]) / step).unwrap_or(0);
+            made.extra = made.extra.max(ahead);
+            made.found.push((shift, stretch, ahead));
+            last = Some(shift);
+        }
+        made.found.sort_unstable();
+        made
+    }
+
+    /// Stretch and place of a shift.
+    pub fn of(&self, shift: i64) -> (usize, usize) {
+        match self.found.binary_search_by_key(&shift, |f| f.0) {
+            Ok(i) => (self.found[i].1, self.found[i].2),
+            Err(_) => (0, 0),
+        }
+    }
+}
+
+/// How bands are cut and where their inputs lie.
+#[derive(Debug)]
+struct Layout {
+    /// Whether inputs are read in the array itself.
+    natural: bool,
+    /// Outputs of a phase along each axis.
+    all: [usize; 3],
+    /// How many bands they are cut into, evenly, and the most of a band.
+    parts: [usize; 3],
+    band: [usize; 3],
+    /// Images in a band.
+    images: usize,
+    /// Input channels in a pass.
+    ins: usize,
+    /// Output channels in a unit.
+    outs: usize,
+    stretches: [Stretches; 3],
+    /// Elements along D, H and W of one stretch of one image, W's being the distance of rows.
+    extent: [usize; 3],
+    /// Distances of stretches (of all three axes together), images, planes and rows.
+    strides: [usize; 4],
+    /// Distance of channels.
+    channel: isize,
+    /// Whether all rows of a band are one run of lanes, rather than those of each plane.
+    joined: bool,
+}
+
+impl Layout {
+    /// Cuts an axis into bands of at most `most`.
+    fn cut(&mut self, axis: usize, most: usize) {
+        self.parts[axis] = self.all[axis].div_ceil(most).max(1);
+        self.band[axis] = self.all[axis].div_ceil(self.parts[axis]);
+    }
+
+    /// Number of bands: of images, and along each axis.
+    fn bands(&self, batch: usize) -> [usize; 4] {
+        let [d, h, w] = self.parts;
+        [batch.div_ceil(self.images), d, h, w]
+    }
+
+    /// Outputs of band `i` along an axis.
+    fn part(&self, axis: usize, i: usize) -> Range<usize> {
+        let (all, parts) = (self.all[axis], self.parts[axis]);
+        all * i / parts..all * (i + 1) / parts
+    }
+
+    /// Elements of a band's copy of one channel.
+    fn copied(&self) -> usize {
+        let stretches: usize = self.stretches.iter().map(|s| s.starts.len()).product();
+        stretches * self.images * self.extent.iter().product::<usize>()
+    }
+
+    /// Sets extents and strides for the band.
+    fn measure(&mut self) {
+        self.extent = [0, 1, 2].map(|a| self.band[a] + self.stretches[a].extra);
+        let [d, h, w] = self.extent;
+        self.strides = [self.images * d * h * w, d * h * w, h * w, w];
+        // Channels a whole number of lines apart, but not of pages: those would share a set of the first cache.
+        let lines = self.copied().next_multiple_of(16);
+        self.channel = (if lines.is_multiple_of(1024) { lines + 16 } else { lines }) as isize;
+    }
+
+    fn bytes(&self, item: usize) -> usize {
+        self.ins.saturating_mul(self.channel.unsigned_abs()).saturating_mul(item)
+    }
+}
+
+/// Memory of one thread.
+struct Scratch<K> {
+    staged: Vec<K>,
+    /// Where in `staged` there are inputs; elsewhere there are zeros.
+    found: [Vec<Found>; 3],
+    /// Which band and channels `staged` holds.
+    holds: Option<[usize; 6]>,
+    packed: Vec<K>,
+    sums: Vec<K>,
+    made: Vec<K>,
+    rows: Vec<RowAt>,
+    slices: Vec<Slice>,
+    lists: Lists<K>,
+    gathered: Vec<K>,
+}
+
+/// One unit of work: images, group, outputs of a phase along each axis, output channels.
+struct Band {
+    images: Range<usize>,
+    group: usize,
+    at: [Range<usize>; 3],
+    outs: Range<usize>,
+}
+
+impl<T: Multiplied> Map<'_, T> {
+    /// Computes the result.
+    ///
+    /// # Errors
+    /// If scratch cannot be allocated, or the caller interrupts.
+    pub fn run(&self) -> Result<()> {
+        let mut phases: [Vec<Phases>; 3] = Default::default();
+        for (axis, link) in self.links.iter().enumerate() {
+            phases[axis] = link.phases()?;
+        }
+        let layout = self.layout(&phases);
+        let scheme = self.scheme(&layout, &phases);
+        let [n, d, h, w] = layout.bands(self.batch);
+        let splits = self.outs.div_ceil(layout.outs);
+        let units = n * self.groups * d * h * w * splits;
+        // Gathered once, if more than a few bands need them.
+        let taps = scheme.kernel.iter().product();
+        let gathered =
+            if self.is_ready(taps) || n * d * h * w <= FEW_BANDS { None } else { Some(self.gathered(&scheme)?) };
+        let outputs =
+            layout.images * layout.band.iter().product::<usize>() * scheme.planes.len() * scheme.residues.len();
+        let per_output = self.links.iter().map(|l| l.runs.len().div_ceil(l.out_step)).product::<usize>();
+        let products = outputs.saturating_mul(layout.outs).saturating_mul(self.ins).saturating_mul(per_output);
+        let cost =
+            (products / PRODUCTS_PER_ELEMENT).saturating_add(outputs * layout.outs + layout.copied() * layout.ins);
+        parallel::for_each(units, cost, |units| {
+            let mut scratch = Scratch {
+                staged: Vec::new(),
+                found: Default::default(),
+                holds: None,
+                packed: Vec::new(),
+                sums: Vec::new(),
+                made: Vec::new(),
+                rows: Vec::new(),
+                slices: Vec::new(),
+                lists: Lists::default(),
+                gathered: Vec::new(),
+            };
+            for unit in units {
+                let (rest, split) = (unit / splits, unit % splits);
+                let (rest, bw) = (rest / w, rest % w);
+                let (rest, bh) = (rest / h, rest % h);
+                let (rest, bd) = (rest / d, rest % d);
+                let (bn, group) = (rest / self.groups, rest % self.groups);
+                let part = |i: usize, size: usize, all: usize| i * size..((i + 1) * size).min(all);
+                let band = Band {
+                    images: part(bn, layout.images, self.batch),
+                    group,
+                    at: [layout.part(0, bd), layout.part(1, bh), layout.part(2, bw)],
+                    outs: part(split, layout.outs, self.outs),
+                };
+                self.band(&layout, &scheme, &band, gathered.as_ref(), &mut scratch)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Cuts the outputs into bands.
+    fn layout(&self, phases: &[Vec<Phases>; 3]) -> Layout {
+        let all = [0, 1, 2].map(|a| self.links[a].out_len.div_ceil(self.links[a].out_step));
+        let item = size_of::<T::Product>();
+        // Products of one input element: what a copy of it costs is nothing beside many of them.
+        let members: usize = phases.iter().map(|p| p.iter().map(|c| c.members.len()).sum::<usize>()).product();
+        let taps: usize = self.links.iter().map(|l| l.runs.len()).product();
+        let per_output = (taps / members.max(1)).max(1);
+        let work = self.outs * members * per_output;
+        let stretches = |a: usize, gap: usize| Stretches::new(&phases[a], self.links[a].in_step, gap);
+        // A stretch shared by taps is longer than the band, and what is computed there is lost; a stretch for each tap
+        // costs a copy. (The factor is that of a copied vector to a multiplied one, and of caution: copies crowd L1.)
+        let pick = |a: usize, run: usize| {
+            let shared = stretches(a, run.max(16));
+            let apart = stretches(a, 0);
+            let copies = apart.starts.len() - shared.starts.len();
+            let lost = shared.extra * work / run.max(1);
+            if lost > 12 * copies { apart } else { shared }
+        };
+        let mut layout = Layout {
+            natural: false,
+            all,
+            parts: [all[0], all[1], 1],
+            band: [1, 1, all[2]],
+            images: 1,
+            ins: self.ins,
+            outs: self.outs,
+            stretches: [stretches(0, all[0].max(16)), stretches(1, all[1].max(16)), pick(2, all[2])],
+            extent: [0; 3],
+            strides: [0; 4],
+            channel: 0,
+            joined: false,
+        };
+        let small = all[1] * all[2] < 2 * FULL_TILE && self.batch * all[0] > 1;
+        if small {
+            layout.stretches[1] = pick(1, all[1] * all[2]);
+            layout.stretches[0] = pick(0, all[0] * all[1] * all[2]);
+        }
+        if self.is_natural(&layout) {
+            return self.natural(layout);
+        }
+        layout.measure();
+        while layout.bytes(item) > BAND_BYTES && layout.band[2] > FULL_TILE {
+            layout.cut(2, (layout.band[2] / 2).next_multiple_of(FULL_TILE));
+            layout.measure();
+        }
+        while layout.bytes(item) > MOST_BYTES && layout.ins > 1 {
+            layout.ins = layout.ins.div_ceil(2);
+            layout.measure();
+        }
+        for axis in [1, 0] {
+            if axis == 0 && layout.band[1] < all[1] || layout.band[2] < all[2] {
+                break;
+            }
+            self.widen(&mut layout, all[axis], |l, n| l.cut(axis, n));
+        }
+        if small && layout.band == all {
+            self.widen(&mut layout, self.batch, |l, n| l.images = n);
+        }
+        let run = layout.strides[2] - (layout.extent[2] - layout.band[2]);
+        let planes = layout.images * layout.band[0];
+        let whole = layout.images * layout.strides[1];
+        layout.joined = planes > 1 && whole.div_ceil(16) < planes * run.div_ceil(16);
+        self.share(&mut layout);
+        layout
+    }
+
+    /// Makes a band as long along an axis of `all` as its copy may be, and bands even.
+    fn widen(&self, layout: &mut Layout, all: usize, set: impl Fn(&mut Layout, usize)) {
+        let item = size_of::<T::Product>();
+        let fits = |layout: &mut Layout, n: usize| {
+            set(layout, n);
+            layout.measure();
+            layout.bytes(item) <= BAND_BYTES
+        };
+        let (mut good, mut bad) = (1, all + 1);
+        while good + 1 < bad {
+            let middle = usize::midpoint(good, bad);
+            if fits(layout, middle) { good = middle } else { bad = middle }
+        }
+        set(layout, all.div_ceil(all.div_ceil(good)));
+        layout.measure();
+    }
+
+    /// Cuts output channels so that there are units for several threads, and so that results that are not written where
+    /// they lie take little memory.
+    fn share(&self, layout: &mut Layout) {
+        let [n, d, h, w] = layout.bands(self.batch);
+        let units = n * self.groups * d * h * w;
+        let members: usize = self.links.iter().map(Links::phase_count).product();
+        let outputs = layout.images * layout.band.iter().product::<usize>() * members;
+        let work = outputs * self.outs * self.ins;
+        if units < 8 && work > 1 << 22 {
+            layout.outs = self.outs.div_ceil(8usize.div_ceil(units)).next_multiple_of(8);
+        }
+        if self.out.place_mut::<T::ProductCodec>().is_none() {
+            let most = (MOST_BYTES / (outputs * size_of::<T::Product>()).max(1)).max(1);
+            layout.outs = layout.outs.min(if most > 8 { most / 8 * 8 } else { most });
+        }
+        layout.outs = layout.outs.min(self.outs);
+    }
+
+    /// Whether the input can be read where it lies: neighbours along W together, rows close to each other, nothing
+    /// outside.
+    fn is_natural(&self, layout: &Layout) -> bool {
+        let inside = |a: usize| {
+            let link = &self.links[a];
+            let found = &layout.stretches[a].found;
+            let (Some(first), Some(last)) = (found.first(), found.last()) else { return false };
+            let most = last.0.saturating_add(layout.all[a] as i64 - 1);
+            link.in_step == 1 && first.0 >= 0 && most < link.in_len as i64
+        };
+        let Some(place) = self.x.place::<T::ProductCodec>() else { return false };
+        let [_, h, w] = layout.all;
+        let [_, sh, sw] = place.spatial;
+        let near = h == 1 || (sh >= w as isize && (sh - w as isize) as usize <= w / 8);
+        let enough = (h - 1) * sh.unsigned_abs() + w >= FULL_TILE;
+        (0..3).all(inside) && sw == 1 && near && enough && !self.collides(place.outer[1])
+    }
+
+    /// Whether the lanes of a tile, one stretch in each channel, want more of some sets of the first cache than it has:
+    /// channels a power of two apart all lie in the same few, and every block of output channels would fetch them anew.
+    /// (k2s2 128 channels of 64 x 64: 2.1 ms read where they lie, 1.3 copied.)
+    fn collides(&self, channel: isize) -> bool {
+        const PAGE: usize = 4096;
+        const TILE: usize = 256;
+        const WAYS: usize = 12;
+        let bytes = channel.unsigned_abs().wrapping_mul(size_of::<T>());
+        let places = PAGE / gcd(bytes, PAGE).max(1);
+        let covered = (places * TILE).min(PAGE);
+        covered < PAGE && self.ins * TILE > covered * WAYS
+    }
+
+    /// The layout of an input read where it lies.
+    fn natural(&self, mut layout: Layout) -> Layout {
+        let [_, h, w] = layout.all;
+        layout.natural = true;
+        layout.stretches = Default::default();
+        layout.cut(0, 1);
+        layout.cut(1, (NATURAL_LANES / w).max(1));
+        layout.cut(2, NATURAL_LANES.max(if h > 1 { w } else { 1 }));
+        self.share(&mut layout);
+        layout
+    }
+
+    /// What all bands share.
+    fn scheme(&self, layout: &Layout, phases: &[Vec<Phases>; 3]) -> Scheme {
+        let mut residues: Vec<usize> = members(&phases[2]).map(|m| m.1.residue).collect();
+        residues.sort_unstable();
+        let place = self.x.place::<T::ProductCodec>();
+        let at = |shifts: [i64; 3]| match &place {
+            Some(place) if layout.natural => place.offset([0; 2], shifts.map(|s| s as usize)),
+            _ => {
+                let found = [0, 1, 2].map(|a| layout.stretches[a].of(shifts[a]));
+                let [_, sh, sw] = [0, 1, 2].map(|a| layout.stretches[a].starts.len());
+                let stretch = (found[0].0 * sh + found[1].0) * sw + found[2].0;
+                let [stretches, _, planes, rows] = layout.strides;
+                (stretch * stretches + found[0].1 * planes + found[1].1 * rows + found[2].1) as isize
+            }
+        };
+        let kernel = [0, 1, 2].map(|a| self.links[a].runs.len());
+        let taps = kernel.iter().product::<usize>();
+        let at_once = self.at_once(layout, taps);
+        let (in_, strides) = if self.is_ready(taps) {
+            (self.weight.strides[2], self.weight.place.spatial)
+        } else {
+            ((at_once * taps) as isize, [kernel[1] * kernel[2], kernel[2], 1].map(|n| n as isize))
+        };
+        let weight = |taps: [usize; 3]| Place { origin: (), outer: [0; 2], spatial: strides }.offset([0; 2], taps);
+        let mut tables = Vec::new();
+        for d in &phases[0] {
+            for h in &phases[1] {
+                for w in &phases[2] {
+                    let first = weight([d.members[0].taps[0], h.members[0].taps[0], w.members[0].taps[0]]);
+                    let mut table = Vec::new();
+                    for (td, sd) in d.members[0].taps.iter().zip(&d.shifts) {
+                        for (th, sh) in h.members[0].taps.iter().zip(&h.shifts) {
+                            for (tw, sw) in w.members[0].taps.iter().zip(&w.shifts) {
+                                table.push((weight([*td, *th, *tw]).wrapping_sub(first), at([*sd, *sh, *sw])));
+                            }
+                        }
+                    }
+                    let first = table.first().map_or(0, |t: &(isize, isize)| t.1);
+                    tables.push((walk(&table, (in_, self.channel(layout))), first));
+                }
+            }
+        }
+        let mut planes = Vec::new();
+        for (cd, d) in members(&phases[0]) {
+            for (ch, h) in members(&phases[1]) {
+                let part = |(cw, class): (usize, &Phases)| Part {
+                    table: (cd * phases[1].len() + ch) * phases[2].len() + cw,
+                    phases: class
+                        .members
+                        .iter()
+                        .map(|w| {
+                            let place = residues.binary_search(&w.residue).unwrap_or(0);
+                            (place, weight([d.taps[0], h.taps[0], w.taps[0]]))
+                        })
+                        .collect(),
+                };
+                planes.push(Plane {
+                    residue: [d.residue, h.residue],
+                    parts: phases[2].iter().enumerate().map(part).collect(),
+                });
+            }
+        }
+        let bare = (0..3).any(|a| {
+            let some: usize = phases[a].iter().map(|p| p.members.len()).sum();
+            some < self.links[a].phase_count()
+        });
+        Scheme {
+            planes,
+            bare,
+            tables,
+            residues,
+            step: [0, 1, 2].map(|a| self.links[a].out_step),
+            out: [0, 1, 2].map(|a| self.links[a].out_len),
+            kernel,
+            at_once,
+        }
+    }
+
+    /// Whether the weights that a row of a tile reads lie one after the other.
+    fn is_ready(&self, taps: usize) -> bool {
+        self.ins == 1 || self.weight.strides[2] == taps as isize
+    }
+
+    /// Output channels whose weights are used together: as many as stay in cache, in steps that tiles of six and of eight
+    /// rows divide.
+    fn at_once(&self, layout: &Layout, taps: usize) -> usize {
+        let fitting = WEIGHT_BYTES / (taps * layout.ins * size_of::<T::Product>()).max(1);
+        let even = if fitting >= 24 { fitting / 24 * 24 } else { 8 };
+        even.min(self.outs)
+    }
+
+    /// All weights, gathered part by part, each as long as the number returned.
+    fn gathered(&self, scheme: &Scheme) -> Result<(Vec<T::Product>, usize)> {
+        let taps = scheme.kernel.iter().product::<usize>();
+        let (each, parts) = (scheme.at_once * taps * self.ins, self.outs.div_ceil(scheme.at_once));
+        let mut all = rows::scratch(self.groups * parts * each)?;
+        for (i, to) in all.chunks_exact_mut(each.max(1)).enumerate() {
+            let (group, part) = (i / parts, i % parts);
+            simd::dispatch(Gather {
+                from: self.weights_of(group, 0),
+                outs: part * scheme.at_once..((part + 1) * scheme.at_once).min(self.outs),
+                ins: self.ins,
+                kernel: scheme.kernel,
+                at_once: scheme.at_once,
+                to,
+            });
+        }
+        Ok((all, each))
+    }
+
+    /// The weights of a group from an input channel on.
+    fn weights_of(&self, group: usize, first: usize) -> Place<*const T::Product> {
+        let [group_stride, out, in_] = self.weight.strides;
+        let offset = (group as isize).wrapping_mul(group_stride).wrapping_add((first as isize).wrapping_mul(in_));
+        let place = self.weight.place;
+        Place { origin: place.origin.wrapping_offset(offset), outer: [out, in_], spatial: place.spatial }
+    }
+
+    /// Computes one band.
+    fn band(
+        &self,
+        layout: &Layout,
+        scheme: &Scheme,
+        band: &Band,
+        gathered: Option<&(Vec<T::Product>, usize)>,
+        scratch: &mut Scratch<T::Product>,
+    ) -> Result<()> {
+        self.lanes(layout, band, scratch);
+        let codec = T::ProductCodec::default();
+        let reach = [0, 1, 2].map(|a| {
+            let link = &self.links[a];
+            let (first, end) = (band.at[a].start * link.out_step, band.at[a].end * link.out_step);
+            first..end.min(link.out_len)
+        });
+        let first_out = band.group * self.outs;
+        let direct = self.out.place_mut::<T::ProductCodec>();
+        let target = if let Some(place) = direct {
+            Place { origin: place.origin.wrapping_offset(place.offset([0, first_out], [0; 3])), ..place }
+        } else {
+            let [d, h, w] = [0, 1, 2].map(|a| reach[a].len());
+            grow(&mut scratch.made, band.images.len() * band.outs.len() * d * h * w)?;
+            let place = Place {
+                origin: scratch.made.as_mut_ptr(),
+                outer: [(band.outs.len() * d * h * w) as isize, (d * h * w) as isize],
+                spatial: [(h * w) as isize, w as isize, 1],
+            };
+            let start = [0, 1, 2].map(|a| reach[a].start);
+            let offset = place.offset([band.images.start, band.outs.start], start);
+            Place { origin: place.origin.wrapping_offset(offset.wrapping_neg()), ..place }
+        };
+        if scheme.bare {
+            let biases = self.bias.map(|b| &b[first_out..first_out + self.outs]);
+            for (n, o) in band.images.clone().flat_map(|n| band.outs.clone().map(move |o| (n, o))) {
+                let value = biases.map_or_else(Default::default, |b| b[o]);
+                fill(&target, [n, o], &reach, value);
+            }
+        }
+        if scheme.planes.is_empty() || scheme.residues.is_empty() {
+            return self.deliver(&target, direct.is_some(), band, &reach, scratch);
+        }
+        let keep = layout.ins < self.ins;
+        let room = simd::dispatch(Room {
+            scheme,
+            outs: band.outs.len(),
+            slices: &scratch.slices,
+            keep,
+            of: PhantomData::<T::Product>,
+        });
+        grow(&mut scratch.sums, room)?;
+        let taps = scheme.kernel.iter().product::<usize>();
+        if !self.is_ready(taps) && gathered.is_none() {
+            grow(&mut scratch.gathered, scheme.at_once * taps * layout.ins)?;
+        }
+        for first in (0..self.ins).step_by(layout.ins) {
+            let channels = first..(first + layout.ins).min(self.ins);
+            let lanes = if let (true, Some(x)) = (layout.natural, self.x.place::<T::ProductCodec>()) {
+                let start = [0, 1, 2].map(|a| band.at[a].start);
+                x.at([band.images.start, band.group * self.ins], start)
+            } else {
+                self.stage(layout, band, &channels, codec, scratch)?;
+                scratch.staged.as_ptr()
+            };
+            let from = self.weights_of(band.group, first);
+            let weights = match gathered {
+                _ if self.is_ready(taps) => Weights::Ready(from.origin, from.outer[0]),
+                Some((all, each)) => {
+                    let parts = self.outs.div_ceil(scheme.at_once);
+                    let begin = band.group * parts * each + first * scheme.at_once * taps;
+                    Weights::Gathered(all[begin..].as_ptr(), *each)
+                }
+                None => Weights::Scattered(from, &mut scratch.gathered),
+            };
+            simd::dispatch(Products {
+                scheme,
+                weights,
+                bias: self.bias.map(|b| &b[first_out..first_out + self.outs]),
+                outs: band.outs.clone(),
+                ins: channels.len(),
+                lanes,
+                slack: !layout.natural,
+                rows: &scratch.rows,
+                slices: &scratch.slices,
+                width: band.at[2].len(),
+                col: band.at[2].start,
+                target,
+                sums: &mut scratch.sums,
+                lists: &mut scratch.lists,
+                keep,
+                first_last: (first == 0, channels.end == self.ins),
+            });
+        }
+        self.deliver(&target, direct.is_some(), band, &reach, scratch)
+    }
+
+    /// Distance of channels in the lanes.
+    fn channel(&self, layout: &Layout) -> isize {
+        match self.x.place::<T::ProductCodec>() {
+            Some(place) if layout.natural => place.outer[1],
+            _ => layout.channel,
+        }
+    }
+
+    /// Lists the rows of a band, and the runs they are computed in.
+    fn lanes(&self, layout: &Layout, band: &Band, scratch: &mut Scratch<T::Product>) {
+        let (rows, slices) = (&mut scratch.rows, &mut scratch.slices);
+        rows.clear();
+        slices.clear();
+        let [_, images, planes, mut row] = layout.strides;
+        if let (true, Some(x)) = (layout.natural, self.x.place::<T::ProductCodec>()) {
+            row = x.spatial[1].unsigned_abs();
+        }
+        let mut begun = 0;
+        for (i, n) in band.images.clone().enumerate() {
+            for (j, d) in band.at[0].clone().enumerate() {
+                for (k, h) in band.at[1].clone().enumerate() {
+                    rows.push(RowAt { lane: i * images + j * planes + k * row, n, d, h });
+                }
+                let last = n + 1 == band.images.end && d + 1 == band.at[0].end;
+                if !layout.joined || last {
+                    let end = rows.last().map_or(0, |r| r.lane + band.at[2].len());
+                    slices.push(Slice { rows: begun..rows.len(), lanes: rows[begun].lane..end });
+                    begun = rows.len();
+                }
+            }
+        }
+    }
+
+    /// Copies the inputs of a band, zeros around them.
+    fn stage(
+        &self,
+        layout: &Layout,
+        band: &Band,
+        channels: &Range<usize>,
+        codec: T::ProductCodec,
+        scratch: &mut Scratch<T::Product>,
+    ) -> Result<()> {
+        let at = [0, 1, 2].map(|a| band.at[a].start);
+        let holds = [band.images.start, band.group, at[0], at[1], at[2], channels.start];
+        if scratch.holds == Some(holds) {
+            return Ok(());
+        }
+        scratch.holds = None;
+        // A tile's worth of slack at the end, for tiles that reach beyond the last lane.
+        grow(&mut scratch.staged, channels.len() * layout.channel.unsigned_abs() + SLACK)?;
+        let [stretches, images, planes, rows] = layout.strides;
+        let seen = [0, 1, 2].map(|a| self.seen(layout, a, &band.at[a]));
+        let found = [0, 1, 2].map(|a| self.found(layout, a, &band.at[a], seen[a].end));
+        if scratch.found != found {
+            // Zeros stay where they are from band to band, as long as the same places lie outside the input.
+            scratch.staged.fill(T::Product::default());
+            scratch.found = found;
+        }
+        let step = [0, 1, 2].map(|a| self.links[a].in_step);
+        for (i, n) in band.images.clone().enumerate() {
+            for (c, channel) in channels.clone().enumerate() {
+                let block = (n * self.groups + band.group) * self.ins + channel;
+                let place = rows::Place { block, d: seen[0].clone(), h: seen[1].clone(), cols: seen[2].clone() };
+                simd::dispatch(Spread {
+                    source: self.x.rows(codec, &place, &mut scratch.packed)?,
+                    col: seen[2].start,
+                    found: &scratch.found,
+                    step,
+                    strides: [stretches, planes, rows],
+                    to: &mut scratch.staged[c * layout.channel.unsigned_abs() + i * images..],
+                });
+            }
+        }
+        scratch.holds = Some(holds);
+        Ok(())
+    }
+
+    /// Where the stretches of an axis find their elements, all below `end`. (One stretch may be longer than its taps need.)
+    fn found(&self, layout: &Layout, axis: usize, at: &Range<usize>, end: usize) -> Vec<Found> {
+        let link = &self.links[axis];
+        let (step, len) = (link.in_step as i128, end as i128);
+        let n = at.len() + layout.stretches[axis].extra;
+        let one = |start: &i64| {
+            let first = position(at.start, link.in_step, *start);
+            let before = if first < 0 { (step - 1 - first) / step } else { 0 }.min(n as i128);
+            let end = ((len - first + step - 1).max(0) / step).clamp(before, n as i128);
+            // All three are within the band or the axis, or, where nothing is found, not used.
+            let from = usize::try_from(first + before * step).unwrap_or(0);
+            Found { to: before as usize..end as usize, from }
+        };
+        layout.stretches[axis].starts.iter().map(one).collect()
+    }
+
+    /// The inputs that exist among those a band reads along an axis.
+    fn seen(&self, layout: &Layout, axis: usize, at: &Range<usize>) -> Range<usize> {
+        let link = &self.links[axis];
+        let found = &layout.stretches[axis].found;
+        let (Some(first), Some(last)) = (found.iter().map(|f| f.0).min(), found.iter().map(|f| f.0).max()) else {
+            return 0..0;
+        };
+        let low = position(at.start, link.in_step, first).clamp(0, link.in_len as i128);
+        let high = (position(at.end - 1, link.in_step, last) + 1).clamp(low, link.in_len as i128);
+        // Both lie within the axis.
+        usize::try_from(low).unwrap_or(0)..usize::try_from(high).unwrap_or(0)
+    }
+
+    /// Stores results that were not written where they lie.
+    fn deliver(
+        &self,
+        target: &Place<*mut T::Product>,
+        direct: bool,
+        band: &Band,
+        reach: &[Range<usize>; 3],
+        scratch: &mut Scratch<T::Product>,
+    ) -> Result<()> {
+        if direct {
+            return Ok(());
+        }
+        let _ = target;
+        let width = reach[2].len();
+        let mut rows = scratch.made.chunks_exact_mut(width.max(1));
+        for n in band.images.clone() {
+            for o in band.outs.clone() {
+                let block = (n * self.groups + band.group) * self.outs + o;
+                for (d, h) in reach[0].clone().flat_map(|d| reach[1].clone().map(move |h| (d, h))) {
+                    if let Some(row) = rows.next() {
+                        self.out.store_from(T::ProductCodec::default(), At { block, d, h }, &reach[2], row);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Members of all classes, with the number of their class.
+fn members(phases: &[Phases]) -> impl Iterator<Item = (usize, &Member)> {
+    phases.iter().enumerate().flat_map(|(class, p)| p.members.iter().map(move |m| (class, m)))
+}
+
+/// Where an output's tap of this shift reads.
+fn position(j: usize, step: usize, shift: i64) -> i128 {
+    j as i128 * step as i128 + i128::from(shift)
+}
