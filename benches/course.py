@@ -155,6 +155,11 @@ def out_shape(row: Row) -> Shape:
     if row.op.startswith("grid_sample"):
         return row.shape
     stride, pad, extra = p.get("stride", 1), p.get("pad", 0), p.get("extra", 0)
+    if row.op == "unfold":
+        windows = math.prod(
+            (n + 2 * pad - k) // stride + 1 for n, k in zip(row.spatial, p["k"], strict=True)
+        )
+        return (row.shape[0], row.channels * math.prod(p["k"]), windows)
     pairs = zip(row.spatial, p["k"], strict=True)
     if row.op.startswith("conv_transpose"):
         spatial = tuple((n - 1) * stride - 2 * pad + k + extra for n, k in pairs)
@@ -358,4 +363,9 @@ EXTRA = [
     conv(DOWN, (1, 56, 56, 64), 64, None, 3, pad=1, last=True),
     conv(UP, (8, 16, 16, 128), 64, None, 4, 2, pad=1, last=True),
     conv(UP, (1, 64, 64, 128), 64, None, 2, 2, last=True),
+    plain("pixel_shuffle r=2", "pixel_shuffle", (3, 20, 61, 67), None, r=2),
+    plain("pixel_shuffle r=8", "pixel_shuffle", (1, 256, 128, 128), None, r=8),
+    plain("pixel_unshuffle r=3", "pixel_unshuffle", (1, 28, 384, 384), None, r=3),
+    plain("unfold k3p1", "unfold", (8, 64, 56, 56), None, k=(3, 3), pad=1),
+    plain("unfold k4s2p1", "unfold", (8, 64, 56, 56), None, k=(4, 4), stride=2, pad=1),
 ]

@@ -125,6 +125,10 @@ class Ours:
         fn, x, r = self.get("pixel_unshuffle"), row.data.x, row.p["r"]
         return lambda: fn(x, r)
 
+    def unfold(self, row: Row) -> Call:
+        fn, x, p = self.get("unfold"), row.data.x, row.p
+        return lambda: fn(x, p["k"], 1, p.get("pad", 0), p.get("stride", 1))
+
     def conv(self, row: Row) -> Call:
         fn, x, w, p = self.get(f"conv{row.rank}d"), row.data.x, row.data.weight, row.p
         stride, pad, groups = p["stride"], p.get("pad", 0), p.get("groups", 1)
@@ -241,6 +245,10 @@ class Torch:
     def pixel_unshuffle(self, row: Row) -> Call:
         fn, x, r = self.f.pixel_unshuffle, self.tensor(row, row.data.x), row.p["r"]
         return lambda: fn(x, r)
+
+    def unfold(self, row: Row) -> Call:
+        fn, x, p = self.f.unfold, self.tensor(row, row.data.x), row.p
+        return lambda: fn(x, p["k"], 1, p.get("pad", 0), p.get("stride", 1))
 
     def conv(self, row: Row) -> Call:
         p, x, w = row.p, self.tensor(row, row.data.x), self.own(row.data.weight)

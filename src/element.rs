@@ -27,6 +27,22 @@ pub enum Rounding {
     Trunc,
 }
 
+impl Rounding {
+    /// What to add to a multiple of `2^-fraction` so that its whole part is the rounded number: always, if its whole part
+    /// is odd, and if it is negative.
+    #[inline(always)]
+    fn turns(self, fraction: u32) -> [i64; 3] {
+        let half = (1 << fraction) >> 1;
+        match self {
+            Self::HalfEven if fraction == 0 => [0; 3],
+            Self::Nearest => [half, 0, 0],
+            Self::HalfEven => [half - 1, 1, 0],
+            Self::Floor => [0, 0, 0],
+            Self::Trunc => [0, 0, (1 << fraction) - 1],
+        }
+    }
+}
+
 /// The dtypes an array may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -80,6 +96,35 @@ pub trait Codec: Copy + Send + Sync + 'static {
     fn load(self, v: Self::Stored) -> Self::Computed;
     /// One element out.
     fn store(self, v: Self::Computed) -> Self::Stored;
+    /// Elements out. (What the codec decides, it decides once and not for each element.) Returns whether the error of a sum
+    /// may have changed how it is rounded.
+    #[inline(always)]
+    fn store_row(self, from: &[Self::Computed], to: &mut [MaybeUninit<Self::Stored>]) -> bool {
+        for (to, from) in to.iter_mut().zip(from) {
+            to.write(self.store(*from));
+        }
+        false
+    }
+    /// Whether any result may be in doubt.
+    fn doubts(self) -> bool {
+        false
+    }
+    /// Whether this one is.
+    #[inline(always)]
+    fn in_doubt(self, v: Self::Computed) -> bool {
+        let _ = v;
+        false
+    }
+    /// An element in double, where results may be in doubt.
+    fn wide(self, v: Self::Stored) -> f64 {
+        let _ = v;
+        0.0
+    }
+    /// A result from its sum in double, where results may be in doubt.
+    fn settled(self, v: f64) -> Option<Self::Stored> {
+        let _ = v;
+        None
+    }
     /// The row itself where no conversion is needed.
     fn borrow(row: &[Cell<Self::Stored>]) -> Option<&[Cell<Self::Computed>]> {
         let _ = row;
@@ -211,6 +256,104 @@ fn round_once(v: f64, rounding: Rounding) -> f64 {
     }
 }
 
+/// An integer of 8 bits whose sums are exact in 16: whole multiples of `2^-fraction`.
+#[derive(Debug, Clone, Copy)]
+pub struct Short<T> {
+    rounding: Rounding,
+    fraction: u32,
+    marker: std::marker::PhantomData<fn() -> T>,
+}
+
+impl<T: Copy> Short<T> {
+    /// Rounds by this rule.
+    #[must_use]
+    pub fn new(rounding: Rounding, fraction: u32) -> Self {
+        Self { rounding, fraction, marker: std::marker::PhantomData }
+    }
+
+    /// The sum rounded by the rule.
+    #[inline(always)]
+    fn rounded(self, v: i16, [always, odd, negative]: [i16; 3]) -> i16 {
+        (v + always + (odd & (v >> self.fraction)) + (negative & (v >> 15))) >> self.fraction
+    }
+}
+
+/// As [`round_once`] snaps what may become an integer of up to 16 bits: to multiples of `2^-30`.
+const SMALL_FRACTION: u32 = 30;
+
+/// [`round_once`] for integers of up to 16 bits, in integers: `turns` is the rule. What is far beyond them stays so.
+#[inline(always)]
+fn round_small(v: f64, turns: [i64; 3]) -> i32 {
+    const FAR: f64 = (1 << 20) as f64;
+    let v = if v < FAR { v } else { FAR };
+    let v = if v > -FAR { v } else { -FAR };
+    // Adding 1.5 * 2^(52 - 30) leaves a last place of 2^-30.
+    const GRID: u64 = ((1023 + 52 - SMALL_FRACTION as u64) << 52) | (1 << 51);
+    let fixed = ((v + f64::from_bits(GRID)).to_bits() as i64).wrapping_sub(GRID as i64);
+    let [always, odd, negative] = turns;
+    ((fixed + always + (odd & (fixed >> SMALL_FRACTION)) + (negative & (fixed >> 63))) >> SMALL_FRACTION) as i32
+}
+
+/// How closely a sum of weighted integers is known in float32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Precision {
+    /// Sums are seen as multiples of `2^-fraction`.
+    pub fraction: u32,
+    /// A sum this many of those, or fewer, from where rounding changes is in doubt.
+    pub doubt: Option<u32>,
+}
+
+/// An integer of at most 16 bits whose sums are known to a [`Precision`] in float32: twice as many fit a vector as in double.
+/// The result is the one that double gives: the few sums whose error might round them otherwise are taken again.
+#[derive(Debug, Clone, Copy)]
+pub struct Narrow<T> {
+    rounding: Rounding,
+    precision: Precision,
+    marker: std::marker::PhantomData<fn() -> T>,
+}
+
+impl<T: Copy> Narrow<T> {
+    /// Rounds by this rule.
+    #[must_use]
+    pub fn new(rounding: Rounding, precision: Precision) -> Self {
+        Self { rounding, precision, marker: std::marker::PhantomData }
+    }
+
+    /// A sum as a multiple of `2^-fraction`: adding `1.5 * 2^(23 - fraction)` leaves a last place of just that.
+    #[inline(always)]
+    fn fixed(self, v: f32) -> i32 {
+        let grid = ((127 + 23 - self.precision.fraction) << 23) | (1 << 22);
+        ((v + f32::from_bits(grid)).to_bits() as i32).wrapping_sub(grid as i32)
+    }
+
+    /// The sum rounded by the rule.
+    #[inline(always)]
+    fn rounded(self, v: f32) -> i32 {
+        let (fixed, fraction) = (self.fixed(v), self.precision.fraction);
+        let [always, odd, negative] = self.rounding.turns(fraction).map(|n| n as i32);
+        (fixed + always + (odd & (fixed >> fraction)) + (negative & (fixed >> 31))) >> fraction
+    }
+
+    /// The sum rounded by [`Rounding::Nearest`].
+    #[inline(always)]
+    fn nearest(self, v: f32) -> i32 {
+        let fraction = self.precision.fraction;
+        (self.fixed(v) + (1 << (fraction - 1))) >> fraction
+    }
+
+    /// Whether rounding changes within the doubt.
+    #[inline(always)]
+    fn near(self, v: f32) -> bool {
+        let Precision { fraction, doubt } = self.precision;
+        let half = match self.rounding {
+            Rounding::Nearest | Rounding::HalfEven => 1 << (fraction - 1),
+            Rounding::Floor | Rounding::Trunc => 0,
+        };
+        let doubt = doubt.unwrap_or(0) as i32;
+        ((self.fixed(v) + (half + doubt)) & ((1 << fraction) - 1)) <= 2 * doubt
+    }
+}
+
 /// Linear operations: sums of weighted elements.
 pub trait Linear: Element {
     /// Type the sum is taken in.
@@ -219,6 +362,22 @@ pub trait Linear: Element {
     type SumCodec: Codec<Stored = Self, Computed = Self::Sum>;
     /// The codec, given the rounding rule (which floating types ignore).
     fn sum_codec(rounding: Rounding) -> Self::SumCodec;
+    /// The largest magnitude of an element, if sums may be taken in a narrower type.
+    const NARROW: Option<f64> = None;
+    /// The narrower type; the same where there is none.
+    type NarrowSum: Real;
+    /// In and out of it.
+    type NarrowCodec: Codec<Stored = Self, Computed = Self::NarrowSum>;
+    /// Its codec.
+    fn narrow_codec(rounding: Rounding, precision: Precision) -> Self::NarrowCodec;
+    /// Whether there is a type of 16 bits for sums that are exact in it.
+    const SHORT: bool = false;
+    /// That type; the same as the others where there is none.
+    type ShortSum: Summed;
+    /// In and out of it.
+    type ShortCodec: Codec<Stored = Self, Computed = Self::ShortSum>;
+    /// Its codec.
+    fn short_codec(rounding: Rounding, fraction: u32) -> Self::ShortCodec;
 }
 
 /// Ordered elements, for maxima. Half types compare as their [`Rank`].
@@ -337,9 +496,23 @@ impl<C: Codec<Computed: Real>> Codec for Absolute<C> {
     }
 }
 
-/// The two real types linear kernels are compiled for.
-pub trait Real: Ring + Order + PartialOrd {
+/// What weighted sums are taken in.
+pub trait Summed: Ring {
     /// From a weight.
+    fn weight(w: f64) -> Self;
+}
+
+/// Weights times a power of two that makes them whole.
+impl Summed for i16 {
+    #[inline(always)]
+    fn weight(w: f64) -> Self {
+        w as Self
+    }
+}
+
+/// The two real types linear kernels are compiled for.
+pub trait Real: Summed + Order + PartialOrd {
+    /// From a number.
     fn of(w: f64) -> Self;
     /// `a / b`.
     fn div(a: Self, b: Self) -> Self;
@@ -390,6 +563,10 @@ macro_rules! floats {
                 if FMA { a.mul_add(b, c) } else { a * b + c }
             }
         }
+        impl Summed for $t {
+            #[inline(always)]
+            fn weight(w: f64) -> Self { w as $t }
+        }
         impl Real for $t {
             #[inline(always)]
             fn of(w: f64) -> Self { w as $t }
@@ -411,6 +588,12 @@ macro_rules! floats {
             type Sum = $t;
             type SumCodec = Plain<$t>;
             fn sum_codec(_: Rounding) -> Plain<$t> { Plain::default() }
+            type NarrowSum = $t;
+            type NarrowCodec = Plain<$t>;
+            fn narrow_codec(_: Rounding, _: Precision) -> Plain<$t> { Plain::default() }
+            type ShortSum = $t;
+            type ShortCodec = Plain<$t>;
+            fn short_codec(_: Rounding, _: u32) -> Plain<$t> { Plain::default() }
         }
         impl Ordered for $t { type Key = $t; type KeyCodec = Plain<$t>; }
         impl Multiplied for $t { type Product = $t; type ProductCodec = Plain<$t>; }
@@ -436,14 +619,6 @@ macro_rules! integers {
             #[inline(always)]
             fn mul_add<const FMA: bool>(a: Self, b: Self, c: Self) -> Self { a.wrapping_mul(b).wrapping_add(c) }
         }
-        impl Codec for Rounded<$t> {
-            type Stored = $t;
-            type Computed = f64;
-            #[inline(always)]
-            fn load(self, v: $t) -> f64 { v as f64 }
-            #[inline(always)]
-            fn store(self, v: f64) -> $t { round_once(v, self.rounding) as $t } // `as` saturates
-        }
         impl Codec for Saturated<$t> {
             type Stored = $t;
             type Computed = i128;
@@ -453,15 +628,152 @@ macro_rules! integers {
             fn store(self, v: i128) -> $t { v.clamp(i128::from(<$t>::MIN), i128::from(<$t>::MAX)) as $t }
         }
         impl Added for $t { type Total = i128; type TotalCodec = Saturated<$t>; }
-        impl Linear for $t {
-            type Sum = f64;
-            type SumCodec = Rounded<$t>;
-            fn sum_codec(rounding: Rounding) -> Rounded<$t> { Rounded::new(rounding) }
-        }
         impl Ordered for $t { type Key = $t; type KeyCodec = Plain<$t>; }
     )*};
 }
 integers!(i8, i16, i32, i64, u8, u16, u32, u64);
+
+macro_rules! wide_integers {
+    ($($t:ty),*) => {$(
+        impl Codec for Rounded<$t> {
+            type Stored = $t;
+            type Computed = f64;
+            #[inline(always)]
+            fn load(self, v: $t) -> f64 { v as f64 }
+            #[inline(always)]
+            fn store(self, v: f64) -> $t { round_once(v, self.rounding) as $t } // `as` saturates
+        }
+        impl Linear for $t {
+            type Sum = f64;
+            type SumCodec = Rounded<$t>;
+            fn sum_codec(rounding: Rounding) -> Rounded<$t> { Rounded::new(rounding) }
+            type NarrowSum = f64;
+            type NarrowCodec = Rounded<$t>;
+            fn narrow_codec(rounding: Rounding, _: Precision) -> Rounded<$t> { Rounded::new(rounding) }
+            type ShortSum = f64;
+            type ShortCodec = Rounded<$t>;
+            fn short_codec(rounding: Rounding, _: u32) -> Rounded<$t> { Rounded::new(rounding) }
+        }
+    )*};
+}
+wide_integers!(i32, i64, u32, u64);
+
+macro_rules! narrow_integers {
+    ($($t:ty, $short:expr, $sum:ty, $codec:ident, $new:expr);*) => {$(
+        impl Linear for $t {
+            type Sum = f64;
+            type SumCodec = Rounded<$t>;
+            fn sum_codec(rounding: Rounding) -> Rounded<$t> { Rounded::new(rounding) }
+            const NARROW: Option<f64> = Some(if <$t>::MIN == 0 { <$t>::MAX as f64 } else { -(<$t>::MIN as f64) });
+            type NarrowSum = f32;
+            type NarrowCodec = Narrow<$t>;
+            fn narrow_codec(rounding: Rounding, precision: Precision) -> Narrow<$t> { Narrow::new(rounding, precision) }
+            const SHORT: bool = $short;
+            type ShortSum = $sum;
+            type ShortCodec = $codec<$t>;
+            fn short_codec(rounding: Rounding, fraction: u32) -> $codec<$t> { $new(rounding, fraction) }
+        }
+        impl Codec for Rounded<$t> {
+            type Stored = $t;
+            type Computed = f64;
+            #[inline(always)]
+            fn load(self, v: $t) -> f64 { f64::from(v) }
+            #[inline(always)]
+            fn store(self, v: f64) -> $t {
+                let turns = self.rounding.turns(SMALL_FRACTION);
+                round_small(v, turns).clamp(i32::from(<$t>::MIN), i32::from(<$t>::MAX)) as $t
+            }
+            #[inline(always)]
+            fn store_row(self, from: &[f64], to: &mut [MaybeUninit<$t>]) -> bool {
+                let (least, most) = (i32::from(<$t>::MIN), i32::from(<$t>::MAX));
+                let turns = self.rounding.turns(SMALL_FRACTION);
+                if self.rounding == Rounding::Nearest {
+                    for (to, from) in to.iter_mut().zip(from) {
+                        to.write(round_small(*from, [1 << (SMALL_FRACTION - 1), 0, 0]).clamp(least, most) as $t);
+                    }
+                } else {
+                    for (to, from) in to.iter_mut().zip(from) {
+                        to.write(round_small(*from, turns).clamp(least, most) as $t);
+                    }
+                }
+                false
+            }
+        }
+        impl Codec for Narrow<$t> {
+            type Stored = $t;
+            type Computed = f32;
+            #[inline(always)]
+            fn load(self, v: $t) -> f32 { f32::from(v) }
+            #[inline(always)]
+            fn store(self, v: f32) -> $t {
+                self.rounded(v).clamp(i32::from(<$t>::MIN), i32::from(<$t>::MAX)) as $t
+            }
+            #[inline(always)]
+            fn store_row(self, from: &[f32], to: &mut [MaybeUninit<$t>]) -> bool {
+                let (least, most) = (i32::from(<$t>::MIN), i32::from(<$t>::MAX));
+                let mut doubt = false;
+                if self.rounding != Rounding::Nearest {
+                    for (to, from) in to.iter_mut().zip(from) {
+                        to.write(self.store(*from));
+                        doubt |= self.near(*from);
+                    }
+                } else if self.precision.doubt.is_some() {
+                    for (to, from) in to.iter_mut().zip(from) {
+                        to.write(self.nearest(*from).clamp(least, most) as $t);
+                        doubt |= self.near(*from);
+                    }
+                } else {
+                    for (to, from) in to.iter_mut().zip(from) {
+                        to.write(self.nearest(*from).clamp(least, most) as $t);
+                    }
+                }
+                doubt & self.precision.doubt.is_some()
+            }
+            fn doubts(self) -> bool { self.precision.doubt.is_some() }
+            #[inline(always)]
+            fn in_doubt(self, v: f32) -> bool { self.near(v) }
+            fn wide(self, v: $t) -> f64 { f64::from(v) }
+            fn settled(self, v: f64) -> Option<$t> { Some(Rounded::<$t>::new(self.rounding).store(v)) }
+        }
+    )*};
+}
+narrow_integers!(
+    i8, true, i16, Short, Short::new; u8, true, i16, Short, Short::new;
+    i16, false, f64, Rounded, |rounding, _| Rounded::new(rounding);
+    u16, false, f64, Rounded, |rounding, _| Rounded::new(rounding)
+);
+
+macro_rules! short_integers {
+    ($($t:ty),*) => {$(
+        impl Codec for Short<$t> {
+            type Stored = $t;
+            type Computed = i16;
+            #[inline(always)]
+            fn load(self, v: $t) -> i16 { i16::from(v) }
+            #[inline(always)]
+            fn store(self, v: i16) -> $t {
+                let turns = self.rounding.turns(self.fraction).map(|n| n as i16);
+                self.rounded(v, turns).clamp(i16::from(<$t>::MIN), i16::from(<$t>::MAX)) as $t
+            }
+            #[inline(always)]
+            fn store_row(self, from: &[i16], to: &mut [MaybeUninit<$t>]) -> bool {
+                let (least, most) = (i16::from(<$t>::MIN), i16::from(<$t>::MAX));
+                let turns = self.rounding.turns(self.fraction).map(|n| n as i16);
+                if self.rounding == Rounding::Nearest {
+                    for (to, from) in to.iter_mut().zip(from) {
+                        to.write(self.rounded(*from, [turns[0], 0, 0]).clamp(least, most) as $t);
+                    }
+                } else {
+                    for (to, from) in to.iter_mut().zip(from) {
+                        to.write(self.rounded(*from, turns).clamp(least, most) as $t);
+                    }
+                }
+                false
+            }
+        }
+    )*};
+}
+short_integers!(i8, u8);
 
 /// An integer computed in a wider or signed one of the same residues: cut off again, it has wrapped in its own type.
 #[derive(Debug, Clone, Copy)]
@@ -502,6 +814,12 @@ macro_rules! halves {
             type Sum = f32;
             type SumCodec = Half<$t>;
             fn sum_codec(_: Rounding) -> Half<$t> { Half::default() }
+            type NarrowSum = f32;
+            type NarrowCodec = Half<$t>;
+            fn narrow_codec(_: Rounding, _: Precision) -> Half<$t> { Half::default() }
+            type ShortSum = f32;
+            type ShortCodec = Half<$t>;
+            fn short_codec(_: Rounding, _: u32) -> Half<$t> { Half::default() }
         }
         impl Multiplied for $t { type Product = f32; type ProductCodec = Half<$t>; }
         impl Added for $t { type Total = f32; type TotalCodec = Half<$t>; }

@@ -168,7 +168,9 @@ def test_running_sum_ends_in_the_result(capsys):
 # --- resize -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("mode", ["nearest", "nearest-exact", "bilinear"])
+@pytest.mark.parametrize(
+    "mode", ["nearest", "nearest-exact", "bilinear", "bicubic", "lanczos", "area"]
+)
 @pytest.mark.parametrize(
     ("target", "options"),
     [
@@ -182,8 +184,21 @@ def test_resize_is_interpolate(target, options, mode, dtype):
     pixels = RNG.integers(0, np.iinfo(dtype).max, (20, 33, 3), dtype=dtype)
     write_picture("in.tif", Picture(pixels))
     assert main(["resize", "in.tif", "out.png", *target, "--mode", mode]) == 0
-    expected = us.interpolate(pixels, mode=mode, channels_last=True, **options)
+    if mode == "area":  # torch's takes whole pixels, `resize` shares of them
+        target = {"scale": options.get("scale_factor"), "size": options.get("size")}
+        expected = us.resize(pixels, **target, axes=(0, 1), method="area")
+    else:
+        expected = us.interpolate(pixels, mode=mode, channels_last=True, **options)
     np.testing.assert_array_equal(read_picture("out.png").pixels, expected)
+
+
+@pytest.mark.parametrize("mode", ["box", "hamming", "mitchell", "gaussian", "lanczos2"])
+def test_resize_by_other_filters(mode):
+    pixels = save("in.png", (40, 30, 3))
+    words = ["resize", "in.png", "out.png", "--size", "17x50", "--mode", mode, "--antialias"]
+    assert main(words) == 0
+    expected = us.resize(pixels, (17, 50), axes=(0, 1), method=mode, antialias=True)
+    np.testing.assert_array_equal(np.asarray(Image.open("out.png")), expected)
 
 
 def test_resize_with_antialias():

@@ -122,7 +122,7 @@ BAD_WORDS = {
     "resize in.png out.png --size 4x-4": "must be HEIGHTxWIDTH",
     "resize in.png out.png --size 99999x99999": "too many",
     "resize in.png out.png --scale 2 --mode cubic-ish": "invalid choice: 'cubic-ish'",
-    "resize in.png out.png --size 4x4 --antialias --mode nearest": "needs --mode bilinear, not nea",
+    "resize in.png out.png --size 4x4 --antialias --mode nearest": "needs a --mode with a filter",
     "resize in.png out.png --sca 2": "--sca",
     "resize in.png out --scale 2": "the name must end in",
     "resize in.png out.gif --scale 2": "the name must end in",
@@ -207,7 +207,7 @@ def test_no_memory_is_one_line(capsys, monkeypatch):
         raise MemoryError
 
     save("in.png")
-    monkeypatch.setattr(us, "interpolate", starved)
+    monkeypatch.setattr(us, "resize", starved)
     assert main(["resize", "in.png", "out.png", "--scale", "2"]) == 2
     assert "not enough memory" in complaint(capsys)
 

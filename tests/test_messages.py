@@ -169,7 +169,7 @@ FOLDS = [
     (ValueError, ["axis H", "0"], call(us.fold, np.ones((4, 9)), (0, 4), 2)),
     (ValueError, ["kernel_size", "3"], call(us.fold, np.ones((4, 9)), (4, 4), (2, 2, 2))),
     (ValueError, ["x.ndim = 1"], call(us.fold, np.ones(4), 4, 2)),
-    (TypeError, ["longdouble"], call(us.fold, np.ones((4, 9), "g"), 4, 2)),
+    (TypeError, ["datetime64"], call(us.fold, np.ones((4, 9), "M8[s]"), 4, 2)),
 ]
 
 MAX_POOL = [

@@ -1,5 +1,8 @@
 """`resize` and its backward: every filter, coordinate, nearest and edge rule, along any axes."""
 
+import runpy
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -243,3 +246,19 @@ def test_empty_batch_is_an_empty_result():
     assert y.shape == (0, 8, 9) and y.dtype == np.float32
     back = us.resize_backward(y, x.shape, axes=(1, 2), method="cubic", edge="wrap")
     assert back.shape == x.shape
+
+
+# --- the documentation's drawings -----------------------------------------------------------------
+
+FIGURES = Path(__file__).parents[1] / "docs" / "figures_resize.py"
+
+
+@pytest.mark.skipif(not FIGURES.exists(), reason="the package has no docs")
+def test_drawings_are_what_their_script_draws():
+    """`python docs/figures_resize.py` would change no drawing."""
+    drawings = runpy.run_path(str(FIGURES))["figures"]()
+    images = FIGURES.parent / "images" / "resize"
+    for name, drawing in drawings.items():
+        assert (images / name).read_text(encoding="utf-8") == drawing, name
+    galleries = {"larger.png", "smaller.png"}
+    assert {p.name for p in images.iterdir()} == {*drawings, *galleries}

@@ -153,8 +153,7 @@ def resize(
     >>> import numpy as np
     >>> import upsample_rs as us
     >>> us.resize([0.0, 4.0, 8.0], 6)
-    array([0.        , 0.66666667, 2.        , 3.33333333, 4.66666667,
-           6.        ])
+    array([0., 1., 3., 5., 7., 8.])
 
     Colour pictures to half their size, each pixel the mean of four, and a volume along two axes:
 

@@ -138,6 +138,15 @@ pub fn grid_sample_move_into<T: Element, G: Coordinate>(
     })
 }
 
+/// Gradients of [`grid_sample`], as far as they were wanted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GridGradients<T, G> {
+    /// By the array.
+    pub x: Option<ArrayD<T>>,
+    /// By the points.
+    pub points: Option<ArrayD<G>>,
+}
+
 /// The gradients of [`grid_sample`] by the array and by the points, as far as `wanted`.
 ///
 /// ```
@@ -147,9 +156,9 @@ pub fn grid_sample_move_into<T: Element, G: Coordinate>(
 /// let x = array![[1.0_f32, 2.0], [3.0, 4.0]].into_dyn();
 /// let (grad, points) = (array![[8.0_f32]].into_dyn(), array![[[0.0_f32, 0.0]]].into_dyn());
 /// let params = GridSampleParams::default();
-/// let (dx, dp) = grid_sample_backward(&grad.view(), &x.view(), &points.view(), &params, [true, true])?;
-/// assert_eq!(dx, Some(array![[2.0, 2.0], [2.0, 2.0]].into_dyn()));
-/// assert_eq!(dp, Some(array![[[8.0, 16.0]]].into_dyn()));
+/// let grads = grid_sample_backward(&grad.view(), &x.view(), &points.view(), &params, [true, true])?;
+/// assert_eq!(grads.x, Some(array![[2.0, 2.0], [2.0, 2.0]].into_dyn()));
+/// assert_eq!(grads.points, Some(array![[[8.0, 16.0]]].into_dyn()));
 /// # Ok::<(), upsample_rs::Error>(())
 /// ```
 ///
@@ -161,7 +170,7 @@ pub fn grid_sample_backward<T: Coordinate, G: Coordinate>(
     points: &ArrayViewD<'_, G>,
     p: &GridSampleParams,
     wanted: [bool; 2],
-) -> Result<(Option<ArrayD<T>>, Option<ArrayD<G>>)> {
+) -> Result<GridGradients<T, G>> {
     named("grid_sample_backward", || {
         let plan = GridPlan::new(x.shape(), size_of::<T>(), points.shape(), p)?;
         plan.check_grad(grad.shape())?;
@@ -174,7 +183,7 @@ pub fn grid_sample_backward<T: Coordinate, G: Coordinate>(
         if let Some(dp) = &mut dp {
             plan.points_grad(&grad, &View::from(x), &G::points(points), &mut G::points_mut(&mut dp.view_mut()))?;
         }
-        Ok((dx, dp))
+        Ok(GridGradients { x: dx, points: dp })
     })
 }
 

@@ -36,7 +36,7 @@ pub use fractional::{
     fractional_max_pool_with_indices, fractional_max_pool_with_indices_into,
 };
 pub use grid::{
-    Coordinate, affine_grid, affine_grid_backward, affine_grid_into, grid_sample, grid_sample_backward,
+    Coordinate, GridGradients, affine_grid, affine_grid_backward, affine_grid_into, grid_sample, grid_sample_backward,
     grid_sample_into, grid_sample_move, grid_sample_move_into,
 };
 pub use pooling::{

@@ -10,7 +10,7 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::parallel;
-use super::rows::{as_uninit, scratch};
+use super::rows::{as_cells, as_uninit, scratch};
 use super::simd::{self, Job, Level};
 use crate::error::{Error, Result};
 use crate::layout::{CACHE_LINE, Lump, STREAMED_BYTES, View, ViewMut};
@@ -18,8 +18,14 @@ use crate::layout::{CACHE_LINE, Lump, STREAMED_BYTES, View, ViewMut};
 /// Bytes of a row to move at once: it, and what it is made of, stay in L1.
 const ROW_BYTES: usize = 8 << 10;
 
-/// Bytes along each side of a tile that is turned; elements if they are larger than that many lumps.
+/// Bytes along each side of a tile that is turned: as many lumps as that makes, from 8 to 64.
 const TILE_BYTES: usize = 256;
+
+/// Bytes of rows that are copied without asking the C library.
+const SHORT_BYTES: usize = 256;
+
+/// Elements that are moved one by one in a unit of work.
+const SINGLY: usize = 4096;
 
 /// Rows of a tile that are woven at once.
 const WOVEN: usize = 8;
@@ -40,25 +46,28 @@ struct Axis {
 enum Way {
     /// Rows that lie alike in both.
     Rows,
+    /// Short rows that do, along one more axis.
+    Runs { row: usize, along: Axis },
     /// Each destination row from these rows of the source, woven.
     Weave(Vec<isize>),
     /// Each source row into these rows of the destination, taken apart.
     Unweave(Vec<isize>),
-    /// Rows along one axis become rows along the other.
-    Turn { src: isize, dst: isize },
+    /// These rows of the source become these of the destination, turned: element `j` of source row `i` is element `i` of
+    /// destination row `j`.
+    Turn { rows: Vec<isize>, turned: Vec<isize> },
     /// Element by element along two axes.
-    Singly([Axis; 2]),
+    Singly { along: Axis, inner: Axis },
 }
 
 /// A planned copy.
 struct Exchange<const N: usize> {
     src: *const Lump<N>,
     dst: *mut Lump<N>,
-    /// What is walked, outermost first; the last `cuts` axes count pieces of the axes that are moved at once.
+    /// What is walked, outermost first; the last axes count the pieces of those that are moved at once.
     walked: Vec<Axis>,
     way: Way,
-    /// Elements along the axis moved at once and of one piece of it, twice for [`Way::Turn`]: along the destination's
-    /// rows, and along the source's.
+    /// The axis that is moved at once, in pieces; for [`Way::Turn`] two, along the destination's rows and along the
+    /// source's.
     pieces: [Piece; 2],
     /// Whether rows are written past the caches.
     streamed: bool,
@@ -118,13 +127,36 @@ fn run<const N: usize>(x: &View<'_, Lump<N>>, out: &mut ViewMut<'_, Lump<N>>) ->
     if x.shape.contains(&0) {
         return Ok(());
     }
-    let exchange = Exchange::new(x, out);
-    let units = exchange.walked.iter().map(|a| a.len).product();
-    parallel::for_each(units, exchange.unit_len(), |units| {
-        let mut room = scratch(exchange.room())?;
-        simd::dispatch(Moving { exchange: &exchange, units, room: &mut room });
-        Ok(())
-    })
+    let (mut axes, first) = canonical(x, out);
+    let (src, dst) = (x.ptr.wrapping_offset(first[0]), out.ptr.wrapping_offset(first[1]));
+    match widen(&mut axes, N) {
+        1 => Exchange::<1>::new(src.cast(), dst.cast(), &axes).run(),
+        2 => Exchange::<2>::new(src.cast(), dst.cast(), &axes).run(),
+        4 => Exchange::<4>::new(src.cast(), dst.cast(), &axes).run(),
+        8 => Exchange::<8>::new(src.cast(), dst.cast(), &axes).run(),
+        16 => Exchange::<16>::new(src.cast(), dst.cast(), &axes).run(),
+        _ => Exchange::<32>::new(src.cast(), dst.cast(), &axes).run(),
+    }
+}
+
+/// Makes one larger lump of two neighbours for as long as nothing comes between them; returns the bytes of a lump.
+fn widen(axes: &mut Vec<Axis>, bytes: usize) -> usize {
+    let mut bytes = bytes;
+    while bytes < 32
+        && let Some((inner, outer)) = axes.split_last_mut()
+        && inner.src == 1
+        && inner.dst == 1
+        && inner.len % 2 == 0
+        && outer.iter().all(|a| a.src % 2 == 0 && a.dst % 2 == 0)
+    {
+        bytes *= 2;
+        outer.iter_mut().for_each(|a| (a.src, a.dst) = (a.src / 2, a.dst / 2));
+        inner.len /= 2;
+        if inner.len == 1 {
+            axes.pop();
+        }
+    }
+    bytes
 }
 
 /// The axes of both arrays as a list, and how far both begin from their first elements.
@@ -176,66 +208,117 @@ fn dense_in_destination(axes: &[Axis], but: usize) -> (usize, usize) {
 }
 
 /// The axes, outermost first, whose elements lie densely in the source from `from`, which steps by one element, on, as
-/// far as they are not `but`; and their elements.
-fn dense_in_source(axes: &[Axis], from: usize, but: usize) -> (Vec<usize>, usize) {
+/// far as they are among the first `free`; and their elements.
+fn dense_in_source(axes: &[Axis], from: usize, free: usize) -> (Vec<usize>, usize) {
     let (mut found, mut elements) = (vec![from], axes[from].len);
-    while let Some(next) =
-        (0..axes.len()).find(|&i| i != but && !found.contains(&i) && axes[i].src == elements as isize)
-    {
+    while let Some(next) = (0..free).find(|&i| !found.contains(&i) && axes[i].src == elements as isize) {
         found.insert(0, next);
         elements *= axes[next].len;
     }
     (found, elements)
 }
 
-/// Whether so many rows are woven as they are.
+/// Whether so many rows are woven, and taken apart, as they are.
 fn weavable(rows: usize) -> bool {
-    matches!(rows, 2..=4)
+    matches!(rows, 2..=4 | WOVEN)
 }
 
 impl<const N: usize> Exchange<N> {
-    fn new(x: &View<'_, Lump<N>>, out: &ViewMut<'_, Lump<N>>) -> Self {
-        let (axes, first) = canonical(x, out);
-        let row = ROW_BYTES / N;
-        let src = x.ptr.wrapping_offset(first[0]);
-        let dst = out.ptr.wrapping_offset(first[1]);
+    fn new(src: *const Lump<N>, dst: *mut Lump<N>, axes: &[Axis]) -> Self {
         let mut made = Self { src, dst, walked: Vec::new(), way: Way::Rows, pieces: [Piece::ONE; 2], streamed: false };
         let Some((inner, outer)) = axes.split_last() else { return made };
         let along = axes.iter().position(|a| a.src == 1);
-        let last = axes.len() - 1;
-        let one = Axis { len: 1, src: 0, dst: 0 };
         if inner.dst == 1 && inner.src == 1 {
-            made.take(outer, &[(*inner, Piece::new(inner.len, row))]);
+            made.take_rows(outer, *inner);
         } else if let Some(along) = along.filter(|_| inner.dst == 1) {
-            let b = axes[along];
-            let (dense, rows) = dense_in_destination(&axes, along);
-            let (taken, parts) = dense_in_source(&axes, along, last);
-            let weaves = weavable(rows) && along + 1 == dense && b.dst == rows as isize;
-            let unweaves = (weavable(parts) || parts == WOVEN) && inner.src == parts as isize;
-            if weaves && (b.len >= inner.len || !unweaves) {
-                made.way = Way::Weave(offsets(&axes[dense..], |a| a.src));
-                made.take(&axes[..along], &[(b, Piece::new(b.len, row / rows))]);
-            } else if unweaves {
-                let parts_of: Vec<_> = taken.iter().map(|&i| axes[i]).collect();
-                let rest: Vec<_> = (0..last).filter(|i| !taken.contains(i)).map(|i| axes[i]).collect();
-                made.way = Way::Unweave(offsets(&parts_of, |a| a.dst));
-                made.take(&rest, &[(*inner, Piece::new(inner.len, row / parts))]);
-            } else if inner.len >= WOVEN && b.len * N >= LEAST_BYTES {
-                let side = (TILE_BYTES / N).clamp(WOVEN, 64);
-                let rest: Vec<_> = (0..last).filter(|&i| i != along).map(|i| axes[i]).collect();
-                made.way = Way::Turn { src: inner.src, dst: b.dst };
-                made.take(&rest, &[(*inner, Piece::new(inner.len, side)), (b, Piece::new(b.len, side))]);
-            } else {
-                made.way = Way::Singly([axes[last - 1], *inner]);
-                made.take(&axes[..last - 1], &[]);
-            }
+            made.take_crossed(axes, along);
         } else {
-            let before = if last > 0 { axes[last - 1] } else { one };
-            made.way = Way::Singly([before, *inner]);
-            made.take(&axes[..last.max(1) - 1], &[]);
+            made.take_singly(axes);
         }
-        made.streamed = made.streams(&axes);
+        made.streamed = made.streams(axes);
         made
+    }
+
+    fn run(&self) -> Result<()> {
+        let units = self.walked.iter().map(|a| a.len).product();
+        parallel::for_each(units, self.unit_len(), |units| {
+            let mut room = scratch(self.room())?;
+            simd::dispatch(Moving { exchange: self, units, room: &mut room });
+            Ok(())
+        })
+    }
+
+    /// Rows that lie alike.
+    fn take_rows(&mut self, outer: &[Axis], inner: Axis) {
+        let row = inner.len;
+        // Short ones along the longest axis, wherever it stands.
+        match (0..outer.len()).max_by_key(|&i| outer[i].len).filter(|_| row * N <= SHORT_BYTES) {
+            Some(longest) => {
+                let (mut rest, along) = (outer.to_vec(), outer[longest]);
+                rest.remove(longest);
+                self.way = Way::Runs { row, along };
+                self.take(&rest, &[(along, Piece::new(along.len, (ROW_BYTES / N / row).max(1)))]);
+            }
+            None => self.take(outer, &[(inner, Piece::new(row, ROW_BYTES / N))]),
+        }
+    }
+
+    /// Rows of the source, along axis `along`, that are not rows of the destination, along the last axis.
+    fn take_crossed(&mut self, axes: &[Axis], along: usize) {
+        let (row, last) = (ROW_BYTES / N, axes.len() - 1);
+        let (inner, b) = (axes[last], axes[along]);
+        let rest =
+            |taken: &dyn Fn(usize) -> bool| -> Vec<_> { (0..=last).filter(|&i| !taken(i)).map(|i| axes[i]).collect() };
+        let (dense, rows) = dense_in_destination(axes, along);
+        let (taken, parts) = dense_in_source(axes, along, last);
+        let weaves = weavable(rows) && along + 1 == dense && b.dst == rows as isize;
+        let unweaves = weavable(parts) && inner.src == parts as isize;
+        if weaves && (b.len >= inner.len || !unweaves) {
+            self.way = Way::Weave(offsets(&axes[dense..], |a| a.src));
+            return self.take(&axes[..along], &[(b, Piece::new(b.len, row / rows))]);
+        }
+        if unweaves {
+            let parts_of: Vec<_> = taken.iter().map(|&i| axes[i]).collect();
+            self.way = Way::Unweave(offsets(&parts_of, |a| a.dst));
+            // In the order of the source, whose rows are the longer ones.
+            let mut walked = rest(&|i| i == last || taken.contains(&i));
+            walked.sort_by_key(|a| std::cmp::Reverse(a.src.abs()));
+            return self.take(&walked, &[(inner, Piece::new(inner.len, row / parts))]);
+        }
+        let side = (TILE_BYTES / N).clamp(WOVEN, 64);
+        // Several short axes as one, where they lie densely.
+        let (dense, rows) = if rows > side { (last, inner.len) } else { (dense, rows) };
+        let (taken, parts) = dense_in_source(axes, along, dense);
+        let (taken, parts) = if parts > side { (vec![along], b.len) } else { (taken, parts) };
+        if rows < WOVEN || parts * N < LEAST_BYTES {
+            return self.take_singly(axes);
+        }
+        let cut = |of: &[Axis], n: usize| match of {
+            [a] => (Axis { len: a.len.min(side), ..*a }, (*a, Piece::new(a.len, side))),
+            _ => (Axis { len: n, src: 0, dst: 0 }, (Axis { len: n, src: 0, dst: 0 }, Piece::new(n, n))),
+        };
+        let (rows_of, parts_of): (Vec<_>, Vec<_>) = (axes[dense..].to_vec(), taken.iter().map(|&i| axes[i]).collect());
+        let table = |of: &[Axis], first: Axis, along: fn(&Axis) -> isize| match of {
+            [_] => offsets(&[first], along),
+            of => offsets(of, along),
+        };
+        let ((first, moved), (other, turned)) = (cut(&rows_of, rows), cut(&parts_of, parts));
+        self.way = Way::Turn { rows: table(&rows_of, first, |a| a.src), turned: table(&parts_of, other, |a| a.dst) };
+        self.take(&rest(&|i| i >= dense || taken.contains(&i)), &[moved, turned]);
+    }
+
+    /// Element by element.
+    fn take_singly(&mut self, axes: &[Axis]) {
+        let one = Axis { len: 1, src: 0, dst: 0 };
+        let (outer, along, inner) = match axes {
+            // A long axis is cut, so it is the outer one of the two that are moved at once.
+            [outer @ .., a] if a.len >= SINGLY => (outer, *a, one),
+            [outer @ .., a, b] => (outer, *a, *b),
+            [a] => (&[][..], *a, one),
+            [] => (&[][..], one, one),
+        };
+        self.way = Way::Singly { along, inner };
+        self.take(outer, &[(along, Piece::new(along.len, SINGLY / inner.len))]);
     }
 
     /// Walks `outer` and the pieces of what is moved at once.
@@ -257,7 +340,7 @@ impl<const N: usize> Exchange<N> {
         let rows = match &self.way {
             Way::Rows | Way::Weave(_) => true,
             Way::Unweave(rows) => rows.iter().all(|&r| on_line(r)),
-            Way::Turn { .. } | Way::Singly(_) => false,
+            Way::Runs { .. } | Way::Turn { .. } | Way::Singly { .. } => false,
         };
         let written = match &self.way {
             Way::Weave(rows) => self.pieces[0].most.min(self.pieces[0].len).saturating_mul(rows.len()),
@@ -275,7 +358,8 @@ impl<const N: usize> Exchange<N> {
         match &self.way {
             Way::Rows | Way::Turn { .. } => pieces,
             Way::Weave(rows) | Way::Unweave(rows) => pieces.saturating_mul(rows.len()),
-            Way::Singly([a, b]) => a.len.saturating_mul(b.len),
+            Way::Runs { row, .. } => pieces.saturating_mul(*row),
+            Way::Singly { inner, .. } => pieces.saturating_mul(inner.len),
         }
     }
 
@@ -373,10 +457,12 @@ impl<const N: usize> Job for Moving<'_, N> {
             unsafe {
                 match &exchange.way {
                     Way::Rows => exchange.copy(level, &walk, room),
+                    Way::Runs { row, along } => exchange.copy_runs(*row, *along, &walk),
                     Way::Weave(rows) => match rows.len() {
                         2 => exchange.weave::<L, 2>(level, rows, &walk, room),
                         3 => exchange.weave::<L, 3>(level, rows, &walk, room),
-                        _ => exchange.weave::<L, 4>(level, rows, &walk, room),
+                        4 => exchange.weave::<L, 4>(level, rows, &walk, room),
+                        _ => exchange.weave::<L, WOVEN>(level, rows, &walk, room),
                     },
                     Way::Unweave(rows) => match rows.len() {
                         2 => exchange.unweave::<L, 2>(level, rows, &walk, room),
@@ -384,8 +470,8 @@ impl<const N: usize> Job for Moving<'_, N> {
                         4 => exchange.unweave::<L, 4>(level, rows, &walk, room),
                         _ => exchange.unweave::<L, WOVEN>(level, rows, &walk, room),
                     },
-                    Way::Turn { src, dst } => exchange.turn(level, [*src, *dst], &walk, room),
-                    Way::Singly(axes) => exchange.singly(axes, &walk),
+                    Way::Turn { rows, turned } => exchange.turn(level, rows, turned, &walk, room),
+                    Way::Singly { along, inner } => exchange.singly(*along, *inner, &walk),
                 }
             }
             walk.step();
@@ -462,43 +548,61 @@ impl<const N: usize> Exchange<N> {
         }
     }
 
+    /// [`Way::Runs`].
+    #[inline(always)]
+    unsafe fn copy_runs(&self, row: usize, along: Axis, walk: &Walk<'_>) {
+        let bytes = row * N;
+        let (src, dst) = (self.src.wrapping_offset(walk.src), self.dst.wrapping_offset(walk.dst));
+        for i in 0..self.pieces[0].of(walk.index(0)) as isize {
+            // SAFETY: see above: a whole row of either array, at index `i` of a piece of the axis before it.
+            unsafe { copy_bytes(src.offset(i * along.src).cast(), dst.offset(i * along.dst).cast(), bytes) };
+        }
+    }
+
     /// [`Way::Turn`]: rows of the source are woven eight at a time, which makes of each of their elements eight of a row
     /// of the destination.
     #[inline(always)]
-    unsafe fn turn<L: Level>(&self, level: L, step: [isize; 2], walk: &Walk<'_>, room: &mut [Lump<N>]) {
+    unsafe fn turn<L: Level>(&self, level: L, rows: &[isize], turned: &[isize], walk: &Walk<'_>, room: &mut [Lump<N>]) {
         let (across, down) = (self.pieces[0].of(walk.index(1)), self.pieces[1].of(walk.index(0)));
+        let (rows, turned) = (&rows[..across], &turned[..down]);
         if across < WOVEN {
-            let axes = [Axis { len: down, src: 1, dst: step[1] }, Axis { len: across, src: step[0], dst: 1 }];
-            // SAFETY: the same elements.
-            return unsafe { self.singly(&axes, walk) };
+            for (j, to) in turned.iter().enumerate() {
+                for (i, from) in rows.iter().enumerate() {
+                    // SAFETY: see above: element `j` of a row, which is element `i` of a turned one.
+                    unsafe {
+                        *self.dst.offset(walk.dst + to + i as isize) = *self.src.offset(walk.src + from + j as isize);
+                    }
+                }
+            }
+            return;
         }
         let groups = across.div_ceil(WOVEN);
         // The last group may overlap the one before: what they hold twice they hold alike.
         let first = |group: usize| (group * WOVEN).min(across - WOVEN);
         for (group, woven) in as_uninit(room).chunks_exact_mut(WOVEN * down).take(groups).enumerate() {
             let mut from: [&[Cell<Lump<N>>]; WOVEN] = [&[]; WOVEN];
-            for (j, from) in from.iter_mut().enumerate() {
-                // SAFETY: see above: index `first + j < across` of one axis, all of a piece of the other.
-                *from = unsafe { self.row(walk.src + (first(group) + j) as isize * step[0], down) };
+            for (from, row) in from.iter_mut().zip(&rows[first(group)..]) {
+                // SAFETY: see above: a row of the piece.
+                *from = unsafe { self.row(walk.src + row, down) };
             }
             level.weave(&from, woven);
         }
-        for i in 0..down {
-            // SAFETY: see above: index `i` of one axis, all of a piece of the other.
-            let to = unsafe { self.place(walk.dst + i as isize * step[1], across) };
+        let room = as_cells(room);
+        for (j, to) in turned.iter().enumerate() {
+            // SAFETY: see above: a turned row of the piece.
+            let to = unsafe { self.place(walk.dst + to, across) };
             for group in 0..groups {
-                let from = &room[(group * down + i) * WOVEN..][..WOVEN];
-                to[first(group)..][..WOVEN].iter_mut().zip(from).for_each(|(to, from)| _ = to.write(*from));
+                let woven = &room[(group * down + j) * WOVEN..][..WOVEN];
+                copy_cells(woven, &mut to[first(group)..][..WOVEN]);
             }
         }
     }
 
     /// [`Way::Singly`].
     #[inline(always)]
-    unsafe fn singly(&self, axes: &[Axis; 2], walk: &Walk<'_>) {
-        let [outer, inner] = axes;
-        for i in 0..outer.len as isize {
-            let (src, dst) = (walk.src + i * outer.src, walk.dst + i * outer.dst);
+    unsafe fn singly(&self, along: Axis, inner: Axis, walk: &Walk<'_>) {
+        for i in 0..self.pieces[0].of(walk.index(0)) as isize {
+            let (src, dst) = (walk.src + i * along.src, walk.dst + i * along.dst);
             for j in 0..inner.len as isize {
                 // SAFETY: see above: one index of the two axes.
                 unsafe {
@@ -509,31 +613,49 @@ impl<const N: usize> Exchange<N> {
     }
 }
 
-/// Copies a row. (Short ones would take longer to be handed to the C library than to be copied.)
+/// Copies a row.
 #[inline(always)]
 fn copy_cells<const N: usize>(from: &[Cell<Lump<N>>], to: &mut [MaybeUninit<Lump<N>>]) {
     let n = from.len().min(to.len()) * N;
-    let (from, to) = (from.as_ptr().cast::<u8>(), to.as_mut_ptr().cast::<u8>());
+    // SAFETY: both have as many bytes; what can be written is nobody else's.
+    unsafe { copy_bytes(from.as_ptr().cast(), to.as_mut_ptr().cast(), n) };
+}
+
+/// Copies bytes. (A few of them would take longer to be handed to the C library than to be copied: two copies, from both
+/// ends, that may overlap.)
+///
+/// # Safety
+/// `n` bytes can be read and written, and the two are apart.
+#[inline(always)]
+unsafe fn copy_bytes(from: *const u8, to: *mut u8, n: usize) {
+    macro_rules! copy {
+        ($t:ty, $at:expr) => {
+            // SAFETY: `$at` and the type's size are at most `n` together; nothing is aligned.
+            unsafe { to.add($at).cast::<Bits<$t>>().write_unaligned(from.add($at).cast::<Bits<$t>>().read_unaligned()) }
+        };
+    }
     macro_rules! both_ends {
         ($t:ty) => {{
-            let last = n - size_of::<$t>();
-            // SAFETY: `n` bytes can be read and written, and the type has at most as many; nothing is aligned.
-            unsafe {
-                let ends =
-                    (from.cast::<Bits<$t>>().read_unaligned(), from.add(last).cast::<Bits<$t>>().read_unaligned());
-                to.cast::<Bits<$t>>().write_unaligned(ends.0);
-                to.add(last).cast::<Bits<$t>>().write_unaligned(ends.1);
-            }
+            copy!($t, 0);
+            copy!($t, n - size_of::<$t>());
         }};
     }
     match n {
         0 => {}
-        1 => both_ends!(u8),
+        1 => copy!(u8, 0),
         2..4 => both_ends!(u16),
         4..8 => both_ends!(u32),
         8..16 => both_ends!(u64),
-        16..=32 => both_ends!(u128),
-        // SAFETY: `n` bytes can be read and written, and a destination is no source.
+        16..32 => both_ends!([u8; 16]),
+        32..=SHORT_BYTES => {
+            let mut at = 0;
+            while at + 32 < n {
+                copy!([u8; 32], at);
+                at += 32;
+            }
+            copy!([u8; 32], n - 32);
+        }
+        // SAFETY: the caller's promise.
         _ => unsafe { std::ptr::copy_nonoverlapping(from, to, n) },
     }
 }

@@ -13,9 +13,9 @@
 use std::ops::Range;
 
 use super::parallel;
-use super::rows::{Finish, Place, Rows, RowsMut};
+use super::rows::{At, Finish, LONG_ROW, Place, Rows, RowsMut, grow};
 use super::simd::{self, Job, Level};
-use crate::element::Codec;
+use crate::element::{Codec, Plain};
 use crate::error::{Error, Result};
 use crate::geometry::taps::reserved;
 use crate::geometry::{Reach, gcd};
@@ -23,6 +23,9 @@ use crate::layout::Grid;
 
 /// Bytes of ring to aim at: half of a small L2, so that the rows and the output stay in it too.
 const RING_BYTES: usize = 128 << 10;
+
+/// As `RING_BYTES`, with a row of output, where that is converted: all of it in L1, for the conversion is quick.
+const CONVERTED_RING_BYTES: usize = 32 << 10;
 
 /// Most bytes of whole planes, or of the two blocks of a scan, to keep: a share of L2.
 const PLANES_BYTES: usize = 512 << 10;
@@ -32,6 +35,15 @@ const BAND_BYTES: usize = 64 << 10;
 
 /// Most bytes of a tile's inputs in one row.
 const INPUT_BYTES: usize = 512 << 10;
+
+/// Most bytes of a folded row: it stays in L1 until it has gone across.
+const FOLDED_BYTES: usize = 24 << 10;
+
+/// Bytes of folded rows to aim at where rows are short. (With more of them, rows asked for leave L1 before they are read.)
+const FOLDED_BAND_BYTES: usize = 4 << 10;
+
+/// Bytes of input rows to pack at once where they cannot be folded as they lie.
+const FOLDED_PACKED_BYTES: usize = 256 << 10;
 
 /// Input rows of a window that are better kept, where they are packed, than folded one by one.
 const FEW_ROWS: usize = 8;
@@ -56,6 +68,9 @@ pub enum Way {
     Running,
     /// Each output row from the input rows themselves.
     Whole,
+    /// The input rows of each output row folded into one, as they are stored, and that taken across: where there are fewer
+    /// output rows than input rows.
+    Folded,
 }
 
 /// An input row.
@@ -154,6 +169,24 @@ pub trait Kernel: Sync {
     ) {
         let _ = (level, to, src, from, scratch, dst);
     }
+    /// One element of the result in double: element `e` of the output row at `(d, h)`, of input elements given by
+    /// `sum(d, h, w, c, weights)`, the weighted sum of neighbours along W from `w` on in channel `c`. For results in doubt.
+    fn exactly(&self, (d, h): (usize, usize), e: usize, sum: impl Fn([usize; 4], &[f64]) -> f64) -> f64 {
+        let _ = (d, h, e, sum);
+        0.0
+    }
+    /// Folds the input rows of an output row, as they are stored, for [`Way::Folded`].
+    fn fold<L: Level, C: Codec<Computed = Self::Key>>(
+        &self,
+        level: L,
+        codec: C,
+        to: &OutRow<'_>,
+        src: &Rows<'_, C::Stored>,
+        scratch: &mut Self::Scratch,
+        dst: &mut [Self::Key],
+    ) {
+        let _ = (level, codec, to, src, scratch, dst);
+    }
 }
 
 /// A band of output rows of one block.
@@ -201,28 +234,46 @@ pub trait Ends: Sync {
         made: &mut Self::Made,
         run: impl FnOnce(<Self::Kernel as Kernel>::Dst<'_>) -> Result<()>,
     ) -> Result<()>;
+    /// Folds the input columns `ins` for each row of a band, one after the other into `to`, for [`Way::Folded`].
+    ///
+    /// # Errors
+    /// If there is no memory to pack rows in.
+    fn fold(
+        &self,
+        band: &Band,
+        ins: &Range<usize>,
+        scratch: &mut <Self::Kernel as Kernel>::Scratch,
+        packed: &mut Self::Packed,
+        to: &mut [<Self::Kernel as Kernel>::Key],
+    ) -> Result<()> {
+        let _ = (band, ins, scratch, packed, to);
+        Ok(())
+    }
 }
 
 /// One array in, one out.
-pub struct Through<K, C: Codec> {
+pub struct Through<K, I: Codec, O: Codec = I> {
     /// The kernel.
     pub kernel: K,
-    /// Between what is stored and what is computed with.
-    pub codec: C,
+    /// From what is stored to what is computed with.
+    pub load: I,
+    /// And back.
+    pub store: O,
     /// The input.
-    pub x: Grid<*const C::Stored>,
+    pub x: Grid<*const I::Stored>,
     /// The output.
-    pub out: Grid<*mut C::Stored>,
+    pub out: Grid<*mut O::Stored>,
 }
 
-impl<C, K> Ends for Through<K, C>
+impl<K, I, O> Ends for Through<K, I, O>
 where
-    C: Codec,
-    K: for<'a> Kernel<Key = C::Computed, Dst<'a> = RowsMut<'a, C::Computed>>,
+    I: Codec,
+    O: Codec<Computed = I::Computed>,
+    K: for<'a> Kernel<Key = I::Computed, Dst<'a> = RowsMut<'a, I::Computed>>,
 {
     type Kernel = K;
-    type Packed = Vec<C::Computed>;
-    type Made = Vec<C::Computed>;
+    type Packed = Vec<I::Computed>;
+    type Made = Vec<I::Computed>;
 
     fn kernel(&self) -> &K {
         &self.kernel
@@ -231,18 +282,111 @@ where
         self.x.blocks()
     }
     fn ready(&self) -> [bool; 2] {
-        [self.x.rows_lie_ready::<C>(), self.out.rows_lie_ready::<C>()]
+        [self.x.rows_lie_ready::<I>(), self.out.rows_lie_ready::<O>()]
     }
-    fn source<'a>(&'a self, place: &Place, packed: &'a mut Self::Packed) -> Result<Rows<'a, C::Computed>> {
-        self.x.rows(self.codec, place, packed)
+    fn source<'a>(&'a self, place: &Place, packed: &'a mut Self::Packed) -> Result<Rows<'a, I::Computed>> {
+        if !I::SAME {
+            // The rows that will be wanted next.
+            let (d, end) = (place.d.start, place.h.end);
+            for h in end..(end + place.h.len()).min(self.x.spatial[1]) {
+                self.x.borrow(At { block: place.block, d, h }, &place.cols).into_iter().for_each(simd::prefetch);
+            }
+        }
+        self.x.rows(self.load, place, packed)
     }
     fn with_output(
         &self,
         band: &Band,
         made: &mut Self::Made,
-        run: impl FnOnce(RowsMut<'_, C::Computed>) -> Result<()>,
+        run: impl FnOnce(RowsMut<'_, I::Computed>) -> Result<()>,
     ) -> Result<()> {
-        self.out.write_rows(self.codec, band.block, &band.rows, &band.cols, made, run)
+        let settle = |at: At, e: usize| self.settle(at, band.cols.start * self.out.inner + e);
+        self.out.write_rows_then(self.store, band.block, &band.rows, &band.cols, made, run, settle)
+    }
+    fn fold(
+        &self,
+        band: &Band,
+        ins: &Range<usize>,
+        scratch: &mut K::Scratch,
+        packed: &mut Self::Packed,
+        to: &mut [I::Computed],
+    ) -> Result<()> {
+        let (kernel, inner) = (&self.kernel, self.x.inner);
+        let [_, height, _] = kernel.out_spatial();
+        let mut reads = [0..0, 0..0];
+        for row in band.rows.clone() {
+            widen(&mut reads[0], kernel.reach(0, row / height));
+            widen(&mut reads[1], kernel.reach(1, row % height));
+        }
+        let [d, h] = reads;
+        let width = ins.len() * inner;
+        let mut place = Place { block: band.block, d, h, cols: ins.clone() };
+        // Rows to ask for that the next band will read.
+        let end = place.h.end;
+        place.h.end = (end + AHEAD_FOLDED).min(self.x.spatial[1]).max(end);
+        if let Some(src) = self.x.lying(&place) {
+            simd::dispatch(Folding { kernel, codec: self.load, height, band, src, scratch, width, from: 0, to });
+            return Ok(());
+        }
+        place.h.end = end;
+        let bytes = place.d.len() * place.h.len() * inner * size_of::<I::Computed>();
+        let most = (FOLDED_PACKED_BYTES / bytes.max(1)).max(1);
+        let mut first = ins.start;
+        while first < ins.end {
+            let cols = first..ins.end.min(first + most);
+            let from = (first - ins.start) * inner;
+            first = cols.end;
+            let src = self.x.rows(self.load, &Place { cols, ..place.clone() }, packed)?;
+            let codec = Plain::<I::Computed>::default();
+            simd::dispatch(Folding { kernel, codec, height, band, src, scratch, width, from, to: &mut *to });
+        }
+        Ok(())
+    }
+}
+
+impl<K: Kernel<Key = I::Computed>, I: Codec, O: Codec<Computed = I::Computed>> Through<K, I, O> {
+    /// Computes an element again, in double.
+    #[cold]
+    fn settle(&self, at: At, e: usize) {
+        let sum = |[d, h, w, c]: [usize; 4], weights: &[f64]| {
+            self.x.weighted(self.load, At { block: at.block, d, h }, (w, c), weights)
+        };
+        if let Some(v) = self.store.settled(self.kernel.exactly((at.d, at.h), e, sum)) {
+            self.out.set(at, e / self.out.inner, e % self.out.inner, v);
+        }
+    }
+}
+
+/// Folds the rows of a band, or the columns of them that `src` has, which begin `from` elements into the result.
+struct Folding<'a, K: Kernel, C: Codec> {
+    kernel: &'a K,
+    codec: C,
+    height: usize,
+    band: &'a Band,
+    src: Rows<'a, C::Stored>,
+    scratch: &'a mut K::Scratch,
+    /// Elements of a row of the result.
+    width: usize,
+    from: usize,
+    to: &'a mut [C::Computed],
+}
+
+impl<K: Kernel, C: Codec<Computed = K::Key>> Job for Folding<'_, K, C> {
+    type Output = ();
+    #[inline(always)]
+    fn run<L: Level>(self, level: L) {
+        let Self { kernel, codec, height, band, src, scratch, width, from, to } = self;
+        let len = src.row_len();
+        let mut asked = 0;
+        for (row, to) in band.rows.clone().zip(to.chunks_exact_mut(width)) {
+            let out = OutRow { d: row / height, h: row % height, cols: &band.cols };
+            let (rd, rh) = (kernel.reach(0, out.d), kernel.reach(1, out.h));
+            for h in asked.max(rh.start)..rh.end() + AHEAD_FOLDED {
+                (rd.start..rd.end()).filter_map(|d| src.get(d, h)).for_each(simd::prefetch);
+            }
+            asked = rh.end() + AHEAD_FOLDED;
+            kernel.fold(level, codec, &out, &src, scratch, &mut to[from..from + len]);
+        }
     }
 }
 
@@ -261,7 +405,8 @@ struct Shape {
 }
 
 impl Shape {
-    fn new(way: Way, out: [usize; 3], column_bytes: usize, reach: &dyn Fn(usize, usize) -> Reach) -> Self {
+    /// `ready`: whether output rows are written where they lie.
+    fn new(way: Way, out: [usize; 3], column_bytes: usize, ready: bool, reach: &dyn Fn(usize, usize) -> Reach) -> Self {
         let reaches = |axis: usize| (0..out[axis]).map(move |o| reach(axis, o));
         let used = [0, 1].map(|axis| reaches(axis).map(Reach::end).max().unwrap_or(1).max(1));
         // Enough slots along D and H that the positions of one reach, modulo their number, are all different:
@@ -273,7 +418,7 @@ impl Shape {
         });
         let (bytes, per_column) = match way {
             Way::Scan(block) => (PLANES_BYTES, 2 * block + 1),
-            Way::Whole => (RING_BYTES, 1),
+            Way::Whole | Way::Folded => (RING_BYTES, 1),
             Way::Running => (RING_BYTES, 2),
             Way::Ring => {
                 // The planes one output plane reads, whole: else the next output plane sends them across again.
@@ -282,7 +427,8 @@ impl Shape {
                 if whole {
                     ring[1] = used[1];
                 }
-                (if whole { PLANES_BYTES } else { RING_BYTES }, ring[0].saturating_mul(ring[1]))
+                let ring_bytes = if ready { RING_BYTES } else { CONVERTED_RING_BYTES };
+                (if whole { PLANES_BYTES } else { ring_bytes }, ring[0].saturating_mul(ring[1]) + usize::from(!ready))
             }
         };
         // Where a column is wide by itself (many channels), a few of them are enough.
@@ -294,14 +440,31 @@ impl Shape {
 
     /// Narrows the tiles so that the inputs of one, of `column` bytes for each output column, are not too many.
     fn limit(&mut self, column: usize) {
-        self.tile = self.tile.min((INPUT_BYTES / column.max(1)).max(1));
+        let bytes = if self.way == Way::Folded { FOLDED_BYTES } else { INPUT_BYTES };
+        let fitting = (bytes / column.max(1)).max(1);
+        let whole = if fitting > TILE_STEP { fitting / TILE_STEP * TILE_STEP } else { fitting };
+        self.tile = self.tile.min(whole);
         self.tiles = self.out[2].div_ceil(self.tile);
+    }
+
+    /// The group that a unit belongs to, and the rows from it on that make a band.
+    fn rows_at(&self, unit: usize, end: usize, at_once: usize) -> (usize, Range<usize>) {
+        let [out_d, out_h, _] = self.out;
+        let rows = out_d * out_h;
+        let (group, row) = (unit / rows, unit % rows);
+        let most = at_once.min(MOST_ROWS);
+        let mut last = rows.min(row + (end - unit)).min(row.saturating_add(most));
+        if most < rows {
+            last = last.min((row / out_h + 1) * out_h); // within one plane
+        }
+        (group, row..last)
     }
 
     fn slots(&self) -> usize {
         match self.way {
             Way::Scan(block) => 2 * block + 1,
             Way::Whole => 0,
+            Way::Folded => 1,
             Way::Running => 2,
             Way::Ring => self.ring[0] * self.ring[1],
         }
@@ -329,6 +492,9 @@ const AHEAD: usize = 8;
 /// How many output rows ahead the input rows are asked for where output rows are made of them directly.
 const AHEAD_WHOLE: usize = 4;
 
+/// How many input rows ahead they are asked for where they are folded.
+const AHEAD_FOLDED: usize = 8;
+
 /// Most rows asked for at once.
 const MOST_FETCHED: usize = 8;
 
@@ -355,12 +521,54 @@ pub fn run<E: Ends>(ends: &E) -> Result<()> {
         Way::Whole if !ready[0] => Way::Ring,
         way => way,
     };
-    let mut shape = Shape::new(way, kernel.out_spatial(), kernel.column_bytes(), &reach);
+    let mut shape = Shape::new(way, kernel.out_spatial(), kernel.column_bytes(), ready[1], &reach);
     shape.limit(kernel.inputs(0..out_w).len().div_ceil(out_w).saturating_mul(kernel.column_bytes()));
     let row_bytes = shape.tile.saturating_mul(kernel.column_bytes()).max(1);
-    let at_once = if ready[1] { usize::MAX } else { (BAND_BYTES / row_bytes).max(1) };
+    let at_once = if ready[1] || row_bytes >= LONG_ROW { usize::MAX } else { (BAND_BYTES / row_bytes).max(1) };
     let units = ends.blocks() * shape.tiles * rows;
-    parallel::for_each(units, kernel.row_cost() / shape.tiles, |units| stretch(ends, units, &shape, at_once))
+    parallel::for_each(units, kernel.row_cost() / shape.tiles, |units| match way {
+        Way::Folded => folded(ends, units, &shape, at_once),
+        _ => stretch(ends, units, &shape, at_once),
+    })
+}
+
+/// As [`stretch`], for [`Way::Folded`].
+fn folded<E: Ends>(ends: &E, units: Range<usize>, shape: &Shape, at_once: usize) -> Result<()> {
+    let kernel = ends.kernel();
+    let [_, height, _] = shape.out;
+    let mut scratch = kernel.scratch(shape.tile)?;
+    let mut slots = [kernel.slot(shape.tile)?];
+    let (mut packed, mut made, mut rows_folded, mut steps) =
+        (E::Packed::default(), E::Made::default(), Vec::new(), Vec::new());
+    let mut unit = units.start;
+    while unit < units.end {
+        let (group, _) = shape.rows_at(unit, units.end, 1);
+        let (block, strip) = (group / shape.tiles, group % shape.tiles);
+        let cols = strip * shape.tile..((strip + 1) * shape.tile).min(shape.out[2]);
+        let ins = kernel.inputs(cols.clone());
+        let bytes = ins.len() * kernel.column_bytes();
+        let most = at_once.min((FOLDED_BAND_BYTES / bytes.max(1)).max(1));
+        let (_, rows) = shape.rows_at(unit, units.end, most);
+        unit += rows.len();
+        let width = bytes / size_of::<<E::Kernel as Kernel>::Key>().max(1);
+        let band = Band { block, rows, cols };
+        ends.with_output(&band, &mut made, |mut dst| {
+            grow(&mut rows_folded, band.rows.len() * width)?;
+            let to = &mut rows_folded[..band.rows.len() * width];
+            ends.fold(&band, &ins, &mut scratch, &mut packed, to)?;
+            let src = Rows::packed(to, width);
+            steps.clear();
+            for (i, row) in band.rows.clone().enumerate() {
+                steps.push(Step::Across(0, i, 0));
+                steps.push(Step::Down(row / height, row % height, (0, 1)));
+            }
+            let (steps, rows, cols, from) = (&steps[..], &[0][..], &band.cols, ins.start);
+            let (scratch, slots) = (&mut scratch, &mut slots[..]);
+            simd::dispatch(Steps { kernel, steps, rows, cols, src, from, scratch, slots, dst: &mut dst });
+            Ok(())
+        })?;
+    }
+    Ok(())
 }
 
 /// Runs a range of units; a unit is one output row of one column tile of one block, rows fastest.
@@ -377,7 +585,7 @@ fn stretch<E: Ends>(ends: &E, units: Range<usize>, shape: &Shape, at_once: usize
     let (mut packed, mut made) = (E::Packed::default(), E::Made::default());
     let mut unit = units.start;
     while unit < units.end {
-        let (group, rows) = script.rows_at(unit, units.end, at_once);
+        let (group, rows) = shape.rows_at(unit, units.end, at_once);
         let (block, strip) = (group / shape.tiles, group % shape.tiles);
         let cols = strip * shape.tile..((strip + 1) * shape.tile).min(shape.out[2]);
         unit += rows.len();
@@ -511,19 +719,6 @@ impl<'a> Script<'a> {
         Ok(Self { shape, reach, steps, rows, held, last: None, scan: Scan::default(), written: None })
     }
 
-    /// The group that a unit belongs to, and the rows from it on that make a band.
-    fn rows_at(&self, unit: usize, end: usize, at_once: usize) -> (usize, Range<usize>) {
-        let [out_d, out_h, _] = self.shape.out;
-        let rows = out_d * out_h;
-        let (group, row) = (unit / rows, unit % rows);
-        let most = at_once.min(MOST_ROWS);
-        let mut last = rows.min(row + (end - unit)).min(row.saturating_add(most));
-        if most < rows {
-            last = last.min((row / out_h + 1) * out_h); // within one plane
-        }
-        (group, row..last)
-    }
-
     /// The steps of a band in place of what there was; returns the input planes and rows they read. Bands that begin with
     /// a group find nothing of it in the slots, so that the steps of the group before do again.
     ///
@@ -560,6 +755,7 @@ impl<'a> Script<'a> {
                 Way::Scan(block) => self.scan((group, rd, rh), d, h, block),
                 Way::Running => self.running((rd, rh), d, h),
                 Way::Whole => self.whole(rd, d, h, (rows.end - d * out_h).min(out_h)),
+                Way::Folded => {}
             }
             h += 1;
             if h == out_h {
@@ -577,6 +773,7 @@ impl<'a> Script<'a> {
             Way::Running => (rows.saturating_mul(2), 1),
             Way::Scan(block) => (block.saturating_mul(6), 2), // both blocks anew
             Way::Whole => (MOST_FETCHED + 1, 0),
+            Way::Folded => (0, 0), // writes its own
         };
         let reserved = self.steps.try_reserve(steps).and_then(|()| self.rows.try_reserve(listed));
         reserved.map_err(|_| Error::memory(format!("cannot allocate a list of {steps} steps")))

@@ -146,8 +146,8 @@ impl<'a, T: Copy, const G: usize> Blocks<'a, T, G> {
         // array, all within it, so this is the address of an element, which the array's view keeps readable.
         let element = |g: usize| unsafe { self.origins[g].offset(offset).read() };
         let mut values = [element(0); G];
-        for g in 1..G {
-            values[g] = element(g);
+        for (g, value) in values.iter_mut().enumerate().skip(1) {
+            *value = element(g);
         }
         values
     }

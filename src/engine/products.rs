@@ -170,9 +170,9 @@ impl Scheme {
 
 /// The work on one band.
 ///
-/// What must hold of the addresses: for every lane of every slice, rounded up to whole tiles (or, without `slack`, moved
-/// back into the slice), every step reads a readable element from `lanes` on; every weight that a table and the offsets
-/// of a part lead to is readable; every output position of the rows that lies within the output is this job's to write.
+/// What must hold of the addresses: from `lanes` on there are `readable` elements; every weight that a table and the
+/// offsets of a part lead to is readable; every output position of the rows that lies within the output is this job's to
+/// write. That all lanes a tile reads are among the readable ones is checked.
 pub struct Products<'a, T> {
     /// What all bands share.
     pub scheme: &'a Scheme,
@@ -186,6 +186,8 @@ pub struct Products<'a, T> {
     pub ins: usize,
     /// Lane 0.
     pub lanes: *const T,
+    /// Elements that may be read from lane 0 on.
+    pub readable: usize,
     /// Whether there are lanes to read beyond the last: a tile's worth.
     pub slack: bool,
     /// The rows.
@@ -352,6 +354,7 @@ impl<T: Laned> Job for Products<'_, T> {
         let columns = columns::<L, T>(self.scheme.tallest(together, rows));
         let width = L::Register::<T>::LANES;
         let pitch = columns * width;
+        self.require_readable(pitch);
         let room = together * self.scheme.residues.len() * pitch;
         let at_once = self.scheme.at_once;
         let mut at = 0;
@@ -403,6 +406,27 @@ impl<T: Laned> Job for Products<'_, T> {
 }
 
 impl<T: Laned> Products<'_, T> {
+    /// Panics if a tile of at most `width` lanes could read beyond the readable elements.
+    fn require_readable(&self, width: usize) {
+        let beyond = if self.slack { width } else { 0 };
+        let end =
+            self.slices.iter().map(|s| (s.lanes.end + beyond).max(s.lanes.start + width.min(s.lanes.len()))).max();
+        let inside = |offset: isize, lanes: usize| {
+            usize::try_from(offset).is_ok_and(|first| first.checked_add(lanes).is_some_and(|end| end <= self.readable))
+        };
+        for (table, first) in self.scheme.tables.iter().filter(|t| !t.0.is_empty()) {
+            // From the first repetition to the last, and within one, as far as its steps lead either way.
+            let (mut at, mut low, mut high) = (*first, *first, *first);
+            for (_, next) in table {
+                (low, high) = (low.min(at), high.max(at));
+                at = at.wrapping_add(*next);
+            }
+            let far = at.wrapping_sub(*first).saturating_mul(self.ins as isize - 1);
+            let ends = [low, low.saturating_add(far), high, high.saturating_add(far)];
+            assert!(ends.iter().all(|&o| inside(o, end.unwrap_or(0))), "a tile would read outside the band's inputs");
+        }
+    }
+
     /// The weights of output channel 0, were it one of this part, and the distance of output channels.
     #[inline(always)]
     fn weights<L: Level>(&mut self, level: L, part: usize, outs: &Range<usize>) -> (*const T, isize) {
@@ -538,7 +562,7 @@ fn put<L: Level, T: Laned>(
                 for (start, p) in starts.iter_mut().zip(phases) {
                     *start = first(p);
                 }
-                let n = (step * segment.n).min(width - col);
+                let n = (step * segment.n).min(width.saturating_sub(col));
                 // SAFETY: `n` places of one row, from `col` on, this job's to write.
                 let to = unsafe { std::slice::from_raw_parts_mut(row.wrapping_add(col).cast::<MaybeUninit<T>>(), n) };
                 match step {
@@ -551,7 +575,8 @@ fn put<L: Level, T: Laned>(
             }
             for p in phases {
                 let col = col + p.residue;
-                let n = if step == 1 { segment.n } else { segment.n.min(width.saturating_sub(col).div_ceil(step)) };
+                let left = width.saturating_sub(col);
+                let n = segment.n.min(if step == 1 { left } else { left.div_ceil(step) });
                 let to = row.wrapping_offset((col as isize).wrapping_mul(sw));
                 let values = &sums[first(p)..][..n];
                 if jump == 1 {
@@ -678,6 +703,49 @@ impl<T: Laned> Job for Correlations<'_, T> {
                             *sum = T::add(*sum, *v);
                         }
                     }
+                }
+            }
+        }
+    }
+}
+
+/// Where a tap's sums are, and its place in the gradient.
+#[derive(Debug, Clone, Copy)]
+pub struct Tap {
+    /// The first sum, of the first channels, if there is one: else the gradient is zero.
+    pub sum: Option<usize>,
+    /// Offset in the gradient.
+    pub to: isize,
+}
+
+/// Writes sums, `pitch` apart for the short side's channels and next to each other for the long side's, to the gradient of
+/// a weight. What must hold: every pair of channels has every tap, and they are this job's to write.
+pub struct Deliver<'a, T> {
+    /// The sums.
+    pub sums: &'a [T],
+    /// See above.
+    pub pitch: usize,
+    /// The taps.
+    pub taps: &'a [Tap],
+    /// Channels of the short side, and of the long one.
+    pub channels: [usize; 2],
+    /// The first pair's gradient; its outer axes are these channels.
+    pub to: Place<*mut T>,
+}
+
+impl<T: Laned> Job for Deliver<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<L: Level>(self, _: L) {
+        let [short, long] = self.to.outer;
+        for a in 0..self.channels[0] {
+            for b in 0..self.channels[1] {
+                let pair = (a as isize).wrapping_mul(short).wrapping_add((b as isize).wrapping_mul(long));
+                let to = self.to.origin.wrapping_offset(pair);
+                for tap in self.taps {
+                    let value = tap.sum.map_or_else(T::default, |first| self.sums[first + a * self.pitch + b]);
+                    // SAFETY: a tap of a pair of channels, which the job's maker vouches for.
+                    unsafe { to.wrapping_offset(tap.to).write(value) };
                 }
             }
         }

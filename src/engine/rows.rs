@@ -17,6 +17,9 @@ use crate::element::Codec;
 use crate::error::{Error, Result};
 use crate::layout::Grid;
 
+/// Bytes of a row that is long enough to be converted by itself, as soon as it has been made.
+pub const LONG_ROW: usize = 4 << 10;
+
 /// Position of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct At {
@@ -74,20 +77,68 @@ pub fn widen<C: Codec>(codec: C, from: &mut [C::Stored], to: &mut [C::Computed])
     simd::dispatch(Load { codec, from: as_cells(from), to });
 }
 
-/// Converts a contiguous row on its way out.
+/// Converts a contiguous row on its way out, up to the end of a stretch in which a result is in doubt; returns how far.
 struct Store<'a, C: Codec> {
     codec: C,
     from: &'a [C::Computed],
     to: &'a mut [MaybeUninit<C::Stored>],
 }
 
+/// Elements that are looked at together for doubt: few of them are in doubt, and they are found one by one.
+const STRETCH: usize = 256;
+
 impl<C: Codec> Job for Store<'_, C> {
-    type Output = ();
+    type Output = Option<Range<usize>>;
     #[inline(always)]
-    fn run<L: Level>(self, _: L) {
-        for (to, from) in self.to.iter_mut().zip(self.from) {
-            to.write(self.codec.store(*from));
+    fn run<L: Level>(self, _: L) -> Option<Range<usize>> {
+        let Self { codec, from, to } = self;
+        let at_once = if codec.doubts() { STRETCH } else { usize::MAX };
+        let mut done = 0;
+        while done < from.len() {
+            let end = from.len().min(done.saturating_add(at_once));
+            if codec.store_row(&from[done..end], &mut to[done..end]) {
+                return Some(done..end);
+            }
+            done = end;
         }
+        None
+    }
+}
+
+/// Converts a contiguous row on its way out, and tells which results are in doubt.
+fn convert<C: Codec>(codec: C, from: &[C::Computed], to: &mut [MaybeUninit<C::Stored>], settle: impl Fn(usize)) {
+    let mut done = 0;
+    while let Some(found) = simd::dispatch(Store { codec, from: &from[done..], to: &mut to[done..] }) {
+        let (mut next, end) = (done + found.start, done + found.end);
+        while let Some(e) = simd::dispatch(Doubt { codec, values: &from[next..end] }) {
+            settle(next + e);
+            next += e + 1;
+        }
+        done = end;
+    }
+}
+
+/// Finds the first value in doubt.
+struct Doubt<'a, C: Codec> {
+    codec: C,
+    values: &'a [C::Computed],
+}
+
+impl<C: Codec> Job for Doubt<'_, C> {
+    type Output = Option<usize>;
+    #[inline(always)]
+    fn run<L: Level>(self, _: L) -> Option<usize> {
+        const FEW: usize = 16;
+        for (i, values) in self.values.chunks(FEW).enumerate() {
+            let mut any = false;
+            for v in values {
+                any |= self.codec.in_doubt(*v);
+            }
+            if any {
+                return values.iter().position(|v| self.codec.in_doubt(*v)).map(|j| i * FEW + j);
+            }
+        }
+        None
     }
 }
 
@@ -140,6 +191,28 @@ pub struct Rows<'a, T> {
 }
 
 impl<'a, T: Copy> Rows<'a, T> {
+    /// Rows of `len` elements that lie one after the other, as those of plane 0.
+    #[must_use]
+    pub fn packed(rows: &'a mut [T], len: usize) -> Self {
+        let h = (0, if len == 0 { 0 } else { rows.len() / len });
+        Self { origin: rows.as_ptr(), strides: [0, len as isize], d: (0, 1), h, len, life: PhantomData }
+    }
+
+    /// Elements of a row.
+    #[inline(always)]
+    #[must_use]
+    pub fn row_len(&self) -> usize {
+        self.len
+    }
+
+    /// The row at `(d, h)`, if it is one of the rows.
+    #[inline(always)]
+    #[must_use]
+    pub fn get(&self, d: usize, h: usize) -> Option<&'a [Cell<T>]> {
+        let held = d >= self.d.0 && d < self.d.1 && h >= self.h.0 && h < self.h.1;
+        held.then(|| self.row(d, h))
+    }
+
     /// The row at `(d, h)`.
     #[inline(always)]
     pub fn row(&self, d: usize, h: usize) -> &'a [Cell<T>] {
@@ -152,6 +225,13 @@ impl<'a, T: Copy> Rows<'a, T> {
 }
 
 impl<'a, T: Copy> Rows<'a, T> {
+    /// The rows as `codec` sees them, if they need not be converted.
+    fn borrowed<C: Codec<Stored = T>>(&self) -> Option<Rows<'a, C::Computed>> {
+        let &Self { origin, strides, d, h, len, life: _ } = self;
+        // The types are the same where an empty row is borrowed.
+        C::borrow(&[]).map(|_| Rows { origin: origin.cast(), strides, d, h, len, life: PhantomData })
+    }
+
     /// Rows of a plane as one, if they lie one after the other.
     #[inline(always)]
     pub fn flat(&self, d: usize, h: Range<usize>) -> Option<&'a [Cell<T>]> {
@@ -172,8 +252,9 @@ pub struct RowsMut<'a, T> {
     height: usize,
     rows: Range<usize>,
     len: usize,
-    /// Where a row is made that is then written past the caches.
+    /// Where a row is made that is then written past the caches, or taken by `emit`.
     stage: Option<&'a mut [T]>,
+    emit: Option<&'a dyn Fn(&mut [T], At)>,
     life: PhantomData<&'a mut T>,
 }
 
@@ -187,7 +268,10 @@ impl<T: Copy> Finish for RowsMut<'_, T> {
     #[inline(always)]
     fn finish<L: Level>(&mut self, level: L, d: usize, h: usize) {
         if let Some(stage) = self.stage.take() {
-            level.stream(stage, self.place(d, h));
+            match self.emit {
+                Some(emit) => emit(stage, At { block: 0, d, h }),
+                None => level.stream(stage, self.place(d, h)),
+            }
             self.stage = Some(stage);
         }
     }
@@ -314,6 +398,18 @@ impl<T: Copy> Grid<*const T> {
         Some(unsafe { std::slice::from_raw_parts(self.ptr.offset(offset).cast::<Cell<T>>(), s.len()) })
     }
 
+    /// The sum of neighbours along W, from `(w, c)` on, with these weights.
+    pub fn weighted<C: Codec<Stored = T>>(&self, codec: C, at: At, (w, c): (usize, usize), weights: &[f64]) -> f64 {
+        let (offset, s) = self.row(at, &(w..w + weights.len()));
+        assert!(c < s.inner, "channel outside the array");
+        let mut sum = 0.0;
+        for (k, weight) in weights.iter().enumerate() {
+            // SAFETY: `row` and the assertion checked every index.
+            sum += weight * codec.wide(unsafe { self.ptr.offset(offset + k as isize * s.w + c as isize * s.c).read() });
+        }
+        sum
+    }
+
     /// One element, read once.
     #[inline(always)]
     pub fn get(&self, at: At, w: usize, c: usize) -> T {
@@ -331,6 +427,26 @@ impl<T: Copy> Grid<*const T> {
         C::SAME && Strides { width, inner: self.inner, w: self.spatial_strides[2], c: self.inner_stride }.contiguous()
     }
 
+    /// The rows of a place where they lie, if each is contiguous.
+    #[must_use]
+    pub fn lying(&self, place: &Place) -> Option<Rows<'_, T>> {
+        let Place { block, d, h, cols } = place;
+        let len = cols.len() * self.inner;
+        if d.is_empty() || h.is_empty() || len == 0 {
+            let origin = std::ptr::NonNull::<T>::dangling().as_ptr().cast_const();
+            return Some(Rows { origin, strides: [0; 2], d: (0, 0), h: (0, 0), len: 0, life: PhantomData });
+        }
+        let (first, last) =
+            (At { block: *block, d: d.start, h: h.start }, At { block: *block, d: d.end - 1, h: h.end - 1 });
+        let (offset, s) = self.row(first, cols);
+        self.row(last, cols); // is within the array, and so is every row between the two
+        let [sd, sh, _] = self.spatial_strides;
+        // (The row `(0, 0)` need not be one that may be read.)
+        let origin = self.ptr.wrapping_offset(offset - (d.start as isize * sd + h.start as isize * sh));
+        let (d, h) = ((d.start, d.end), (h.start, h.end));
+        s.contiguous().then_some(Rows { origin, strides: [sd, sh], d, h, len, life: PhantomData })
+    }
+
     /// The rows of a place as `codec` sees them: where they lie, or packed.
     ///
     /// # Errors
@@ -341,31 +457,18 @@ impl<T: Copy> Grid<*const T> {
         place: &Place,
         packed: &'a mut Vec<C::Computed>,
     ) -> Result<Rows<'a, C::Computed>> {
+        if let Some(rows) = self.lying(place)
+            && let Some(rows) = rows.borrowed::<C>()
+        {
+            return Ok(rows);
+        }
         let Place { block, d, h, cols } = place;
         let (planes, height) = (d.len(), h.len());
         let (d_bounds, h_bounds) = ((d.start, d.end), (h.start, h.end));
         let len = cols.len() * self.inner;
-        if planes == 0 || height == 0 || len == 0 {
-            let bounds = (0, 0);
-            let origin = std::ptr::NonNull::<C::Computed>::dangling().as_ptr().cast_const();
-            return Ok(Rows { origin, strides: [0; 2], d: bounds, h: bounds, len: 0, life: PhantomData });
-        }
-        let (first, last) =
-            (At { block: *block, d: d.start, h: h.start }, At { block: *block, d: d.end - 1, h: h.end - 1 });
+        let first = At { block: *block, d: d.start, h: h.start };
         let (offset, s) = self.row(first, cols);
-        self.row(last, cols); // is within the array, and so is every row between the two
-        let [sd, sh, _] = self.spatial_strides;
-        if s.contiguous() {
-            // SAFETY: as in `load`, for the first row.
-            let row = unsafe { std::slice::from_raw_parts(self.ptr.offset(offset).cast::<Cell<T>>(), s.len()) };
-            if let Some(row) = C::borrow(row) {
-                let origin = row
-                    .as_ptr()
-                    .cast::<C::Computed>()
-                    .wrapping_offset(-(d.start as isize * sd + h.start as isize * sh));
-                return Ok(Rows { origin, strides: [sd, sh], d: d_bounds, h: h_bounds, len, life: PhantomData });
-            }
-        }
+        let [_, sh, _] = self.spatial_strides;
         grow(packed, planes * height * len)?;
         let at_once = s.contiguous() && planes == 1 && (height == 1 || sh == len as isize);
         if at_once {
@@ -407,6 +510,25 @@ impl<T: Copy> Grid<*mut T> {
         scratch: &mut Vec<C::Computed>,
         fill: impl FnOnce(RowsMut<'_, C::Computed>) -> Result<()>,
     ) -> Result<()> {
+        self.write_rows_then(codec, block, rows, cols, scratch, fill, |_, _| {})
+    }
+
+    /// As [`Grid::write_rows`]; `settle` is told where a result is in doubt once it has been stored: the row, which of its
+    /// elements, counted from the first column, and its sum.
+    ///
+    /// # Errors
+    /// As [`Grid::write_rows`].
+    #[allow(clippy::too_many_arguments)]
+    pub fn write_rows_then<C: Codec<Stored = T>>(
+        &self,
+        codec: C,
+        block: usize,
+        rows: &Range<usize>,
+        cols: &Range<usize>,
+        scratch: &mut Vec<C::Computed>,
+        fill: impl FnOnce(RowsMut<'_, C::Computed>) -> Result<()>,
+        settle: impl Fn(At, usize),
+    ) -> Result<()> {
         let [_, height, _] = self.spatial;
         let len = cols.len() * self.inner;
         if rows.is_empty() || len == 0 {
@@ -430,25 +552,47 @@ impl<T: Copy> Grid<*mut T> {
                     None
                 };
                 let rows = rows.clone();
-                return fill(RowsMut { origin, strides: [sd, sh], height, rows, len, stage, life: PhantomData });
+                let strides = [sd, sh];
+                return fill(RowsMut { origin, strides, height, rows, len, stage, emit: None, life: PhantomData });
             }
+        }
+        if len * size_of::<C::Computed>() >= LONG_ROW && !C::SAME {
+            // Row by row, while it is in L1.
+            grow(scratch, len)?;
+            let emit = |values: &mut [C::Computed], at: At| {
+                let at = At { block, ..at };
+                self.store_settled(codec, at, cols, values, &settle);
+            };
+            let origin = std::ptr::NonNull::dangling().as_ptr();
+            let stage = Some(&mut scratch[..len]);
+            let rows = rows.clone();
+            return fill(RowsMut {
+                origin,
+                strides: [0; 2],
+                height,
+                rows,
+                len,
+                stage,
+                emit: Some(&emit),
+                life: PhantomData,
+            });
         }
         grow(scratch, rows.len() * len)?;
         let origin =
             scratch.as_mut_ptr().cast::<MaybeUninit<C::Computed>>().wrapping_offset(-((rows.start * len) as isize));
         let strides = [(height * len) as isize, len as isize];
-        fill(RowsMut { origin, strides, height, rows: rows.clone(), len, stage: None, life: PhantomData })?;
+        fill(RowsMut { origin, strides, height, rows: rows.clone(), len, stage: None, emit: None, life: PhantomData })?;
         let first = at(rows.start);
         if s.contiguous() && !self.streamed && first.d == at(rows.end - 1).d && (rows.len() == 1 || sh == len as isize)
         {
             let n = rows.len() * len;
             // SAFETY: as in `store`, for rows that lie one after the other.
             let to = unsafe { std::slice::from_raw_parts_mut(self.ptr.offset(offset).cast::<MaybeUninit<T>>(), n) };
-            simd::dispatch(Store { codec, from: &scratch[..n], to });
+            convert(codec, &scratch[..n], to, |e| settle(at(rows.start + e / len), e % len));
             return Ok(());
         }
         for (row, values) in rows.clone().zip(scratch.chunks_exact_mut(len)) {
-            self.store_from(codec, at(row), cols, values);
+            self.store_settled(codec, at(row), cols, values, &settle);
         }
         Ok(())
     }
@@ -487,6 +631,15 @@ impl<T: Copy> Grid<*mut T> {
         }
         let scratch = &mut scratch[..s.len()];
         fill(as_uninit(scratch));
+        if s.c.unsigned_abs() < s.w.unsigned_abs() {
+            for (w, from) in scratch.chunks_exact(s.inner).enumerate() {
+                for (c, from) in from.iter().enumerate() {
+                    // SAFETY: `(w, c)` is within the row; nobody else writes it.
+                    unsafe { first.offset(w as isize * s.w + c as isize * s.c).write(codec.store(*from)) };
+                }
+            }
+            return;
+        }
         // Channels outside: where a row is transposed on its way out, each channel's run of W is written at once.
         for c in 0..s.inner {
             for (w, from) in scratch[c..].iter().step_by(s.inner).enumerate() {
@@ -496,22 +649,49 @@ impl<T: Copy> Grid<*mut T> {
         }
     }
 
+    /// Writes one element. As for [`Grid::store`], it must be of a row that this thread stores.
+    pub fn set(&self, at: At, w: usize, c: usize, v: T) {
+        let (offset, s) = self.row(at, &(w..w + 1));
+        assert!(c < s.inner, "channel outside the array");
+        // SAFETY: `row` and the assertion checked every index; nobody else writes the row.
+        unsafe { self.ptr.offset(offset + c as isize * s.c).write(v) };
+    }
+
     /// Stores a row that has been computed already.
     pub fn store_from<C: Codec<Stored = T>>(&self, codec: C, at: At, cols: &Range<usize>, values: &mut [C::Computed]) {
+        self.store_settled(codec, at, cols, values, &|_, _| {});
+    }
+
+    /// As [`Grid::store_from`], with the results in doubt told.
+    fn store_settled<C: Codec<Stored = T>>(
+        &self,
+        codec: C,
+        at: At,
+        cols: &Range<usize>,
+        values: &mut [C::Computed],
+        settle: &impl Fn(At, usize),
+    ) {
         let (offset, s) = self.row(at, cols);
         if !s.contiguous() || s.len() == 0 {
             self.store(codec, at, cols, values, |_| {}); // goes through `values` as its scratch
+            if codec.doubts() {
+                (0..s.len()).filter(|e| codec.in_doubt(values[*e])).for_each(|e| settle(at, e));
+            }
             return;
         }
         // SAFETY: as in `store`.
         let row = unsafe { std::slice::from_raw_parts_mut(self.ptr.offset(offset).cast::<MaybeUninit<T>>(), s.len()) };
-        self.put(codec, &values[..s.len()], row);
+        if codec.doubts() {
+            convert(codec, &values[..s.len()], row, |e| settle(at, e));
+        } else {
+            self.put(codec, &values[..s.len()], row);
+        }
     }
 
     /// Writes a computed row to a contiguous one.
     fn put<C: Codec<Stored = T>>(&self, codec: C, from: &[C::Computed], to: &mut [MaybeUninit<T>]) {
         if !self.streamed || !C::SAME {
-            simd::dispatch(Store { codec, from, to });
+            convert(codec, from, to, |_| {});
         } else if let Some(to) = C::borrow_mut(to) {
             simd::dispatch(Stream { from, to });
         }

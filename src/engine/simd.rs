@@ -13,7 +13,11 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::element::{Laned, Vector};
+
 mod weave;
+mod weigh;
+
+pub use weigh::{MOST_LANES, Run, Weighing};
 
 /// An instruction-set level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,6 +63,28 @@ pub trait Level: Copy {
     const TILE: (usize, usize) = (6, 2);
     /// Registers in a row of a tile of few rows.
     const WIDE_TILE: usize = 4;
+
+    /// Bytes of the vectors of [`Level::weigh`]; 0 where there is none.
+    const VECTOR: usize = 0;
+
+    /// Bytes of the smallest elements it takes.
+    const SMALLEST: usize = 4;
+
+    /// Whether a vector's first lanes can be written without the others, quickly.
+    const MASKS: bool = false;
+
+    /// Weighted sums for the blocks, block after block into `dst`, the last of them at its end. The first slice of each pair
+    /// is inputs, the second where on the axis they begin: blocks whose inputs the one pair has not are made of the next.
+    /// Blocks that neither has are not made.
+    #[inline(always)]
+    fn weigh<T: Copy + Default>(
+        self,
+        what: &Weighing<'_, T>,
+        src: [(&[Cell<T>], usize); 2],
+        dst: &mut [MaybeUninit<T>],
+    ) {
+        let _ = (what, src, dst);
+    }
 
     /// `dst[2*i] = a[i]`, `dst[2*i + 1] = b[i]`; `None` stands for zeros. The slices must agree in length.
     ///
@@ -176,7 +202,8 @@ fn zip_singly<T: Copy + Default>(a: Option<&[Cell<T>]>, b: Option<&[Cell<T>]>, d
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use super::weave::x86 as weave;
-    use super::{Cell, Laned, Level, MaybeUninit, zip_singly};
+    use super::weigh::x86 as weigh;
+    use super::{Cell, Laned, Level, MaybeUninit, Weighing, zip_singly};
     use std::arch::x86_64::*;
 
     /// AVX2 and what belongs to it.
@@ -243,6 +270,19 @@ mod x86 {
         const FMA: bool = true;
         type Register<T: Laned> = T::Bytes32;
 
+        const VECTOR: usize = 32;
+
+        #[inline(always)]
+        fn weigh<T: Copy + Default>(
+            self,
+            what: &Weighing<'_, T>,
+            src: [(&[Cell<T>], usize); 2],
+            dst: &mut [MaybeUninit<T>],
+        ) {
+            // SAFETY: the level's value proves the instructions exist.
+            unsafe { weigh::weigh_256(what, src, dst) }
+        }
+
         #[inline(always)]
         fn weave<T: Copy, const R: usize>(self, rows: &[&[Cell<T>]; R], woven: &mut [MaybeUninit<T>]) {
             // SAFETY: the level's value proves the instructions exist.
@@ -290,6 +330,21 @@ mod x86 {
         type Register<T: Laned> = T::Bytes64;
         const TILE: (usize, usize) = (8, 3);
         const WIDE_TILE: usize = 6;
+
+        const VECTOR: usize = 64;
+        const SMALLEST: usize = 2;
+        const MASKS: bool = true;
+
+        #[inline(always)]
+        fn weigh<T: Copy + Default>(
+            self,
+            what: &Weighing<'_, T>,
+            src: [(&[Cell<T>], usize); 2],
+            dst: &mut [MaybeUninit<T>],
+        ) {
+            // SAFETY: the level's value proves the instructions exist.
+            unsafe { weigh::weigh_512(what, src, dst) }
+        }
 
         #[inline(always)]
         fn weave<T: Copy, const R: usize>(self, rows: &[&[Cell<T>]; R], woven: &mut [MaybeUninit<T>]) {
@@ -399,6 +454,24 @@ pub fn current() -> Isa {
         1 => Isa::Avx2,
         2 => Isa::Avx512,
         _ => force(None),
+    }
+}
+
+/// What [`Level::weigh`] is at the current level: lanes of a vector, 0 where there is none, and whether runs may be of blocks
+/// that do not fill one.
+#[must_use]
+pub fn weighing<T>() -> (usize, bool) {
+    const fn of<L: Level>(bytes: usize) -> (usize, bool) {
+        (if bytes < L::SMALLEST { 0 } else { L::VECTOR / bytes }, L::MASKS)
+    }
+    match current() {
+        Isa::Scalar => of::<Baseline>(size_of::<T>()),
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => of::<x86::Avx2>(size_of::<T>()),
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => of::<x86::Avx512>(size_of::<T>()),
+        #[cfg(not(target_arch = "x86_64"))]
+        _ => (0, false),
     }
 }
 

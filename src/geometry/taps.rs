@@ -247,6 +247,12 @@ impl Taps {
         (0..self.out_len()).map(|o| self.at(o).count).max().unwrap_or(0)
     }
 
+    /// Outputs and inputs after which the taps may repeat, shifted; 0 where they do not.
+    #[must_use]
+    pub fn period_hint(&self) -> (usize, usize) {
+        self.period_hint
+    }
+
     /// The stretch whose taps repeat, if it is worth a kernel of its own.
     #[must_use]
     pub fn period(&self) -> Option<Period> {

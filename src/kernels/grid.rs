@@ -286,8 +286,8 @@ impl<T: Real, const G: usize> Blend<'_, T, G> {
                     }
                 }
             }
-            for g in 0..G {
-                self.lines[g][i] = held[g];
+            for (line, held) in self.lines.iter_mut().zip(held) {
+                line[i] = held;
             }
         }
     }

@@ -99,8 +99,8 @@ impl<T: Real, const G: usize> Job for Meet<'_, T, G> {
             for (i, sum) in sums[..n].iter_mut().enumerate() {
                 let values = block.get(i);
                 let mut held = *sum;
-                for g in 0..G {
-                    held = fma::<T, L>(self.grads[g][i], values[g], held);
+                for (grads, v) in self.grads.iter().zip(values) {
+                    held = fma::<T, L>(grads[i], v, held);
                 }
                 *sum = held;
             }

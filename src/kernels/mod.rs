@@ -3,6 +3,7 @@
 
 pub mod affine;
 pub mod argmax;
+pub mod blocks;
 pub mod conv;
 pub mod down;
 pub mod fold;

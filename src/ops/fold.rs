@@ -341,7 +341,7 @@ impl<const N: usize> Unfolding<N> {
     fn run(&self) -> Result<()> {
         let [planes, height, width] = self.columns.spatial;
         let inner = self.image.inner;
-        let tile = (TILE / inner.max(1)).max(64).min(width);
+        let tile = (TILE / inner.max(1)).max(1).min(width);
         let strips = width.div_ceil(tile);
         let [kd, kh, kw] = self.links.each_ref().map(|l| l.runs.len());
         let plain = Plain::<Lump<N>>::default();
@@ -413,7 +413,7 @@ impl<C: Codec<Computed: Ring>> Folding<C> {
     fn run(&self) -> Result<()> {
         let [planes, height, width] = self.image.spatial;
         let inner = self.image.inner;
-        let tile = (TILE / inner.max(1)).max(64).min(width);
+        let tile = (TILE / inner.max(1)).max(1).min(width);
         let strips = width.div_ceil(tile);
         let phases = Phases::new(self.stride, tile, inner);
         let taps: usize = self.links.iter().map(|l| l.runs.len()).product();

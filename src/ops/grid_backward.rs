@@ -18,8 +18,9 @@ use crate::layout::{Grid, View, ViewMut};
 use crate::ops::grid::{GridPlan, Located, Points, PointsMut, Reading, Rising, Runs};
 use crate::ops::grid_forward::{LINE, TOGETHER, filled, gather, neighbours};
 
-/// Sums of a stretch of elements, all channels included: they stay in the L2 cache as `f32`.
-const SUMS: usize = 192 << 10;
+/// Bytes of the sums of a stretch of elements, all channels included. (A second stretch means to look at all points
+/// again, which costs more than sums that leave the L2 cache.)
+const SUMS: usize = 4 << 20;
 /// Most planes, and channels that lie side by side, whose sums are taken together.
 const PLANES: usize = 16;
 const CHANNELS: usize = 64;
@@ -80,8 +81,8 @@ struct Cut {
 }
 
 impl Cut {
-    /// For blocks of `inner` channels and `elements` elements each.
-    fn new(batches: usize, blocks: usize, inner: usize, elements: usize) -> Self {
+    /// For blocks of `inner` channels and `elements` elements each, if `sums` of them fit.
+    fn new(batches: usize, blocks: usize, inner: usize, elements: usize, sums: usize) -> Self {
         let (groups, together) = if inner > 1 {
             let parts = inner.div_ceil(CHANNELS);
             (blocks * parts, inner.div_ceil(parts))
@@ -89,7 +90,7 @@ impl Cut {
             let groups = blocks.div_ceil(PLANES);
             (groups, blocks.div_ceil(groups))
         };
-        let fitting = elements.div_ceil(SUMS / together);
+        let fitting = elements.div_ceil(sums / together);
         let (whole, wanted) = (batches.saturating_mul(groups), parallel::num_threads() * 2);
         let shared = wanted.div_ceil(whole.max(1)).min(elements.div_ceil(SHORTEST));
         let shared = if whole.saturating_mul(fitting) < wanted { shared } else { 1 };
@@ -131,7 +132,8 @@ impl<'a, C: Codec<Computed: Wide>> ToInput<'a, C> {
         let batches = plan.batches();
         let runs = Runs::new(grad.spatial, usize::MAX, plan.corners());
         let blocks = out.blocks() / batches;
-        let cut = Cut::new(batches, blocks, out.inner, plan.lens.iter().product());
+        let sums = SUMS / size_of::<C::Computed>();
+        let cut = Cut::new(batches, blocks, out.inner, plan.lens.iter().product(), sums);
         Self { plan, codec, points, grad, out, runs, blocks, cut }
     }
 

@@ -226,7 +226,7 @@ impl PoolPlan {
             around,
             marker: PhantomData,
         };
-        pipeline::run(&Through { kernel, codec, x, out })
+        pipeline::run(&Through { kernel, load: codec, store: codec, x, out })
     }
 
     /// The windows' best elements and their flat positions in the spatial block.

@@ -118,7 +118,8 @@ impl PoolPlan {
             readers,
             inner: grad.inner,
         };
-        pipeline::run(&Through { kernel, codec: T::sum_codec(Rounding::Nearest), x: grad, out })
+        let codec = T::sum_codec(Rounding::Nearest);
+        pipeline::run(&Through { kernel, load: codec, store: codec, x: grad, out })
     }
 }
 
@@ -187,8 +188,8 @@ impl<'a, K: Real> Sums<'a, K> {
         match self {
             Self::Sliding(row) => reduce::across::<K, Sum>(row, &span, room, dst),
             Self::Short { taps, ones, period } => {
-                let taps = Weighted { taps, weights: ones, period: period.as_ref() };
-                resample::Across { taps, span, dst }.run(level);
+                let taps = Weighted { taps, weights: ones, period: period.as_ref(), blocks: None };
+                resample::Across { taps, span, end: &mut [], dst }.run(level);
             }
             Self::Long(_) => {}
         }

@@ -2,22 +2,13 @@
 //!
 //! The backward is the same job on the transposed taps.
 
-use std::ops::Range;
-
-use crate::element::{Codec, Linear, Real, Rounding};
-use crate::engine::pipeline::{self, Band, Ends, InRow, Kernel, OutRow};
-use crate::engine::rows::{Place, Rows, RowsMut, scratch};
-use crate::engine::simd::{Job, Level};
+use crate::element::{Linear, Rounding};
 use crate::error::{Error, Result};
-use crate::geometry::Reach;
 use crate::geometry::coords::{Coordinates, NearestRounding, Rule, scaled_len};
 use crate::geometry::filter::Filter;
 use crate::geometry::sampler::Method;
-use crate::geometry::taps::{Period, Taps, reserved};
 use crate::geometry::window::AxisName;
-use crate::kernels::reduce::Span;
-use crate::kernels::resample::{self, Weighted};
-use crate::layout::{Axes, Grid, View, ViewMut, element_count};
+use crate::layout::{Axes, View, ViewMut, element_count};
 use crate::ops::resize::{self, ResizePlan, default_a};
 use crate::ops::resize_run::Movable;
 
@@ -146,7 +137,9 @@ impl InterpolatePlan {
         let out_shape = axes.with_spatial(shape, out);
         element_count(&out_shape, itemsize)?;
         let method = p.mode.method(p.antialias);
-        let lanes = (3 - rank..3)
+        // Without elements nothing is computed, and no table wanted, however long the axes.
+        let wanted = if out_shape.contains(&0) { 3..3 } else { 3 - rank..3 };
+        let lanes = wanted
             .map(|at| resize::lane(axes.first() + at + rank - 3, lens[at], out[at], rules[at], method))
             .collect::<Result<Vec<_>>>()?;
         let resize = ResizePlan::of(shape, out_shape.clone(), lanes, p.rounding);
@@ -203,153 +196,4 @@ fn axis_rule(in_len: usize, p: &InterpolateParams, index: usize, name: AxisName)
         _ => (Coordinates::HalfPixel, factor),
     };
     Ok((out_len, coordinates.rule(in_len, out_len, factor, (0.0, 1.0)).0))
-}
-
-/// Sums by these taps along D, H and W, from one type of array to another.
-pub(super) fn run<I, O>(
-    taps: [Taps; 3],
-    x: Grid<*const I::Stored>,
-    out: Grid<*mut O::Stored>,
-    load: I,
-    store: O,
-) -> Result<()>
-where
-    I: Codec<Computed: Real>,
-    O: Codec<Computed = I::Computed>,
-{
-    let weights = |t: &Taps| -> Result<Vec<I::Computed>> {
-        let mut v = reserved(t.all_weights().len())?;
-        v.extend(t.all_weights().iter().map(|w| I::Computed::of(*w)));
-        Ok(v)
-    };
-    let kernel = Resampling {
-        weights: weights(&taps[2])?,
-        flat: if taps[0].is_identity() { Some(weights(&taps[1])?) } else { None },
-        period: taps[2].period(),
-        reach: taps[2].widest(),
-        taps,
-        inner: x.inner,
-    };
-    pipeline::run(&Between { kernel, load, store, x, out })
-}
-
-/// One array in, one of another type out.
-struct Between<K, I: Codec, O: Codec> {
-    kernel: K,
-    load: I,
-    store: O,
-    x: Grid<*const I::Stored>,
-    out: Grid<*mut O::Stored>,
-}
-
-impl<K, I, O> Ends for Between<K, I, O>
-where
-    I: Codec,
-    O: Codec<Computed = I::Computed>,
-    K: for<'a> Kernel<Key = I::Computed, Dst<'a> = RowsMut<'a, I::Computed>>,
-{
-    type Kernel = K;
-    type Packed = Vec<I::Computed>;
-    type Made = Vec<I::Computed>;
-
-    fn kernel(&self) -> &K {
-        &self.kernel
-    }
-    fn blocks(&self) -> usize {
-        self.x.blocks()
-    }
-    fn ready(&self) -> [bool; 2] {
-        [self.x.rows_lie_ready::<I>(), self.out.rows_lie_ready::<O>()]
-    }
-    fn source<'a>(&'a self, place: &Place, packed: &'a mut Self::Packed) -> Result<Rows<'a, I::Computed>> {
-        self.x.rows(self.load, place, packed)
-    }
-    fn with_output(
-        &self,
-        band: &Band,
-        made: &mut Self::Made,
-        run: impl FnOnce(RowsMut<'_, I::Computed>) -> Result<()>,
-    ) -> Result<()> {
-        self.out.write_rows(self.store, band.block, &band.rows, &band.cols, made, run)
-    }
-}
-
-/// Weighted sums along W, then down D and H.
-struct Resampling<S> {
-    taps: [Taps; 3],
-    weights: Vec<S>,
-    period: Option<Period>,
-    /// The weights along H in the type of the sum, if nothing happens along D.
-    flat: Option<Vec<S>>,
-    /// Most inputs one output reads along W.
-    reach: usize,
-    inner: usize,
-}
-
-impl<S: Real> Kernel for Resampling<S> {
-    type Key = S;
-    /// The weights of an output row.
-    type Scratch = Vec<S>;
-    type Slot = Vec<S>;
-    type Dst<'a> = RowsMut<'a, S>;
-
-    fn out_spatial(&self) -> [usize; 3] {
-        [0, 1, 2].map(|a| self.taps[a].out_len())
-    }
-    #[inline(always)]
-    fn reach(&self, axis: usize, o: usize) -> Reach {
-        self.taps[axis].at(o)
-    }
-    fn inputs(&self, cols: Range<usize>) -> Range<usize> {
-        self.taps[2].inputs(cols)
-    }
-    fn column_bytes(&self) -> usize {
-        self.inner * size_of::<S>()
-    }
-    fn row_cost(&self) -> usize {
-        self.taps[2].out_len() * self.inner * (self.reach + self.taps[0].widest() * self.taps[1].widest())
-    }
-    fn scratch(&self, _: usize) -> Result<Vec<S>> {
-        reserved(self.taps[0].widest() * self.taps[1].widest())
-    }
-    fn slot(&self, tile: usize) -> Result<Self::Slot> {
-        scratch(tile * self.inner)
-    }
-
-    #[inline(always)]
-    fn across<L: Level>(
-        &self,
-        level: L,
-        row: &InRow<'_, S>,
-        cols: &Range<usize>,
-        _: &mut Self::Scratch,
-        slot: &mut Self::Slot,
-    ) {
-        let taps = Weighted { taps: &self.taps[2], weights: &self.weights, period: self.period.as_ref() };
-        let span = Span { src: row.cells, from: row.from, cols, inner: self.inner };
-        resample::Across { taps, span, dst: slot }.run(level);
-    }
-
-    #[inline(always)]
-    fn down<L: Level>(
-        &self,
-        level: L,
-        to: &OutRow<'_>,
-        rows: &[usize],
-        slots: &[Self::Slot],
-        made: &mut Self::Scratch,
-        dst: &mut RowsMut<'_, S>,
-    ) {
-        let weights = match &self.flat {
-            Some(flat) => &flat[self.taps[1].offset(to.h)..][..rows.len()],
-            None => {
-                made.clear();
-                for wd in self.taps[0].weights(to.d) {
-                    made.extend(self.taps[1].weights(to.h).iter().map(|wh| S::of(wd * wh)));
-                }
-                made
-            }
-        };
-        resample::Down { weights, row: |j: usize| &slots[rows[j]][..], dst: dst.row(to.d, to.h) }.run(level);
-    }
 }

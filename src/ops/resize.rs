@@ -268,7 +268,9 @@ impl ResizePlan {
         let mut out_shape = shape.to_vec();
         p.axes.iter().zip(&lens).for_each(|(&axis, len)| out_shape[axis] = len.0);
         element_count(&out_shape, itemsize)?;
-        let lanes = (0..p.axes.len()).map(|i| p.lane(i, shape[p.axes[i]], lens[i])).collect::<Result<Vec<_>>>()?;
+        // Without elements nothing is computed, and no table wanted, however long the axes.
+        let n = if out_shape.contains(&0) { 0 } else { p.axes.len() };
+        let lanes = (0..n).map(|i| p.lane(i, shape[p.axes[i]], lens[i])).collect::<Result<Vec<_>>>()?;
         Ok(Self::of(shape, out_shape, lanes, p.rounding))
     }
 

@@ -10,10 +10,10 @@ use crate::element::{Codec, Linear, Plain, Real};
 use crate::error::{Error, Result};
 use crate::geometry::sampler::Edge;
 use crate::geometry::taps::{Picks, Taps};
-use crate::layout::{Axes, Rearranged, View, ViewMut, simplify};
+use crate::layout::{Axes, Grid, Rearranged, View, ViewMut, simplify};
 use crate::ops::moves::Moves;
-use crate::ops::resample;
 use crate::ops::resize::{Lane, ResizePlan};
+use crate::ops::separable;
 
 /// Elements behind the one resized axis from which on they make better rows than groups.
 const LONG_ROW: usize = 64;
@@ -137,8 +137,28 @@ fn fill_with<T: Movable>(out: &mut ViewMut<'_, T>, value: T) -> Result<()> {
     }
 }
 
-/// Weighted sums along at most three axes, between two types of arrays.
+/// Weighted sums along at most three axes: `run` takes them, of arrays in the arrangement that is found.
 fn mix<I, O>(
+    lanes: &[&Lane],
+    transposed: bool,
+    x: &View<'_, I>,
+    out: &mut ViewMut<'_, O>,
+    run: impl FnOnce([Taps; 3], Grid<*const I>, Grid<*mut O>) -> Result<()>,
+) -> Result<()> {
+    let (mut x, mut out) = (x.rearranged(), out.rearranged());
+    let along: Vec<usize> = lanes.iter().map(|l| l.axis).collect();
+    let (axes, slot) = arrange(&mut x, &mut out, &along);
+    let one = |l: &&Lane| l.sampler.taps().and_then(|t| if transposed { t.transposed() } else { Ok(t) });
+    let made = lanes.iter().map(one).collect::<Result<Vec<_>>>()?;
+    let taps = tables(&axes, x.shape(), slot, made, |len| Taps::from_picks(&keep(len)?))?;
+    let (x, mut out) = (x.view(), out.view());
+    let (mut x, mut out) = (x.grid_of(&axes), out.grid_of(&axes));
+    simplify(&mut x, &mut [&mut out]);
+    run(taps, x, out)
+}
+
+/// [`mix`] between two types of arrays.
+fn mix_between<I, O>(
     lanes: &[&Lane],
     transposed: bool,
     x: &View<'_, I::Stored>,
@@ -149,16 +169,7 @@ where
     I: Codec<Computed: Real>,
     O: Codec<Computed = I::Computed>,
 {
-    let (mut x, mut out) = (x.rearranged(), out.rearranged());
-    let along: Vec<usize> = lanes.iter().map(|l| l.axis).collect();
-    let (axes, slot) = arrange(&mut x, &mut out, &along);
-    let one = |l: &&Lane| l.sampler.taps().and_then(|t| if transposed { t.transposed() } else { Ok(t) });
-    let made = lanes.iter().map(one).collect::<Result<Vec<_>>>()?;
-    let taps = tables(&axes, x.shape(), slot, made, |len| Taps::from_picks(&keep(len)?))?;
-    let (x, mut out) = (x.view(), out.view());
-    let (mut x, mut out) = (x.grid_of(&axes), out.grid_of(&axes));
-    simplify(&mut x, &mut [&mut out]);
-    resample::run(taps, x, out, load, store)
+    mix(lanes, transposed, x, out, |taps, x, out| separable::run_between(taps, [1.0; 3], x, out, load, store))
 }
 
 /// An array between two passes.
@@ -237,7 +248,7 @@ impl ResizePlan {
             let before = l.sampler.margins().0;
             centre.part(l.axis, &(before..before + l.sampler.map().in_len));
         }
-        mix(&[], false, &centre.view(), out, (Plain::<T::Sum>::default(), T::sum_codec(self.rounding)))
+        mix_between(&[], false, &centre.view(), out, (Plain::<T::Sum>::default(), T::sum_codec(self.rounding)))
     }
 
     /// The part of the result that is computed, in the order of the inputs, after all else is filled.
@@ -291,6 +302,11 @@ impl ResizePlan {
     }
 
     fn chain<T: Linear>(&self, transposed: bool, x: &View<'_, T>, out: &mut ViewMut<'_, T>) -> Result<()> {
+        if self.lanes.len() <= MOST_AXES {
+            let mut lanes: Vec<&Lane> = self.lanes.iter().collect();
+            lanes.sort_by_key(|l| l.axis);
+            return mix(&lanes, transposed, x, out, |taps, x, out| separable::run::<T>(taps, self.rounding, x, out));
+        }
         let codec = T::sum_codec(self.rounding);
         self.chain_between(transposed, x, out, codec, codec)
     }
@@ -314,7 +330,7 @@ impl ResizePlan {
             groups.reverse();
         }
         let [first, middle @ .., last] = &groups[..] else {
-            return mix(groups.first().map_or(&[][..], |g| g), transposed, x, out, (load, store));
+            return mix_between(groups.first().map_or(&[][..], |g| g), transposed, x, out, (load, store));
         };
         let extended = self.extended_shape();
         let mut shape = x.shape.to_vec();
@@ -325,14 +341,14 @@ impl ResizePlan {
         };
         let between = Plain::<I::Computed>::default();
         let mut held = after(first)?;
-        mix(first, transposed, x, &mut ViewMut::from(&mut held.view_mut()), (load, between))?;
+        mix_between(first, transposed, x, &mut ViewMut::from(&mut held.view_mut()), (load, between))?;
         for group in middle {
             let mut next = after(group)?;
             let to = &mut next.view_mut();
-            mix(group, transposed, &View::from(&held.view()), &mut ViewMut::from(to), (between, between))?;
+            mix_between(group, transposed, &View::from(&held.view()), &mut ViewMut::from(to), (between, between))?;
             held = next;
         }
-        mix(last, transposed, &View::from(&held.view()), out, (between, store))
+        mix_between(last, transposed, &View::from(&held.view()), out, (between, store))
     }
 }
 

@@ -23,10 +23,8 @@ struct Given<'a, 'py> {
 impl Given<'_, '_> {
     /// Spatial axes: as many as the first of the parameters has entries, of which an int has two.
     fn rank(&self, first: Option<(&str, &Bound<'_, PyAny>)>) -> Outcome<usize> {
-        let all = first.into_iter().chain([("kernel_size", self.kernel_size)]);
-        let Some((name, object)) = all.into_iter().find(|(_, object)| args::is_sequence(object)) else {
-            return Ok(2);
-        };
+        let mut all = first.into_iter().chain([("kernel_size", self.kernel_size)]);
+        let Some((name, object)) = all.find(|(_, object)| args::is_sequence(object)) else { return Ok(2) };
         let rank = object.len()?;
         if !(1..=3).contains(&rank) {
             return Err(Error::value(format!("{name} has {rank} entries: must have from 1 to 3")).into());

@@ -9,9 +9,8 @@ from typing import Any, NoReturn
 
 import upsample_rs as us
 from upsample_rs.cli.errors import CommandError
-from upsample_rs.cli.techniques import TECHNIQUES, Technique
+from upsample_rs.cli.techniques import MODES, TECHNIQUES, Technique
 
-MODES = ("nearest", "nearest-exact", "bilinear")
 LARGEST_COMPARE_SCALE = 64
 DEFAULT_SHEET = "upsample-rs-compare.png"
 
@@ -110,7 +109,7 @@ def _add_resize(commands: argparse._SubParsersAction[Parser]) -> None:
     command.add_argument(
         "--antialias",
         action="store_true",
-        help="when shrinking, average over what one new pixel covers (bilinear only)",
+        help="when shrinking, widen the filter to what a new pixel covers (not nearest, area)",
     )
 
 

@@ -11,6 +11,7 @@ import upsample_rs as us
 from upsample_rs.cli.errors import CommandError, reason
 from upsample_rs.cli.output import check_fits, check_output, is_opaque, write_picture
 from upsample_rs.cli.pictures import Picture, read_picture
+from upsample_rs.cli.techniques import METHODS, UNFILTERED
 
 if TYPE_CHECKING:
     import argparse
@@ -23,8 +24,8 @@ ABSURD = 1e9  # where a side is no longer worth an exact number
 
 def run(arguments: argparse.Namespace) -> None:
     """Resize `arguments.input` into `arguments.output`."""
-    if arguments.antialias and arguments.mode != "bilinear":
-        raise CommandError(f"--antialias needs --mode bilinear, not {arguments.mode}")
+    if arguments.antialias and arguments.mode in UNFILTERED:
+        raise CommandError(f"--antialias needs a --mode with a filter, not {arguments.mode}")
     check_output(arguments.output)
     picture = read_picture(arguments.input)
     if picture.frames > 1:
@@ -34,16 +35,24 @@ def run(arguments: argparse.Namespace) -> None:
         )
     size = output_size(picture, arguments.scale, arguments.size)
     check_fits(arguments.output, picture, size)
-    options = {"mode": arguments.mode, "antialias": arguments.antialias, "channels_last": True}
+    options = options_of(arguments.mode) | {"antialias": arguments.antialias}
     if arguments.scale is None:
         options["size"] = size
     else:
-        options["scale_factor"] = (arguments.scale, arguments.scale)
+        options["scale"] = (arguments.scale, arguments.scale)
     try:
         pixels = resized(picture, options)
     except (ValueError, OverflowError) as error:
         raise CommandError(reason(error)) from error
     write_picture(arguments.output, Picture(pixels, picture.icc_profile))
+
+
+def options_of(mode: str) -> dict[str, Any]:
+    """Return the arguments of `upsample_rs.resize` that make a mode."""
+    options: dict[str, Any] = {"axes": (0, 1), "method": METHODS[mode]}
+    if mode == "nearest":
+        options |= {"coordinates": "asymmetric", "nearest_rounding": "floor"}
+    return options
 
 
 def output_size(
@@ -91,21 +100,21 @@ def resized(picture: Picture, options: dict[str, Any]) -> Array:
     picture : Picture
         What is resized.
     options : dict
-        The arguments of `upsample_rs.interpolate`.
+        The arguments of `upsample_rs.resize`.
 
     Returns
     -------
     array
         Samples of the same type.
     """
-    if options["mode"] != "bilinear" or is_opaque(picture):
-        return us.interpolate(picture.pixels, **options)
-    # Colour counts only as far as it shows: weighted by its opacity, interpolated, weighed back.
+    if options["method"] == "nearest" or is_opaque(picture):
+        return us.resize(picture.pixels, **options)
+    # Colour counts only as far as it shows: weighted by its opacity, resized, weighed back.
     # Otherwise whatever lies hidden under transparent pixels would bleed into their neighbours.
     real = np.float32 if picture.bits == 8 else np.float64
     weighted = picture.pixels.astype(real)
     weighted[..., :-1] *= weighted[..., -1:] / picture.peak
-    mixed = us.interpolate(weighted, **options)
+    mixed = us.resize(weighted, **options)
     share = mixed[..., -1:] / picture.peak
     np.divide(mixed[..., :-1], share, out=mixed[..., :-1], where=share > 0)
     levels: Array = np.floor(np.clip(mixed, 0, picture.peak) + real(0.5))

@@ -16,7 +16,27 @@ import upsample_rs as us
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from upsample_rs._types import Array, InterpolateMode
+    from upsample_rs._types import Array, InterpolateMode, ResizeMethod
+
+
+# The method of `upsample_rs.resize` that each mode is; those of `interpolate` by its names.
+METHODS: dict[str, ResizeMethod] = {
+    "nearest": "nearest",
+    "nearest-exact": "nearest",
+    "bilinear": "linear",
+    "bicubic": "cubic",
+    "lanczos": "lanczos3",
+    "area": "area",
+    "box": "box",
+    "hamming": "hamming",
+    "mitchell": "mitchell",
+    "gaussian": "gaussian",
+    "lanczos2": "lanczos2",
+    "lanczos4": "lanczos4",
+    "lanczos5": "lanczos5",
+}
+MODES = tuple(METHODS)
+UNFILTERED = ("nearest", "nearest-exact", "area")
 
 
 @dataclass(frozen=True)
@@ -108,6 +128,16 @@ def interpolated(mode: InterpolateMode) -> Callable[[Reduced], Array]:
     return restore
 
 
+def filtered(method: ResizeMethod) -> Callable[[Reduced], Array]:
+    """Make the technique that is `resize` by this method."""
+
+    def restore(reduced: Reduced) -> Array:
+        factors = (reduced.scale, reduced.scale)
+        return us.resize(reduced.small, scale=factors, axes=(0, 1), method=method)
+
+    return restore
+
+
 def nailed(reduced: Reduced) -> Array:
     """Put each pixel at the top left of its block and zeros around it."""
     return us.bed_of_nails(reduced.small, reduced.scale, channels_last=True)
@@ -159,6 +189,11 @@ def for_each_channel(kernel: Array, reduced: Reduced) -> Array:
 TECHNIQUES = (
     Technique("nearest", "nearest", interpolated("nearest")),
     Technique("bilinear", "bilinear", interpolated("bilinear")),
+    Technique("bicubic", "bicubic", interpolated("bicubic")),
+    Technique("lanczos", "Lanczos", interpolated("lanczos")),
+    Technique("mitchell", "Mitchell", filtered("mitchell")),
+    Technique("gaussian", "Gaussian", filtered("gaussian")),
+    Technique("hamming", "Hamming", filtered("hamming")),
     Technique("bed-of-nails", "bed of nails", nailed),
     Technique("max-unpool", "max unpooling", unpooled),
     Technique("conv-transpose", "transposed convolution", transposed),

@@ -385,10 +385,13 @@ impl<T: Multiplied> Map<'_, T> {
         };
         let Some(place) = self.x.place::<T::ProductCodec>() else { return false };
         let [_, h, w] = layout.all;
-        let [_, sh, sw] = place.spatial;
-        let near = h == 1 || (sh >= w as isize && (sh - w as isize) as usize <= w / 8);
-        let enough = (h - 1) * sh.unsigned_abs() + w >= FULL_TILE;
-        (0..3).all(inside) && sw == 1 && near && enough && !self.collides(place.outer[1])
+        let [sd, sh, sw] = place.spatial;
+        let [height, width] = [self.links[1].in_len, self.links[2].in_len];
+        // Rows one after the other, so that what is read between a band's rows are elements of the input as well.
+        let near = height == 1 || (sh == width as isize && width - w <= w / 8);
+        let ahead = sd >= 0 && place.outer[1] >= 0 && (width == 1 || sw == 1);
+        let enough = (h - 1) * width + w >= FULL_TILE;
+        (0..3).all(inside) && ahead && near && enough && !self.collides(place.outer[1])
     }
 
     /// Whether the lanes of a tile, one stretch in each channel, want more of some sets of the first cache than it has:
@@ -598,6 +601,7 @@ impl<T: Multiplied> Map<'_, T> {
                 self.stage(layout, band, &channels, codec, scratch)?;
                 scratch.staged.as_ptr()
             };
+            let readable = self.readable(layout, band, channels.len(), scratch.staged.len());
             let from = self.weights_of(band.group, first);
             let weights = match gathered {
                 _ if self.is_ready(taps) => Weights::Ready(from.origin, from.outer[0]),
@@ -615,6 +619,7 @@ impl<T: Multiplied> Map<'_, T> {
                 outs: band.outs.clone(),
                 ins: channels.len(),
                 lanes,
+                readable,
                 slack: !layout.natural,
                 rows: &scratch.rows,
                 slices: &scratch.slices,
@@ -628,6 +633,13 @@ impl<T: Multiplied> Map<'_, T> {
             });
         }
         self.deliver(&target, direct.is_some(), band, &reach, scratch)
+    }
+
+    /// Elements there are from a band's lane 0 on: to the end of the copy, or to the last of the input's.
+    fn readable(&self, layout: &Layout, band: &Band, ins: usize, staged: usize) -> usize {
+        let Some(place) = self.x.place::<T::ProductCodec>().filter(|_| layout.natural) else { return staged };
+        let left = [0, 1, 2].map(|a| self.links[a].in_len - 1 - band.at[a].start);
+        1 + place.offset([0, ins - 1], left).unsigned_abs()
     }
 
     /// Distance of channels in the lanes.
@@ -645,7 +657,7 @@ impl<T: Multiplied> Map<'_, T> {
         slices.clear();
         let [_, images, planes, mut row] = layout.strides;
         if let (true, Some(x)) = (layout.natural, self.x.place::<T::ProductCodec>()) {
-            row = x.spatial[1].unsigned_abs();
+            row = if self.links[1].in_len > 1 { x.spatial[1].unsigned_abs() } else { 0 };
         }
         let mut begun = 0;
         for (i, n) in band.images.clone().enumerate() {

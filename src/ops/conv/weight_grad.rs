@@ -11,7 +11,7 @@ use std::ops::Range;
 use super::map::Stretches;
 use crate::element::Multiplied;
 use crate::engine::parallel;
-use crate::engine::products::{Correlations, Taps};
+use crate::engine::products::{Correlations, Deliver, Place, Tap, Taps};
 use crate::engine::rows::{self, At, grow, scratch};
 use crate::engine::simd;
 use crate::error::Result;
@@ -356,29 +356,60 @@ impl<T: Multiplied> WeightGrad<'_, T> {
         s: &mut Scratch<T::Product>,
     ) -> Result<()> {
         let Unit { group, a, b, pitch } = unit;
+        let taps = self.taps(layout, phases, unit)?;
+        let first = [group * self.channels[0] + a.start, b.start];
+        if let Some(place) = self.out.place_mut::<T::ProductCodec>() {
+            let taps: Vec<Tap> = {
+                let mut v = reserved(taps.len())?;
+                v.extend(taps.iter().map(|(sum, at)| Tap { sum: *sum, to: place.offset([0; 2], *at) }));
+                v
+            };
+            let to = Place { origin: place.origin.wrapping_offset(place.offset(first, [0; 3])), ..place };
+            let channels = [a.len(), b.len()];
+            simd::dispatch(Deliver { sums: &s.sums, pitch: *pitch, taps: &taps, channels, to });
+            return Ok(());
+        }
+        let kw = self.links[2].runs.len();
+        for (i, j) in (0..a.len()).flat_map(|i| (0..b.len()).map(move |j| (i, j))) {
+            let block = (first[0] + i) * self.channels[1] + b.start + j;
+            for row in taps.chunks_exact(kw) {
+                for (to, (sum, _)) in s.row.iter_mut().zip(row) {
+                    *to = sum.map_or_else(Default::default, |first| s.sums[first + i * pitch + j]);
+                }
+                let [d, h, _] = row[0].1;
+                self.out.store_from(T::ProductCodec::default(), At { block, d, h }, &(0..kw), &mut s.row);
+            }
+        }
+        Ok(())
+    }
+
+    /// For every tap of the kernel the place of its first sum, if it has any, and its own place.
+    fn taps(
+        &self,
+        layout: &Layout,
+        phases: &[Vec<Phases>; 3],
+        unit: &Unit,
+    ) -> Result<Vec<(Option<usize>, [usize; 3])>> {
         let [kd, kh, kw] = [0, 1, 2].map(|axis| self.links[axis].runs.len());
         let place = |axis: usize, tap: usize| {
             phases[axis].first().and_then(|p| p.members[0].taps.iter().position(|&t| t == tap))
         };
         let taps_h = phases[1].first().map_or(0, |p| p.shifts.len());
-        let lanes = b.len();
+        let mut all = reserved(kd * kh * kw)?;
         for (d, h) in (0..kd).flat_map(|d| (0..kh).map(move |h| (d, h))) {
             let plane = place(0, d).zip(place(1, h)).map(|(d, h)| d * taps_h + h);
-            for (i, channel_a) in a.clone().enumerate() {
-                for (j, channel_b) in b.clone().enumerate() {
-                    s.row.fill(T::Product::default());
-                    for (r, (_, taps)) in layout.runs.iter().enumerate() {
-                        let Some(plane) = plane else { continue };
-                        let first = ((plane * layout.runs.len() + r) * a.len() + i) * pitch;
-                        for (t, &tap) in taps.iter().enumerate() {
-                            s.row[tap] = s.sums[first + t * lanes + j];
-                        }
-                    }
-                    let block = (group * self.channels[0] + channel_a) * self.channels[1] + channel_b;
-                    self.out.store_from(T::ProductCodec::default(), At { block, d, h }, &(0..kw), &mut s.row);
-                }
+            for w in 0..kw {
+                let run = layout
+                    .runs
+                    .iter()
+                    .enumerate()
+                    .find_map(|(r, (_, taps))| taps.iter().position(|&tap| tap == w).map(|t| (r, t)));
+                let sum = plane.zip(run).map(|(plane, (r, t))| {
+                    (plane * layout.runs.len() + r) * unit.a.len() * unit.pitch + t * unit.b.len()
+                });
+                all.push((sum, [d, h, w]));
             }
         }
-        Ok(())
+        Ok(all)
     }
 }

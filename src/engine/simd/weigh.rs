@@ -1,0 +1,418 @@
+//! Weighted sums whose inputs are picked out of vectors.
+
+use std::ops::Range;
+
+/// Most lanes a vector of [`Level::weigh`] has.
+pub const MOST_LANES: usize = 32;
+
+/// Blocks that are the same but for where they are: every so many blocks of the row, and every so many inputs.
+#[derive(Debug, Clone, Copy)]
+pub struct Run {
+    /// The first of them.
+    pub block: usize,
+    /// Its first input.
+    pub base: usize,
+    /// How many they are.
+    pub count: usize,
+    /// Their entry.
+    pub entry: u32,
+}
+
+/// Blocks of neighbouring outputs, a vector each, as [`Level::weigh`] makes them: lane `i` of a block becomes the sum over
+/// `k < taps` of `weights[(entry*taps + k)*lanes + i] * src[base + k*step + index[entry][i]]`.
+#[derive(Debug, Clone)]
+pub struct Weighing<'a, T> {
+    /// First input and entry of each block of a row; inputs never decrease.
+    pub blocks: &'a [(usize, u32)],
+    /// The blocks to be made.
+    pub made: Range<usize>,
+    /// All blocks of the row as runs, if those are few.
+    pub runs: &'a [Run],
+    /// Blocks, and inputs, from one block of a run to the next.
+    pub every: [usize; 2],
+    /// For each entry, where a lane's first input is: below `lanes`, or below `2*lanes` with `two`; and as many of the
+    /// taps, from the first on, as every lane has.
+    pub entries: &'a [([u8; MOST_LANES], u32)],
+    /// Weights, `lanes` for each tap. Minus zero: the lane has no such tap, and the input is left alone.
+    pub weights: &'a [T],
+    /// Number of taps.
+    pub taps: usize,
+    /// Distance between the inputs of two taps.
+    pub step: usize,
+    /// Whether the index reaches into a second vector.
+    pub two: bool,
+    /// Lanes that are results; the others are added to them, `width` by `width`.
+    pub width: usize,
+}
+
+impl<T> Weighing<'_, T> {
+    /// Inputs that are loaded for a block, whether or not all of them are read.
+    #[inline(always)]
+    #[must_use]
+    pub fn loaded(&self, lanes: usize) -> usize {
+        (self.taps.max(1) - 1) * self.step + if self.two { 2 * lanes } else { lanes }
+    }
+}
+
+/// For the levels of x86-64.
+#[cfg(target_arch = "x86_64")]
+pub(super) mod x86 {
+    use super::{MOST_LANES, Weighing};
+    use std::arch::x86_64::*;
+    use std::cell::Cell;
+    use std::mem::MaybeUninit;
+
+    /// [`Level::weigh`] for one type: `$pick_one` and `$pick_two` take the lanes out of one or two vectors, `$add` is a fused
+    /// multiply-add, `$some` one for the lanes that have the tap, `$down` moves lanes down by a number of places, zeros
+    /// following.
+    macro_rules! weigh_vectors {
+        ($what:ident, $src:ident, $dst:ident, $lanes:expr, $index:expr, $load:expr, $store:expr, $store_some:expr, $zero:expr,
+         $mul:expr, $add:expr, $plus:expr, $some:expr, $pick_one:expr, $pick_two:expr, $down:expr) => {{
+            const LANES: usize = $lanes;
+            let &Weighing { blocks, ref made, runs, every: [every, advance], entries, weights, taps, step, two, width } = $what;
+            let loaded = $what.loaded(LANES);
+            assert!(taps > 0 && width > 0 && width <= LANES && $dst.len() >= width && made.end <= blocks.len());
+            assert!(weights.len() >= entries.len() * taps * LANES);
+            let last = $dst.len() - width;
+            let (alone, written) = (LANES / width == 1, if width == LANES { u32::MAX } else { (1 << width) - 1 });
+            macro_rules! all {
+                ($inputs:expr) => {{
+                    // SAFETY (of all that is marked so): the inputs of a block, of which those of the last tap end `loaded`
+                    // after the first, are within `src`, for the first is at `most` at most; the weights, by the assertion,
+                    // with the entry's bounds. The level's value proves the instructions exist. `T` is the type the
+                    // instructions work on: the caller has looked at its size.
+                    macro_rules! product {
+                        ($from:ident, $weights:ident, $i:ident, $k:expr) => {
+                            ($load($weights.add($k * LANES).cast()), $inputs($from.add($k * step), $i))
+                        };
+                    }
+                    macro_rules! sum {
+                        ($from:ident, $weights:ident, $i:ident, $full:ident) => {{
+                            let (mut sum, mut k) = ($zero, 0);
+                            if $full > 0 {
+                                let (w, v) = product!($from, $weights, $i, 0);
+                                (sum, k) = ($mul(w, v), 1);
+                            }
+                            while k < $full.min(taps) {
+                                let (w, v) = product!($from, $weights, $i, k);
+                                sum = $add(w, v, sum);
+                                k += 1;
+                            }
+                            while k < taps {
+                                let (w, v) = product!($from, $weights, $i, k);
+                                sum = $some(w, v, sum);
+                                k += 1;
+                            }
+                            // Groups of `width` lanes onto the first: half of the groups at a time.
+                            let mut groups = LANES / width;
+                            while groups > 1 {
+                                let half = groups.div_ceil(2);
+                                sum = $plus(sum, $down(sum, half * width, groups * width));
+                                groups = half;
+                            }
+                            sum
+                        }};
+                    }
+                    let (mut left, mut next) = (made.start, 0);
+                    if !runs.is_empty() && $dst.len() >= LANES {
+                        left = made.end.min(made.start + ($dst.len() - LANES) / width + 1);
+                        next = (left - made.start) * width;
+                        for run in runs {
+                            let mut r = made.start.saturating_sub(run.block).div_ceil(every);
+                            let end = run.count.min(left.saturating_sub(run.block).div_ceil(every));
+                            let (index, full) = &entries[run.entry as usize];
+                            let full = *full as usize;
+                            for (src, from) in $src {
+                                let Some(most) = src.len().checked_sub(loaded).filter(|_| r < end) else { continue };
+                                let at = (run.base + r * advance).wrapping_sub(from);
+                                if at > most {
+                                    continue;
+                                }
+                                let n = if end - r == 1 { 1 } else { (end - r).min((most - at) / advance.max(1) + 1) };
+                                let to = (run.block + r * every - made.start) * width;
+                                let stride = every * width;
+                                assert!(to + (n - 1) * stride + LANES <= $dst.len() && at + (n - 1) * advance <= most);
+                                r += n;
+                                // SAFETY: above; and `LANES` elements of `dst` from each place on, by the assertion.
+                                unsafe {
+                                    let mut src = src.as_ptr().add(at);
+                                    let weights = weights.as_ptr().add(run.entry as usize * taps * LANES);
+                                    let i = $index(index.as_ptr());
+                                    let mut dst = $dst.as_mut_ptr().add(to);
+                                    macro_rules! repeat {
+                                        ($sum:expr) => {{
+                                            let mut left = n;
+                                            loop {
+                                                $store_some(dst.cast(), written, $sum);
+                                                left -= 1;
+                                                if left == 0 {
+                                                    break;
+                                                }
+                                                src = src.add(advance);
+                                                dst = dst.add(stride);
+                                            }
+                                        }};
+                                    }
+                                    if full == 2 && taps == 2 && alone {
+                                        let (a, b) = ($load(weights.cast()), $load(weights.add(LANES).cast()));
+                                        repeat!($add(b, $inputs(src.add(step), i), $mul(a, $inputs(src, i))));
+                                    } else if full == 4 && taps == 4 && alone {
+                                        let (a, b) = ($load(weights.cast()), $load(weights.add(LANES).cast()));
+                                        let (c, d) =
+                                            ($load(weights.add(2 * LANES).cast()), $load(weights.add(3 * LANES).cast()));
+                                        repeat!({
+                                            let ab = $add(b, $inputs(src.add(step), i), $mul(a, $inputs(src, i)));
+                                            let abc = $add(c, $inputs(src.add(2 * step), i), ab);
+                                            $add(d, $inputs(src.add(3 * step), i), abc)
+                                        });
+                                    } else {
+                                        repeat!(sum!(src, weights, i, full));
+                                    }
+                                }
+                            }
+                        }
+                    }
+                    let mut blocks = &blocks[left..made.end.max(left)];
+                    for (src, from) in $src {
+                        let Some(most) = src.len().checked_sub(loaded) else { continue };
+                        while let [(base, entry), rest @ ..] = blocks {
+                            let (at, entry) = (base.wrapping_sub(from), *entry);
+                            if at > most {
+                                break;
+                            }
+                            blocks = rest;
+                            let (index, full) = &entries[entry as usize];
+                            let full = *full as usize;
+                            // SAFETY: above.
+                            let sum = unsafe {
+                                let src = src.as_ptr().add(at);
+                                let weights = weights.as_ptr().add(entry as usize * taps * LANES);
+                                let i = $index(index.as_ptr());
+                                if full == 2 && taps == 2 && alone {
+                                    let ((v, a), (w, b)) = (product!(src, weights, i, 0), product!(src, weights, i, 1));
+                                    $add(w, b, $mul(v, a))
+                                } else if full == 4 && taps == 4 && alone {
+                                    let ((v, a), (w, b)) = (product!(src, weights, i, 0), product!(src, weights, i, 1));
+                                    let ((x, c), (y, d)) = (product!(src, weights, i, 2), product!(src, weights, i, 3));
+                                    $add(y, d, $add(x, c, $add(w, b, $mul(v, a))))
+                                } else {
+                                    sum!(src, weights, i, full)
+                                }
+                            };
+                            let to = next;
+                            next += width;
+                            if to + LANES <= $dst.len() {
+                                // SAFETY: `LANES` elements from `to` on.
+                                unsafe { $store($dst.as_mut_ptr().add(to).cast(), sum) };
+                            } else {
+                                let to = to.min(last);
+                                let mut lanes = [T::default(); LANES];
+                                // SAFETY: as many elements as lanes.
+                                unsafe { $store(lanes.as_mut_ptr().cast(), sum) };
+                                for (to, from) in $dst[to..].iter_mut().zip(&lanes[..width]) {
+                                    to.write(*from);
+                                }
+                            }
+                        }
+                    }
+                }};
+            }
+            if two {
+                all!(|src: *const Cell<T>, i| $pick_two($load(src.cast()), i, $load(src.add(LANES).cast())));
+            } else {
+                all!(|src: *const Cell<T>, i| $pick_one($load(src.cast()), i));
+            }
+        }};
+    }
+
+    /// Minus zero as a vector of 32-bit or 64-bit integers.
+    /// Numbers of lanes.
+    static LANE: [u8; MOST_LANES] = {
+        let mut lane = [0; MOST_LANES];
+        let mut i = 0;
+        while i < MOST_LANES {
+            lane[i] = i as u8;
+            i += 1;
+        }
+        lane
+    };
+
+    const NO_TAP_32: i32 = i32::MIN;
+    const NO_TAP_64: i64 = i64::MIN;
+
+    /// [`Level::weigh`](super::super::Level::weigh) in vectors of 32 bytes.
+    ///
+    /// # Safety
+    /// The level's instructions must exist, and `T` be `f32` or `f64`.
+    #[inline(always)]
+    pub unsafe fn weigh_256<T: Copy + Default>(
+        what: &Weighing<'_, T>,
+        src: [(&[Cell<T>], usize); 2],
+        dst: &mut [MaybeUninit<T>],
+    ) {
+        if size_of::<T>() == 4 {
+            weigh_vectors!(
+                what,
+                src,
+                dst,
+                8,
+                |i: *const u8| _mm256_cvtepu8_epi32(_mm_loadl_epi64(i.cast())),
+                _mm256_loadu_ps,
+                _mm256_storeu_ps,
+                |to, _, v| _mm256_storeu_ps(to, v),
+                _mm256_setzero_ps(),
+                _mm256_mul_ps,
+                _mm256_fmadd_ps,
+                _mm256_add_ps,
+                |w, v, sum| {
+                    let none = _mm256_cmpeq_epi32(_mm256_castps_si256(w), _mm256_set1_epi32(NO_TAP_32));
+                    _mm256_blendv_ps(_mm256_fmadd_ps(w, v, sum), sum, _mm256_castsi256_ps(none))
+                },
+                |a, i| _mm256_permutevar8x32_ps(a, i),
+                |a, i, b| {
+                    let second = _mm256_cmpgt_epi32(i, _mm256_set1_epi32(7));
+                    let (a, b) = (_mm256_permutevar8x32_ps(a, i), _mm256_permutevar8x32_ps(b, i));
+                    _mm256_blendv_ps(a, b, _mm256_castsi256_ps(second))
+                },
+                |v, by, held| {
+                    let lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+                    let from = _mm256_add_epi32(lane, _mm256_set1_epi32(by as i32));
+                    let there = _mm256_cmpgt_epi32(_mm256_set1_epi32(held as i32), from);
+                    _mm256_and_ps(_mm256_permutevar8x32_ps(v, from), _mm256_castsi256_ps(there))
+                }
+            );
+        } else {
+            weigh_vectors!(
+                what,
+                src,
+                dst,
+                4,
+                |i: *const u8| {
+                    // Each lane is two of 32 bits, and the instruction knows only those.
+                    let i = _mm256_cvtepu8_epi64(_mm_cvtsi32_si128(i.cast::<i32>().read_unaligned()));
+                    let first = _mm256_add_epi64(i, i);
+                    let second = _mm256_add_epi64(first, _mm256_set1_epi64x(1));
+                    _mm256_or_si256(first, _mm256_slli_epi64::<32>(second))
+                },
+                _mm256_loadu_pd,
+                _mm256_storeu_pd,
+                |to, _, v| _mm256_storeu_pd(to, v),
+                _mm256_setzero_pd(),
+                _mm256_mul_pd,
+                _mm256_fmadd_pd,
+                _mm256_add_pd,
+                |w, v, sum| {
+                    let none = _mm256_cmpeq_epi64(_mm256_castpd_si256(w), _mm256_set1_epi64x(NO_TAP_64));
+                    _mm256_blendv_pd(_mm256_fmadd_pd(w, v, sum), sum, _mm256_castsi256_pd(none))
+                },
+                |a, i| _mm256_castps_pd(_mm256_permutevar8x32_ps(_mm256_castpd_ps(a), i)),
+                |a, i, b| {
+                    let second = _mm256_cmpgt_epi32(i, _mm256_set1_epi32(7));
+                    let a = _mm256_permutevar8x32_ps(_mm256_castpd_ps(a), i);
+                    let b = _mm256_permutevar8x32_ps(_mm256_castpd_ps(b), i);
+                    _mm256_castps_pd(_mm256_blendv_ps(a, b, _mm256_castsi256_ps(second)))
+                },
+                |v, by, held| {
+                    let lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+                    let from = _mm256_add_epi32(lane, _mm256_set1_epi32(2 * by as i32));
+                    let there = _mm256_cmpgt_epi32(_mm256_set1_epi32(2 * held as i32), from);
+                    let v = _mm256_permutevar8x32_ps(_mm256_castpd_ps(v), from);
+                    _mm256_castps_pd(_mm256_and_ps(v, _mm256_castsi256_ps(there)))
+                }
+            );
+        }
+    }
+
+    /// [`Level::weigh`](super::super::Level::weigh) in vectors of 64 bytes.
+    ///
+    /// # Safety
+    /// The level's instructions must exist, and `T` be `f32`, `f64` or an integer of 16 bits.
+    #[inline(always)]
+    pub unsafe fn weigh_512<T: Copy + Default>(
+        what: &Weighing<'_, T>,
+        src: [(&[Cell<T>], usize); 2],
+        dst: &mut [MaybeUninit<T>],
+    ) {
+        if size_of::<T>() == 2 {
+            weigh_vectors!(
+                what,
+                src,
+                dst,
+                32,
+                |i: *const u8| _mm512_cvtepu8_epi16(_mm256_loadu_si256(i.cast())),
+                _mm512_loadu_si512,
+                _mm512_storeu_si512,
+                |to, written: u32, v| _mm512_mask_storeu_epi16(to, written, v),
+                _mm512_setzero_si512(),
+                _mm512_mullo_epi16,
+                |w, v, sum| _mm512_add_epi16(_mm512_mullo_epi16(w, v), sum),
+                _mm512_add_epi16,
+                |w, v, sum| _mm512_add_epi16(_mm512_mullo_epi16(w, v), sum), // no tap: a weight of zero
+                |a, i| _mm512_permutexvar_epi16(i, a),
+                |a, i, b| _mm512_permutex2var_epi16(a, i, b),
+                |v, by, held| {
+                    let from = _mm512_add_epi16(
+                        _mm512_cvtepu8_epi16(_mm256_loadu_si256(LANE.as_ptr().cast())),
+                        _mm512_set1_epi16(by as i16),
+                    );
+                    let there = _mm512_cmplt_epi16_mask(from, _mm512_set1_epi16(held as i16));
+                    _mm512_maskz_permutexvar_epi16(there, from, v)
+                }
+            );
+        } else if size_of::<T>() == 4 {
+            weigh_vectors!(
+                what,
+                src,
+                dst,
+                16,
+                |i: *const u8| _mm512_cvtepu8_epi32(_mm_loadu_si128(i.cast())),
+                _mm512_loadu_ps,
+                _mm512_storeu_ps,
+                |to, written: u32, v| _mm512_mask_storeu_ps(to, written as u16, v),
+                _mm512_setzero_ps(),
+                _mm512_mul_ps,
+                _mm512_fmadd_ps,
+                _mm512_add_ps,
+                |w, v, sum| {
+                    let has = _mm512_cmpneq_epi32_mask(_mm512_castps_si512(w), _mm512_set1_epi32(NO_TAP_32));
+                    _mm512_mask3_fmadd_ps(w, v, sum, has)
+                },
+                |a, i| _mm512_permutexvar_ps(i, a),
+                |a, i, b| _mm512_permutex2var_ps(a, i, b),
+                |v, by, held| {
+                    let lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+                    let from = _mm512_add_epi32(lane, _mm512_set1_epi32(by as i32));
+                    let there = _mm512_cmplt_epi32_mask(from, _mm512_set1_epi32(held as i32));
+                    _mm512_maskz_permutexvar_ps(there, from, v)
+                }
+            );
+        } else {
+            weigh_vectors!(
+                what,
+                src,
+                dst,
+                8,
+                |i: *const u8| _mm512_cvtepu8_epi64(_mm_loadl_epi64(i.cast())),
+                _mm512_loadu_pd,
+                _mm512_storeu_pd,
+                |to, written: u32, v| _mm512_mask_storeu_pd(to, written as u8, v),
+                _mm512_setzero_pd(),
+                _mm512_mul_pd,
+                _mm512_fmadd_pd,
+                _mm512_add_pd,
+                |w, v, sum| {
+                    let has = _mm512_cmpneq_epi64_mask(_mm512_castpd_si512(w), _mm512_set1_epi64(NO_TAP_64));
+                    _mm512_mask3_fmadd_pd(w, v, sum, has)
+                },
+                |a, i| _mm512_permutexvar_pd(i, a),
+                |a, i, b| _mm512_permutex2var_pd(a, i, b),
+                |v, by, held| {
+                    let lane = _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7);
+                    let from = _mm512_add_epi64(lane, _mm512_set1_epi64(by as i64));
+                    let there = _mm512_cmplt_epi64_mask(from, _mm512_set1_epi64(held as i64));
+                    _mm512_maskz_permutexvar_pd(there, from, v)
+                }
+            );
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Weighted sums along W, H and D, whatever the weights.
+
+use std::ops::Range;
+
+use crate::element::{Codec, Linear, Rounding, Summed};
+use crate::engine::pipeline::{self, InRow, Kernel, OutRow, Through, Way};
+use crate::engine::rows::{Rows, RowsMut, scratch};
+use crate::engine::simd::{self, Job, Level};
+use crate::error::Result;
+use crate::geometry::Reach;
+use crate::geometry::taps::{Period, Taps, reserved};
+use crate::kernels::blocks::Blocks;
+use crate::kernels::reduce::Span;
+use crate::kernels::resample::{self, Weighted};
+use crate::layout::Grid;
+use crate::ops::precision;
+
+/// Sums of integers or of floats by these taps along D, H and W: in the narrowest type that gives the right result.
+///
+/// # Errors
+/// If a table or scratch cannot be allocated, or the caller interrupts.
+pub fn run<T: Linear>(taps: [Taps; 3], rounding: Rounding, x: Grid<*const T>, out: Grid<*mut T>) -> Result<()> {
+    if let Some(largest) = T::NARROW.filter(|_| T::SHORT && simd::weighing::<T::ShortSum>().0 > 0)
+        && let Some(scale) = precision::in_16_bits(&taps, largest)
+    {
+        let codec = T::short_codec(rounding, scale.iter().product::<f64>().log2() as u32);
+        return run_between(taps, scale, x, out, codec, codec);
+    }
+    if let Some(precision) = T::NARROW.and_then(|largest| precision::in_float32(&taps, largest)) {
+        let codec = T::narrow_codec(rounding, precision);
+        return run_between(taps, [1.0; 3], x, out, codec, codec);
+    }
+    let codec = T::sum_codec(rounding);
+    run_between(taps, [1.0; 3], x, out, codec, codec)
+}
+
+/// Sums by these taps, of weights times `scale`, along D, H and W, from one type of array to another.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_between<I, O>(
+    taps: [Taps; 3],
+    scale: [f64; 3],
+    x: Grid<*const I::Stored>,
+    out: Grid<*mut O::Stored>,
+    load: I,
+    store: O,
+) -> Result<()>
+where
+    I: Codec<Computed: Summed>,
+    O: Codec<Computed = I::Computed>,
+{
+    let weights = |t: &Taps, scale: f64| -> Result<Vec<I::Computed>> {
+        let mut v = reserved(t.all_weights().len())?;
+        v.extend(t.all_weights().iter().map(|w| I::Computed::weight(*w * scale)));
+        Ok(v)
+    };
+    let phased = size_of::<I::Computed>() > size_of::<i16>(); // those are for vectors of all they can hold
+    let period = taps[2].period().filter(|p| phased && x.inner == 1 && resample::has_phases(p, taps[2].widest()));
+    let kernel = Resampling {
+        weights: weights(&taps[2], scale[2])?,
+        flat: if taps[0].is_identity() { Some(weights(&taps[1], scale[1])?) } else { None },
+        blocks: if period.is_some() { None } else { Blocks::new(&taps[2], x.inner, scale[2])? },
+        period,
+        reach: taps[2].widest(),
+        folds: folding_is_cheaper(&taps),
+        scale: scale[0] * scale[1],
+        taps,
+        inner: x.inner,
+    };
+    pipeline::run(&Through { kernel, load, store, x, out })
+}
+
+/// What a tap across costs, in taps down: its inputs must be picked.
+const ACROSS: usize = 2;
+
+/// Whether folding the rows of each output row and taking the result across is less work than taking every row across and
+/// folding what comes of it.
+fn folding_is_cheaper(taps: &[Taps; 3]) -> bool {
+    let [d, h, w] = taps;
+    let used = |t: &Taps| t.inputs(0..t.out_len()).len();
+    let down = d.widest() * h.widest();
+    let across = w.out_len() * w.widest() * ACROSS;
+    let (rows, made) = (used(d) * used(h), d.out_len() * h.out_len());
+    made * (used(w) * down + across) < rows * across + made * w.out_len() * down
+}
+
+/// Memory of a thread.
+struct Scratch<S> {
+    /// The weights of an output row.
+    weights: Vec<S>,
+    /// What the blocks want.
+    end: Vec<S>,
+}
+
+/// Weighted sums along W, then down D and H.
+struct Resampling<S> {
+    taps: [Taps; 3],
+    weights: Vec<S>,
+    period: Option<Period>,
+    /// The taps along W for vectors.
+    blocks: Option<Blocks<S>>,
+    /// The weights along H in the type of the sum, if nothing happens along D.
+    flat: Option<Vec<S>>,
+    /// Most inputs one output reads along W.
+    reach: usize,
+    /// Whether rows are folded before they go across.
+    folds: bool,
+    /// What the weights along D and H are multiplied by.
+    scale: f64,
+    inner: usize,
+}
+
+impl<S: Summed> Kernel for Resampling<S> {
+    type Key = S;
+    type Scratch = Scratch<S>;
+    type Slot = Vec<S>;
+    type Dst<'a> = RowsMut<'a, S>;
+
+    fn out_spatial(&self) -> [usize; 3] {
+        [0, 1, 2].map(|a| self.taps[a].out_len())
+    }
+    #[inline(always)]
+    fn reach(&self, axis: usize, o: usize) -> Reach {
+        self.taps[axis].at(o)
+    }
+    fn inputs(&self, cols: Range<usize>) -> Range<usize> {
+        self.taps[2].inputs(cols)
+    }
+    fn column_bytes(&self) -> usize {
+        self.inner * size_of::<S>()
+    }
+    fn row_cost(&self) -> usize {
+        self.taps[2].out_len() * self.inner * (self.reach + self.taps[0].widest() * self.taps[1].widest())
+    }
+    fn way(&self) -> Way {
+        if self.folds { Way::Folded } else { Way::Ring }
+    }
+    fn scratch(&self, _: usize) -> Result<Scratch<S>> {
+        let weights = reserved(self.taps[0].widest() * self.taps[1].widest())?;
+        Ok(Scratch { weights, end: scratch(self.blocks.as_ref().map_or(0, Blocks::scratch))? })
+    }
+    fn slot(&self, tile: usize) -> Result<Self::Slot> {
+        scratch(tile * self.inner)
+    }
+
+    #[inline(always)]
+    fn across<L: Level>(
+        &self,
+        level: L,
+        row: &InRow<'_, S>,
+        cols: &Range<usize>,
+        scratch: &mut Self::Scratch,
+        slot: &mut Self::Slot,
+    ) {
+        let taps = Weighted {
+            taps: &self.taps[2],
+            weights: &self.weights,
+            period: self.period.as_ref(),
+            blocks: self.blocks.as_ref(),
+        };
+        let span = Span { src: row.cells, from: row.from, cols, inner: self.inner };
+        resample::Across { taps, span, end: &mut scratch.end, dst: slot }.run(level);
+    }
+
+    #[inline(always)]
+    fn down<L: Level>(
+        &self,
+        level: L,
+        to: &OutRow<'_>,
+        rows: &[usize],
+        slots: &[Self::Slot],
+        made: &mut Self::Scratch,
+        dst: &mut RowsMut<'_, S>,
+    ) {
+        let one = [S::weight(1.0)];
+        let weights = if self.folds { &one } else { self.weights_of(to, &mut made.weights) };
+        resample::Down { weights, row: |j: usize| &slots[rows[j]][..], dst: dst.row(to.d, to.h) }.run(level);
+    }
+
+    fn exactly(&self, (d, h): (usize, usize), e: usize, sum: impl Fn([usize; 4], &[f64]) -> f64) -> f64 {
+        let [td, th, tw] = &self.taps;
+        let (w, c) = (e / self.inner, e % self.inner);
+        let mut total = 0.0;
+        for (jd, wd) in td.weights(d).iter().enumerate() {
+            for (jh, wh) in th.weights(h).iter().enumerate() {
+                let at = [td.at(d).start + jd, th.at(h).start + jh, tw.at(w).start, c];
+                total += wd * wh * sum(at, tw.weights(w));
+            }
+        }
+        total
+    }
+
+    #[inline(always)]
+    fn fold<L: Level, C: Codec<Computed = S>>(
+        &self,
+        _: L,
+        codec: C,
+        to: &OutRow<'_>,
+        src: &Rows<'_, C::Stored>,
+        scratch: &mut Self::Scratch,
+        dst: &mut [S],
+    ) {
+        let (d, h) = (self.taps[0].at(to.d), self.taps[1].at(to.h));
+        let weights = self.weights_of(to, &mut scratch.weights);
+        let row = |j: usize| match d.count {
+            1 => src.row(d.start, h.start + j),
+            _ => src.row(d.start + j / h.count, h.start + j % h.count),
+        };
+        resample::fold::<C, L>(codec, weights, row, dst);
+    }
+}
+
+impl<S: Summed> Resampling<S> {
+    /// The weights of the rows that an output row reads.
+    #[inline(always)]
+    fn weights_of<'a>(&'a self, to: &OutRow<'_>, made: &'a mut Vec<S>) -> &'a [S] {
+        let (d, h) = (&self.taps[0], &self.taps[1]);
+        if let Some(flat) = &self.flat {
+            return &flat[h.offset(to.h)..][..h.at(to.h).count];
+        }
+        made.clear();
+        for wd in d.weights(to.d) {
+            made.extend(h.weights(to.h).iter().map(|wh| S::weight(wd * wh * self.scale)));
+        }
+        made
+    }
+}
