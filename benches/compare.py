@@ -231,7 +231,7 @@ def differs(row: Row, result: tuple[Any, ...], reference: tuple[Any, ...]) -> st
                 return f"differs by {distance.mean():.2g} levels on average"
             continue
         share = next((t for op, t in TOLERANCE.items() if row.op.startswith(op)), 0.0)
-        share = share * 100 if want.dtype == np.float16 else share
+        share = share * 100 if row.dtype in ("float16", "bfloat16") else share
         if distance.max() > share * np.abs(want).max():
             return f"differs by {distance.max():.2g}"
     return ""

@@ -8,6 +8,7 @@ class and not to one shape.
 
 from __future__ import annotations
 
+import importlib
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -64,6 +65,13 @@ class Row:
         return tuple(math.floor(n * self.p["scale"]) for n in self.spatial)
 
 
+def dtype_of(row: Row) -> np.dtype[Any]:
+    """Return the dtype of a row; bfloat16 needs its package."""
+    if row.dtype == "bfloat16":
+        return np.dtype(importlib.import_module("ml_dtypes").bfloat16)
+    return np.dtype(row.dtype)
+
+
 class Data:
     """The arrays of a row, made on first use from a fixed seed, and what they cost."""
 
@@ -73,7 +81,7 @@ class Data:
         self.x = self.array(row.shape)
 
     def array(self, shape: Shape) -> np.ndarray:
-        dtype = np.dtype(self.row.dtype)
+        dtype = dtype_of(self.row)
         if dtype.kind == "u":
             return self.random.integers(0, 256, shape).astype(dtype)
         return self.random.standard_normal(shape, dtype=np.float32).astype(dtype)
@@ -162,7 +170,7 @@ def out_shape(row: Row) -> Shape:
 
 def bytes_moved(row: Row) -> tuple[int, int]:
     """Bytes read and bytes written by one call, each array counted once."""
-    item = np.dtype(row.dtype).itemsize
+    item = dtype_of(row).itemsize
     inside = math.prod(row.shape) * item
     outside = math.prod(out_shape(row)) * item
     weight = row.data.weight.nbytes if row.op.startswith("conv") else 0
@@ -227,14 +235,17 @@ def pool(op: str, shape: Shape, bar: float | None, k: int, s: int, pad: int = 0,
     return Row(f"{words} {text(shape)}", op, shape, bar, dtype, last, rank, p)
 
 
-def conv(op: str, shape: Shape, out: int, bar: float, k: int, s: int = 1, **p: Any) -> Row:
+def conv(op: str, shape: Shape, out: int, bar: float | None, k: int, s: int = 1, **p: Any) -> Row:
     """Convolve, plainly or transposed, into `out` channels with a square or cubic kernel."""
+    dtype, last = p.pop("dtype", "float32"), p.pop("last", False)
     rank, pad, extra = len(shape) - 2, p.get("pad", 0), p.get("extra", 0)
     words = f"{op.removesuffix('_backward')}{rank}d k{k}s{s}{f'p{pad}' * bool(pad)}"
     words = "backward: " * op.endswith("_backward") + words + f"op{extra}" * bool(extra)
     words += " depthwise" * (p.get("groups", 1) > 1)
+    if (dtype, last) != ("float32", False):
+        words += f" {dtype}" + " channels-last" * last
     p |= {"out": out, "k": (k,) * rank, "stride": s}
-    return Row(f"{words} {text(shape)}->{out}", op, shape, bar, rank=rank, p=p)
+    return Row(f"{words} {text(shape)}->{out}", op, shape, bar, dtype, last, rank, p)
 
 
 def plain(label: str, op: str, shape: Shape, bar: float | None, **p: Any) -> Row:
@@ -344,6 +355,14 @@ EXTRA = [
     grid("bilinear", (8, 3, 256, 256)),
     grid("bilinear", (1, 16, 32, 64, 64), rank=3),
     grid("bilinear", (1, 64, 128, 128), "grid_sample_backward"),
+    *(
+        conv(op, shape, 64, None, k, s, pad=1, **kind)
+        for op, shape, k, s in [(DOWN, (1, 64, 56, 56), 3, 1), (UP, (8, 128, 16, 16), 4, 2)]
+        for kind in [{"dtype": dtype} for dtype in ("float64", "bfloat16", "float16")]
+    ),
+    conv(DOWN, (1, 56, 56, 64), 64, None, 3, pad=1, last=True),
+    conv(UP, (8, 16, 16, 128), 64, None, 4, 2, pad=1, last=True),
+    conv(UP, (1, 64, 64, 128), 64, None, 2, 2, last=True),
     plain("pixel_shuffle r=2", "pixel_shuffle", (3, 20, 61, 67), None, r=2),
     plain("pixel_shuffle r=8", "pixel_shuffle", (1, 256, 128, 128), None, r=8),
     plain("pixel_unshuffle r=3", "pixel_unshuffle", (1, 28, 384, 384), None, r=3),

@@ -132,13 +132,13 @@ class Ours:
     def conv(self, row: Row) -> Call:
         fn, x, w, p = self.get(f"conv{row.rank}d"), row.data.x, row.data.weight, row.p
         stride, pad, groups = p["stride"], p.get("pad", 0), p.get("groups", 1)
-        return lambda: fn(x, w, None, stride, pad, 1, groups)
+        return lambda: fn(x, w, None, stride, pad, 1, groups, **self.last(row))
 
     def conv_transpose(self, row: Row) -> Call:
         fn, x, w, p = self.get(f"conv_transpose{row.rank}d"), row.data.x, row.data.weight, row.p
         stride, pad, extra = p["stride"], p.get("pad", 0), p.get("extra", 0)
         groups = p.get("groups", 1)
-        return lambda: fn(x, w, None, stride, pad, extra, groups)
+        return lambda: fn(x, w, None, stride, pad, extra, groups, **self.last(row))
 
     def max_pool_backward(self, row: Row) -> Call:
         fn, grad = self.get("max_pool2d_backward"), row.data.grad
@@ -170,9 +170,15 @@ class Torch:
         self.f = self.torch.nn.functional
         self.aten = self.torch.ops.aten
 
+    def own(self, array: np.ndarray) -> Any:
+        """NumPy's bfloat16 is a package's, which torch does not know: the same bits go across."""
+        if array.dtype.name == "bfloat16":
+            return self.torch.from_numpy(array.view(np.int16)).view(self.torch.bfloat16)
+        return self.torch.from_numpy(array)
+
     def tensor(self, row: Row, array: np.ndarray) -> Any:
         """Channels-last arrays become torch's channels-last format: the same memory, permuted."""
-        tensor = self.torch.from_numpy(array)
+        tensor = self.own(array)
         if not row.channels_last:
             return tensor
         tensor = tensor if array.ndim == row.rank + 2 else tensor[None]
@@ -245,12 +251,12 @@ class Torch:
         return lambda: fn(x, p["k"], 1, p.get("pad", 0), p.get("stride", 1))
 
     def conv(self, row: Row) -> Call:
-        p, x, w = row.p, self.tensor(row, row.data.x), self.torch.from_numpy(row.data.weight)
+        p, x, w = row.p, self.tensor(row, row.data.x), self.own(row.data.weight)
         fn, groups = getattr(self.f, f"conv{row.rank}d"), p.get("groups", 1)
         return lambda: fn(x, w, None, p["stride"], p.get("pad", 0), 1, groups)
 
     def conv_transpose(self, row: Row) -> Call:
-        p, x, w = row.p, self.tensor(row, row.data.x), self.torch.from_numpy(row.data.weight)
+        p, x, w = row.p, self.tensor(row, row.data.x), self.own(row.data.weight)
         fn, groups = getattr(self.f, f"conv_transpose{row.rank}d"), p.get("groups", 1)
         stride, pad, extra = p["stride"], p.get("pad", 0), p.get("extra", 0)
         return lambda: fn(x, w, None, stride, pad, extra, groups)
@@ -280,7 +286,8 @@ class Torch:
         if row.channels_last:
             tensors = tuple(tensor.movedim(1, -1) for tensor in tensors)
             tensors = tuple(t if len(row.shape) == t.ndim else t[0] for t in tensors)
-        return tuple(tensor.numpy() for tensor in tensors)
+        half = self.torch.bfloat16  # not a dtype that NumPy has
+        return tuple((t.float() if t.dtype == half else t).numpy() for t in tensors)
 
 
 class OnnxRuntime:
@@ -386,6 +393,7 @@ class OnnxRuntime:
         return self.model("DepthToSpace", row.data.x, blocksize=row.p["r"], mode="CRD")
 
     def conv(self, row: Row, op: str = "Conv", **more: Any) -> Call:
+        need(not row.channels_last, "channels-last")
         p, strides = row.p, [row.p["stride"]] * row.rank
         options = {"strides": strides, "pads": self.pads(row), "group": p.get("groups", 1)}
         constants = {"w": row.data.weight}

@@ -612,6 +612,7 @@ def channels(draw):
     if form == "bare":
         return form, 1, 1, 1, 1
     groups_ins_outs = [(1, 1, 1), (2, 3, 2), (1, 2, 5), (3, 1, 1), (1, 9, 17), (4, 2, 2)]
+    groups_ins_outs += [(1, 3, 40), (1, 40, 3), (2, 8, 8)]
     batch = draw(st.integers(1, 2)) if form == "batch" else 1
     return form, batch, *draw(st.sampled_from(groups_ins_outs))
 
@@ -633,8 +634,8 @@ def conv_cases(draw, dtypes=sts.CONVOLVED):
     form, batch, groups, ins, outs = draw(channels())
     size = draw(sts.shapes(n, 600 if ins * outs > 20 else 1500))
     kernel = tuple(draw(st.integers(1, 5 if n < 3 else 3)) for _ in range(n))
-    stride = tuple(draw(st.integers(1, 4)) for _ in range(n))
-    dilation = tuple(draw(st.integers(1, 3)) for _ in range(n))
+    stride = tuple(draw(st.sampled_from([1, 1, 2, 2, 3, 4, 6, 9])) for _ in range(n))
+    dilation = tuple(draw(st.sampled_from([1, 1, 2, 3, 4, 6])) for _ in range(n))
     padding = draw(st.sampled_from(["numbers", "numbers", "same", "same_lower", "valid"]))
     if padding == "numbers":
         pads = []
@@ -700,10 +701,11 @@ def conv_transpose_cases(draw, dtypes=sts.CONVOLVED):
     n = draw(st.integers(1, 3))
     dtype = draw(st.sampled_from(dtypes))
     form, batch, groups, ins, outs = draw(channels())
-    size = draw(sts.shapes(n, {1: 70, 2: 150, 3: 60}[n]))
+    strides = {1: [1, 2, 2, 3, 4, 5, 8, 16], 2: [1, 2, 2, 3, 4, 8], 3: [1, 2, 2, 3]}[n]
+    stride = tuple(draw(st.sampled_from(strides)) for _ in range(n))
+    size = draw(sts.shapes(n, {1: 70, 2: 150 if max(stride) < 8 else 40, 3: 60}[n]))
     kernel = tuple(draw(st.integers(1, 5 if n < 3 else 3)) for _ in range(n))
-    stride = tuple(draw(st.integers(1, 4 if n < 3 else 2)) for _ in range(n))
-    dilation = tuple(draw(st.integers(1, 3 if n < 3 else 2)) for _ in range(n))
+    dilation = tuple(draw(st.sampled_from([1, 1, 2, 3, 4, 6][: 9 - 2 * n])) for _ in range(n))
     pads, extra = [], []
     for i, k, s, d in zip(size, kernel, stride, dilation, strict=True):
         extra.append(draw(st.integers(0, max(s, d) - 1)))

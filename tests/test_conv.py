@@ -1,5 +1,8 @@
 """`conv{1,2,3}d`, `conv_transpose{1,2,3}d` and their backward."""
 
+import runpy
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -219,3 +222,18 @@ def test_huge_strides_are_one_window():
     x, weight = np.arange(16.0).reshape(4, 4), np.ones((2, 2))
     assert us.conv2d(x, weight, stride=2**32 + 1).tolist() == [[10.0]]
     assert us.conv2d(x, np.ones((1, 1)), dilation=2**32 + 1).tolist() == x.tolist()
+
+
+# --- documentation --------------------------------------------------------------------------------
+
+FIGURES = Path(__file__).parents[1] / "docs" / "figures_conv.py"
+
+
+@pytest.mark.skipif(not FIGURES.exists(), reason="the installed package has no docs")
+def test_pictures_are_what_their_script_draws():
+    """`python docs/figures_conv.py` would change no file."""
+    pictures = runpy.run_path(str(FIGURES))["figures"]()
+    folder = FIGURES.parent / "images" / "conv"
+    assert {p.name for p in folder.iterdir()} == set(pictures)
+    for name, picture in pictures.items():
+        assert (folder / name).read_text(encoding="utf-8") == picture, name
