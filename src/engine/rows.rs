@@ -254,9 +254,12 @@ pub struct RowsMut<'a, T> {
     len: usize,
     /// Where a row is made that is then written past the caches, or taken by `emit`.
     stage: Option<&'a mut [T]>,
-    emit: Option<&'a dyn Fn(&mut [T], At)>,
+    emit: Option<Emit<'a, T>>,
     life: PhantomData<&'a mut T>,
 }
+
+/// What is done with a row that has been made.
+type Emit<'a, T> = &'a dyn Fn(&mut [T], At);
 
 /// Output rows that want to hear when one of them is complete.
 pub trait Finish {

@@ -135,7 +135,7 @@ impl<T: Summed> Blocks<T> {
         let (outs, ins) = taps.period_hint();
         let period = outs * inner;
         let repeat = if period == 0 { n } else { period / gcd(period, width) };
-        let every = [repeat, if period == 0 { 0 } else { repeat * width / period * ins * inner }];
+        let every = [repeat, (repeat * width).checked_div(period).map_or(0, |n| n * ins * inner)];
         let (blocks, runs) = (reserved(n)?, Vec::new());
         let mut all = Self { shape, len, blocks, runs, every, entries: Vec::new(), weights: Vec::new() };
         let mut run_of = reserved::<usize>(n)?;
