@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-/// Most lanes a vector of [`Level::weigh`] has.
+/// Most lanes a vector of [`Level::weigh`](super::Level::weigh) has.
 pub const MOST_LANES: usize = 32;
 
 /// Blocks that are the same but for where they are: every so many blocks of the row, and every so many inputs.
@@ -18,7 +18,7 @@ pub struct Run {
     pub entry: u32,
 }
 
-/// Blocks of neighbouring outputs, a vector each, as [`Level::weigh`] makes them: lane `i` of a block becomes the sum over
+/// Blocks of neighbouring outputs, a vector each, as [`Level::weigh`](super::Level::weigh) makes them: lane `i` of a block becomes the sum over
 /// `k < taps` of `weights[(entry*taps + k)*lanes + i] * src[base + k*step + index[entry][i]]`.
 #[derive(Debug, Clone)]
 pub struct Weighing<'a, T> {
