@@ -155,8 +155,8 @@ impl Scheme {
     }
 
     /// Room for sums that a band of `slices` needs at this level: of one block, or of all if they are kept.
-    pub fn room<L: Level, T: Laned>(&self, outs: usize, slices: &[Slice], keep: bool) -> usize {
-        let together = self.together(most_rows::<L, T>()).min(outs);
+    pub fn room<L: Level, T: Laned>(&self, outs: &Range<usize>, slices: &[Slice], keep: bool) -> usize {
+        let together = self.together(most_rows::<L, T>()).min(outs.len());
         let width = L::Register::<T>::LANES;
         let pitch = columns::<L, T>(self.tallest(together, most_rows::<L, T>())) * width;
         let block = together * self.residues.len() * pitch;
@@ -164,7 +164,15 @@ impl Scheme {
             return block;
         }
         let tiles: usize = slices.iter().map(|s| s.lanes.len().div_ceil(pitch)).sum();
-        block * tiles * outs.div_ceil(together) * self.planes.len()
+        let blocks: usize = self.shares(outs).map(|(_, outs)| outs.len().div_ceil(together)).sum();
+        block * tiles * blocks * self.planes.len()
+    }
+
+    /// Output channels cut where their weights are: which part, and which of `outs` it holds.
+    fn shares(&self, outs: &Range<usize>) -> impl Iterator<Item = (usize, Range<usize>)> + use<> {
+        let (outs, at_once) = (outs.clone(), self.at_once);
+        let parts = outs.start / at_once..outs.end.div_ceil(at_once);
+        parts.map(move |part| (part, outs.start.max(part * at_once)..outs.end.min((part + 1) * at_once)))
     }
 }
 
@@ -214,8 +222,8 @@ pub struct Products<'a, T> {
 pub struct Room<'a, T> {
     /// The scheme.
     pub scheme: &'a Scheme,
-    /// Number of output channels.
-    pub outs: usize,
+    /// Output channels.
+    pub outs: Range<usize>,
     /// The slices.
     pub slices: &'a [Slice],
     /// See [`Products::keep`].
@@ -228,7 +236,7 @@ impl<T: Laned> Job for Room<'_, T> {
     type Output = usize;
     #[inline(always)]
     fn run<L: Level>(self, _: L) -> usize {
-        self.scheme.room::<L, T>(self.outs, self.slices, self.keep)
+        self.scheme.room::<L, T>(&self.outs, self.slices, self.keep)
     }
 }
 
@@ -356,10 +364,8 @@ impl<T: Laned> Job for Products<'_, T> {
         let pitch = columns * width;
         self.require_readable(pitch);
         let room = together * self.scheme.residues.len() * pitch;
-        let at_once = self.scheme.at_once;
         let mut at = 0;
-        for part in self.outs.start / at_once..self.outs.end.div_ceil(at_once) {
-            let outs = self.outs.start.max(part * at_once)..self.outs.end.min((part + 1) * at_once);
+        for (part, outs) in self.scheme.shares(&self.outs) {
             let weights = self.weights(level, part, &outs);
             self.list(weights, &outs, together, rows);
             for slice in self.slices {

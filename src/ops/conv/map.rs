@@ -582,7 +582,7 @@ impl<T: Multiplied> Map<'_, T> {
         let keep = layout.ins < self.ins;
         let room = simd::dispatch(Room {
             scheme,
-            outs: band.outs.len(),
+            outs: band.outs.clone(),
             slices: &scratch.slices,
             keep,
             of: PhantomData::<T::Product>,
