@@ -44,15 +44,6 @@ pub fn walk(offsets: &[(isize, isize)], advance: (isize, isize)) -> Vec<(isize, 
     offsets.iter().zip(next).map(|(a, b)| (b.0.wrapping_sub(a.0), b.1.wrapping_sub(a.1))).collect()
 }
 
-/// Where a tile's sums begin.
-#[derive(Debug, Clone, Copy)]
-pub enum Begin<'a, T> {
-    /// One value for each row.
-    At(&'a [T]),
-    /// What the result holds.
-    Held,
-}
-
 /// Most rows of a tile.
 pub const MOST_ROWS: usize = 8;
 
@@ -87,8 +78,8 @@ pub struct Tile<'a, T> {
     pub columns: usize,
     /// What is summed.
     pub steps: Steps<'a>,
-    /// Where the sums begin.
-    pub begin: Begin<'a, T>,
+    /// Where each row's sums begin.
+    pub begin: &'a [T],
     /// The first row's sums, and the distance to the next row's.
     pub to: *mut T,
     /// See `to`.
@@ -100,7 +91,7 @@ impl<T: Laned> Tile<'_, T> {
     ///
     /// # Safety
     /// For every row and every step the factor must be readable, as must `columns` vectors of lanes; each row's sums must
-    /// be writeable, and hold sums where they are to begin from [`Begin::Held`].
+    /// be writeable.
     #[inline(always)]
     pub unsafe fn run<L: Level>(self, _: L) {
         macro_rules! shapes {
@@ -138,10 +129,7 @@ impl<T: Laned> Tile<'_, T> {
         let width = L::Register::<T>::LANES;
         for r in 0..self.rows.len() {
             for v in 0..self.columns {
-                let begin = match self.begin {
-                    Begin::At(values) => Begin::At(&values[r..=r]),
-                    Begin::Held => Begin::Held,
-                };
+                let begin = &self.begin[r..=r];
                 let lanes = self.lanes.wrapping_add(v * width);
                 // SAFETY: as the caller promises: this is row `r` and vector `v`.
                 unsafe {
@@ -164,11 +152,7 @@ impl<T: Laned> Tile<'_, T> {
         let mut sums = [[L::Register::<T>::splat(T::default()); V]; M];
         each!(r < M, {
             each!(v < V, {
-                sums[r][v] = match self.begin {
-                    Begin::At(values) => L::Register::<T>::splat(values[r]),
-                    // SAFETY: `V` vectors of row `r` are readable.
-                    Begin::Held => unsafe { L::Register::<T>::load(self.to.add(r * self.pitch + v * width)) },
-                };
+                sums[r][v] = L::Register::<T>::splat(self.begin[r]);
             });
         });
         let mut from = self.lanes;

@@ -397,39 +397,37 @@ impl ConvPlan {
     ) -> Result<Weight<T::Product>> {
         let grid = Grid::channels_outside(weight.ptr, weight.shape, weight.strides, self.rank, false);
         let first = if weight.shape.len() > self.rank { weight.shape[0] } else { 1 };
-        let place = match grid.place::<T::ProductCodec>() {
-            Some(place) => place,
-            None => self.converted(&grid, own)?,
-        };
+        let Some(place) = grid.place::<T::ProductCodec>() else { return self.converted(&grid, out_first, own) };
         // The first axis counts through the groups, whether it is the input's or the output's.
         let group = (first / self.groups) as isize * place.outer[0];
         let [out, in_] = if out_first { place.outer } else { [place.outer[1], place.outer[0]] };
         Ok(Weight { place, strides: [group, out, in_] })
     }
 
-    /// The weight in the computed type.
+    /// The weight in the computed type, the inputs of each output one after the other.
     fn converted<T: Multiplied>(
         &self,
         grid: &Grid<*const T>,
+        out_first: bool,
         own: &mut Vec<T::Product>,
-    ) -> Result<Place<*const T::Product>> {
+    ) -> Result<Weight<T::Product>> {
         let [d, h, w] = self.kernel;
         let codec = T::ProductCodec::default();
-        let blocks = grid.blocks();
-        *own = reserved(blocks * d * h * w)?;
+        let (outs, ins) = (self.out_channels / self.groups, self.in_channels / self.groups);
+        let (outs, ins) = if out_first == self.out_first { (outs, ins) } else { (ins, outs) };
+        *own = reserved(grid.blocks() * d * h * w)?;
         let mut row = scratch(w)?;
-        for block in 0..blocks {
+        for (out, in_) in (0..self.groups * outs).flat_map(|o| (0..ins).map(move |i| (o, i))) {
+            let block = if out_first { out * ins + in_ } else { (out / outs * ins + in_) * outs + out % outs };
             for (d, h) in (0..d).flat_map(|d| (0..h).map(move |h| (d, h))) {
                 own.extend(grid.load(codec, At { block, d, h }, &(0..w), &mut row).iter().map(std::cell::Cell::get));
             }
         }
-        let second = self.weight_shape.get(1).copied().filter(|_| self.weight_shape.len() > self.rank).unwrap_or(1);
         let taps = (d * h * w) as isize;
-        Ok(Place {
-            origin: own.as_ptr(),
-            outer: [second as isize * taps, taps],
-            spatial: [(h * w) as isize, w as isize, 1],
-        })
+        let of_output = ins as isize * taps;
+        let place =
+            Place { origin: own.as_ptr(), outer: [of_output, taps], spatial: [(h * w) as isize, w as isize, 1] };
+        Ok(Weight { place, strides: [outs as isize * of_output, of_output, taps] })
     }
 
     /// The gradient of the weight.

@@ -27,6 +27,10 @@ const BAND_BYTES: usize = 768 << 10;
 /// Most bytes of a band's copy, and of results that are not written where they lie.
 const MOST_BYTES: usize = 1 << 20;
 
+/// Farthest that taps along W may read from each other and yet share a stretch, in steps; along D and H a quarter of it. (A
+/// shared stretch is copied with all that lies between its taps: far apart, they had better have one each.)
+const NEAR: usize = 32;
+
 /// Lanes that fill the widest tile: beyond them rows and images need not share a run.
 const FULL_TILE: usize = 96;
 
@@ -284,7 +288,7 @@ impl<T: Multiplied> Map<'_, T> {
         // A stretch shared by taps is longer than the band, and what is computed there is lost; a stretch for each tap
         // costs a copy. (The factor is that of a copied vector to a multiplied one, and of caution: copies crowd L1.)
         let pick = |a: usize, run: usize| {
-            let shared = stretches(a, run.max(16));
+            let shared = stretches(a, NEAR);
             let apart = stretches(a, 0);
             let copies = apart.starts.len() - shared.starts.len();
             let lost = shared.extra * work / run.max(1);
@@ -298,7 +302,7 @@ impl<T: Multiplied> Map<'_, T> {
             images: 1,
             ins: self.ins,
             outs: self.outs,
-            stretches: [stretches(0, all[0].max(16)), stretches(1, all[1].max(16)), pick(2, all[2])],
+            stretches: [stretches(0, NEAR / 4), stretches(1, NEAR / 4), pick(2, all[2])],
             extent: [0; 3],
             strides: [0; 4],
             channel: 0,

@@ -22,6 +22,9 @@ use crate::layout::Grid;
 /// Bytes of a band's copy to aim at.
 const BAND_BYTES: usize = 384 << 10;
 
+/// Farthest that taps may read from each other and yet share a stretch, which is copied with all that lies between them.
+const NEAR: usize = 8;
+
 /// Most places along W of a band, so that the table of a row's steps stays in L1.
 const MOST_COLUMNS: usize = 1024;
 
@@ -149,9 +152,7 @@ impl<T: Multiplied> WeightGrad<'_, T> {
 
     fn layout(&self, phases: &[Vec<Phases>; 3]) -> Layout {
         let [_, h, w] = self.short.spatial;
-        let stretches = |axis: usize, n: usize| {
-            Stretches::new(&phases[axis], 1, n.saturating_mul(self.links[axis].in_step).max(16))
-        };
+        let stretches = |axis: usize| Stretches::new(&phases[axis], 1, self.links[axis].in_step.clamp(NEAR, 8 * NEAR));
         let item = size_of::<T::Product>();
         let [a, b] = self.channels;
         let b_cuts = b.div_ceil((LANE_BYTES / item).max(1));
@@ -172,7 +173,7 @@ impl<T: Multiplied> WeightGrad<'_, T> {
         let mut layout = Layout {
             band: [1, w],
             parts: [h, 1],
-            stretches: [stretches(0, 1), stretches(1, h), stretches(2, w)],
+            stretches: [stretches(0), stretches(1), stretches(2)],
             extent: [1; 3],
             cuts: [b_cuts, a_cuts],
             runs,
@@ -189,7 +190,7 @@ impl<T: Multiplied> WeightGrad<'_, T> {
             layout.extent.iter().fold(stretches * lanes, |n, &e| n.saturating_mul(e))
         };
         let mut bytes = cut(&mut layout, 1, MOST_COLUMNS);
-        while bytes > BAND_BYTES && layout.band[1] > 16 {
+        while bytes > BAND_BYTES && layout.band[1] > 1 {
             let half = layout.band[1] / 2;
             bytes = cut(&mut layout, 1, half);
         }
