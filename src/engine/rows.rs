@@ -191,11 +191,11 @@ pub struct Rows<'a, T> {
 }
 
 impl<'a, T: Copy> Rows<'a, T> {
-    /// Rows of `len` elements that lie one after the other, as those of plane 0.
+    /// `n` rows of `len` elements that lie one after the other, as those of plane 0.
     #[must_use]
-    pub fn packed(rows: &'a mut [T], len: usize) -> Self {
-        let h = (0, if len == 0 { 0 } else { rows.len() / len });
-        Self { origin: rows.as_ptr(), strides: [0, len as isize], d: (0, 1), h, len, life: PhantomData }
+    pub fn packed(rows: &'a mut [T], n: usize, len: usize) -> Self {
+        let rows = &mut rows[..n * len];
+        Self { origin: rows.as_ptr(), strides: [0, len as isize], d: (0, 1), h: (0, n), len, life: PhantomData }
     }
 
     /// Elements of a row.

@@ -22,7 +22,7 @@ pub struct Run {
 /// `k < taps` of `weights[(entry*taps + k)*lanes + i] * src[base + k*step + index[entry][i]]`.
 #[derive(Debug, Clone)]
 pub struct Weighing<'a, T> {
-    /// First input and entry of each block of a row; inputs never decrease.
+    /// First input and entry of each block of a row; inputs never decrease, but for blocks that have no taps.
     pub blocks: &'a [(usize, u32)],
     /// The blocks to be made.
     pub made: Range<usize>,
@@ -124,7 +124,7 @@ pub(super) mod x86 {
                             let full = *full as usize;
                             for (src, from) in $src {
                                 let Some(most) = src.len().checked_sub(loaded).filter(|_| r < end) else { continue };
-                                let at = (run.base + r * advance).wrapping_sub(from);
+                                let at = (run.base + r * advance).saturating_sub(from);
                                 if at > most {
                                     continue;
                                 }
@@ -176,7 +176,7 @@ pub(super) mod x86 {
                     for (src, from) in $src {
                         let Some(most) = src.len().checked_sub(loaded) else { continue };
                         while let [(base, entry), rest @ ..] = blocks {
-                            let (at, entry) = (base.wrapping_sub(from), *entry);
+                            let (at, entry) = (base.saturating_sub(from), *entry);
                             if at > most {
                                 break;
                             }
