@@ -20,7 +20,7 @@ use crate::error::{Error, Result, Shape};
 /// streamed: 4 MiB 0.04 and 0.15 ms; 16 MiB 0.4 to 0.6 and 0.46; 26 MiB 1.36 and 0.78; 134 MiB 7.1 and 4.0.
 /// (Between 16 and 24 MiB it is even for bilinear x2, and for nearest x2 spares the 1.4 ms that a badly placed result took
 /// instead of 0.5.)
-pub(crate) const STREAMED_BYTES: usize = 16 << 20;
+const STREAMED_BYTES: usize = 16 << 20;
 
 /// Bytes of a cache line.
 pub(crate) const CACHE_LINE: usize = 64;

@@ -11,9 +11,9 @@ use std::ops::Range;
 
 use super::parallel;
 use super::rows::{as_cells, as_uninit, scratch};
-use super::simd::{self, Job, Level};
+use super::simd::{self, Job, Level, prefetch};
 use crate::error::{Error, Result};
-use crate::layout::{CACHE_LINE, Lump, STREAMED_BYTES, View, ViewMut};
+use crate::layout::{CACHE_LINE, Lump, View, ViewMut};
 
 /// Bytes of a row to move at once: it, and what it is made of, stay in L1.
 const ROW_BYTES: usize = 8 << 10;
@@ -23,6 +23,15 @@ const TILE_BYTES: usize = 256;
 
 /// Bytes of rows that are copied without asking the C library.
 const SHORT_BYTES: usize = 256;
+
+/// Destinations from this size on are written past the caches. As much is read as is written, and there is nothing to
+/// compute meanwhile, so it is worth it from a smaller size on than elsewhere: weaving three rows to 15.75 MiB took 0.8 ms
+/// with normal stores and 0.6 ms with streamed ones, the source in the last cache of 32 MB.
+const STREAMED_BYTES: usize = 12 << 20;
+
+/// How many units ahead the rows to be woven are asked for: they begin in as many places as there are rows, and the
+/// processor sees only the beginning of a stream in each. From memory, three rows took 1.25 ms without and 1.05 ms with it.
+const AHEAD: usize = 8;
 
 /// Elements that are moved one by one in a unit of work.
 const SINGLY: usize = 4096;
@@ -452,7 +461,16 @@ impl<const N: usize> Job for Moving<'_, N> {
     fn run<L: Level>(self, level: L) {
         let Self { exchange, units, room } = self;
         let mut walk = Walk::new(&exchange.walked, units.start);
+        let mut ahead = Walk::new(&exchange.walked, units.start);
+        (0..AHEAD).for_each(|_| ahead.step());
         for _ in units {
+            if let Way::Weave(rows) = &exchange.way {
+                for row in rows {
+                    // SAFETY: as below, of another unit: the walk goes round.
+                    prefetch(unsafe { exchange.row(ahead.src + row, exchange.pieces[0].of(ahead.index(0))) });
+                }
+                ahead.step();
+            }
             // SAFETY: a unit is walked once, by one thread.
             unsafe {
                 match &exchange.way {
