@@ -207,8 +207,14 @@ fn axis_rule(in_len: usize, p: &InterpolateParams, index: usize, name: AxisName)
     Ok((out_len, coordinates.rule(in_len, out_len, factor, (0.0, 1.0)).0))
 }
 
+/// Sums by these taps along D, H and W.
+pub(super) fn run<T: Linear>(taps: [Taps; 3], rounding: Rounding, x: Grid<*const T>, out: Grid<*mut T>) -> Result<()> {
+    let codec = T::sum_codec(rounding);
+    run_between(taps, x, out, codec, codec)
+}
+
 /// Sums by these taps along D, H and W, from one type of array to another.
-pub(super) fn run<I, O>(
+pub(super) fn run_between<I, O>(
     taps: [Taps; 3],
     x: Grid<*const I::Stored>,
     out: Grid<*mut O::Stored>,
