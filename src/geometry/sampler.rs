@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::coords::{AxisMap, NearestRounding};
+use super::coords::{AxisMap, NearestRounding, Rule};
 use super::filter::Filter;
 use super::taps::{MOST_ENTRIES, Picks, Taps, reserved};
 use crate::error::{Error, Result};
@@ -115,6 +115,9 @@ impl Sampler {
     pub fn new(map: AxisMap, method: Method, outside: Outside) -> Result<Self> {
         let Outside { edge, exclude, extrapolate } = outside;
         let inside = 0..map.out_len;
+        // (Bins follow from the lengths, and repeat as positions do that follow from them.)
+        let rule = if method == Method::Bins { Rule::HalfPixel } else { map.rule };
+        let map = AxisMap { rule, ..map };
         let mut new = Self { map, method, edge, exclude_outside: exclude, extrapolate, margins: (0, 0), inside };
         new.check_table()?;
         new.inside = new.find_inside();
@@ -433,8 +436,9 @@ struct Cycle {
 const MOST_KEPT: usize = 1 << 16;
 
 impl Cycle {
+    /// For `n` outputs; a few are not worth it.
     fn new((outs, ins): (usize, usize), n: usize, widest: usize) -> Result<Self> {
-        let worth = outs > 0 && outs < n && outs.saturating_mul(widest) <= MOST_KEPT;
+        let worth = outs > 0 && outs < n / 8 && outs.saturating_mul(widest) <= MOST_KEPT;
         let outs = if worth { outs } else { 0 };
         Ok(Self { outs, ins, rows: reserved(outs)? })
     }

@@ -62,6 +62,18 @@ fn arrange<P: Copy, Q: Copy>(x: &mut Rearranged<'_, P>, out: &mut Rearranged<'_,
     (Axes { ndim: x.shape().len(), rank, channels_last: inner && !long }, 3 - rank)
 }
 
+/// As [`arrange`], where the arrays are in that order already: nothing or one axis behind the resized ones.
+fn in_order(shape: &[usize], axes: &[usize]) -> Option<(Axes, usize)> {
+    let (ndim, rank) = (shape.len(), axes.len());
+    let (first, last) = (*axes.first()?, *axes.last()?);
+    let channels_last = last + 2 == ndim;
+    if last - first + 1 != rank || !(channels_last || last + 1 == ndim) {
+        return None;
+    }
+    let long = channels_last && rank == 1 && shape[ndim - 1] >= LONG_ROW;
+    (!long).then_some((Axes { ndim, rank, channels_last }, 3 - rank))
+}
+
 /// One table for each of D, H and W: those made of the axes, and for the others as many entries as the arrays have.
 fn tables<T>(
     axes: &Axes,
@@ -101,8 +113,12 @@ fn groups<L>(lanes: &[L], growth: impl Fn(&L) -> f64, axis: impl Fn(&L) -> usize
 type Pick = (usize, Picks);
 
 fn move_group<T: Movable>(group: &[&Pick], x: &View<'_, T>, out: &mut ViewMut<'_, T>) -> Result<()> {
-    let (mut x, mut out) = (x.rearranged(), out.rearranged());
     let along: Vec<usize> = group.iter().map(|p| p.0).collect();
+    if let Some((axes, slot)) = in_order(x.shape, &along) {
+        let picks = tables(&axes, x.shape, slot, group.iter().map(|p| p.1.clone()).collect(), keep)?;
+        return Moves { picks }.run(&axes, x, out);
+    }
+    let (mut x, mut out) = (x.rearranged(), out.rearranged());
     let (axes, slot) = arrange(&mut x, &mut out, &along);
     let picks = tables(&axes, x.shape(), slot, group.iter().map(|p| p.1.clone()).collect(), keep)?;
     Moves { picks }.run(&axes, &x.view(), &mut out.view())
@@ -137,20 +153,27 @@ fn fill_with<T: Movable>(out: &mut ViewMut<'_, T>, value: T) -> Result<()> {
     }
 }
 
-/// Weighted sums along at most three axes: `run` takes them, of arrays in the arrangement that is found.
-fn mix<I, O>(
+/// Weighted sums along at most three axes: arranges the arrays, makes the tables and lets `run` have them.
+fn mix<A, B>(
     lanes: &[&Lane],
     transposed: bool,
-    x: &View<'_, I>,
-    out: &mut ViewMut<'_, O>,
-    run: impl FnOnce([Taps; 3], Grid<*const I>, Grid<*mut O>) -> Result<()>,
+    x: &View<'_, A>,
+    out: &mut ViewMut<'_, B>,
+    run: impl FnOnce([Taps; 3], Grid<*const A>, Grid<*mut B>) -> Result<()>,
 ) -> Result<()> {
-    let (mut x, mut out) = (x.rearranged(), out.rearranged());
     let along: Vec<usize> = lanes.iter().map(|l| l.axis).collect();
-    let (axes, slot) = arrange(&mut x, &mut out, &along);
     let one = |l: &&Lane| l.sampler.taps().and_then(|t| if transposed { t.transposed() } else { Ok(t) });
     let made = lanes.iter().map(one).collect::<Result<Vec<_>>>()?;
-    let taps = tables(&axes, x.shape(), slot, made, |len| Taps::from_picks(&keep(len)?))?;
+    let same = |len: usize| Taps::from_picks(&keep(len)?);
+    if let Some((axes, slot)) = in_order(x.shape, &along) {
+        let taps = tables(&axes, x.shape, slot, made, same)?;
+        let (mut x, mut out) = (x.grid_of(&axes), out.grid_of(&axes));
+        simplify(&mut x, &mut [&mut out]);
+        return run(taps, x, out);
+    }
+    let (mut x, mut out) = (x.rearranged(), out.rearranged());
+    let (axes, slot) = arrange(&mut x, &mut out, &along);
+    let taps = tables(&axes, x.shape(), slot, made, same)?;
     let (x, mut out) = (x.view(), out.view());
     let (mut x, mut out) = (x.grid_of(&axes), out.grid_of(&axes));
     simplify(&mut x, &mut [&mut out]);
@@ -184,9 +207,12 @@ impl ResizePlan {
         if self.out_shape.contains(&0) {
             return Ok(());
         }
+        let picks = self.lanes.iter().map(|l| Ok((l.axis, l.sampler.picks()?))).collect::<Result<Vec<_>>>()?;
+        if self.is_plain() {
+            return move_along(&picks, x, out);
+        }
         let Some(mut out) = self.computed(out, fill)? else { return Ok(()) };
         let extended = self.extended(x, fill)?;
-        let picks = self.lanes.iter().map(|l| Ok((l.axis, l.sampler.picks()?))).collect::<Result<Vec<_>>>()?;
         match &extended {
             None => move_along(&picks, x, &mut out.view()),
             Some(a) => move_along(&picks, &View::from(&a.view()), &mut out.view()),
@@ -204,6 +230,9 @@ impl ResizePlan {
         if self.out_shape.contains(&0) {
             return Ok(());
         }
+        if self.is_plain() {
+            return self.chain(false, x, out);
+        }
         let Some(mut out) = self.computed(out, fill)? else { return Ok(()) };
         match &self.extended(x, fill)? {
             None => self.chain(false, x, &mut out.view()),
@@ -218,6 +247,9 @@ impl ResizePlan {
     pub fn backward<T: Linear>(&self, grad: &View<'_, T>, out: &mut ViewMut<'_, T>) -> Result<()> {
         if self.in_shape.contains(&0) {
             return Ok(());
+        }
+        if self.is_plain() {
+            return self.chain(true, grad, out);
         }
         let mut grad = grad.rearranged();
         for l in &self.lanes {
@@ -249,6 +281,12 @@ impl ResizePlan {
             centre.part(l.axis, &(before..before + l.sampler.map().in_len));
         }
         mix_between(&[], false, &centre.view(), out, (Plain::<T::Sum>::default(), T::sum_codec(self.rounding)))
+    }
+
+    /// Whether all outputs are computed, in the order of the inputs, and from nothing but them.
+    fn is_plain(&self) -> bool {
+        let whole = |l: &Lane| l.sampler.inside().len() == l.sampler.map().out_len;
+        self.lanes.iter().all(|l| !l.reversed && whole(l) && l.sampler.margins() == (0, 0))
     }
 
     /// The part of the result that is computed, in the order of the inputs, after all else is filled.
@@ -303,8 +341,7 @@ impl ResizePlan {
 
     fn chain<T: Linear>(&self, transposed: bool, x: &View<'_, T>, out: &mut ViewMut<'_, T>) -> Result<()> {
         if self.lanes.len() <= MOST_AXES {
-            let mut lanes: Vec<&Lane> = self.lanes.iter().collect();
-            lanes.sort_by_key(|l| l.axis);
+            let lanes: Vec<&Lane> = self.lanes.iter().collect();
             return mix(&lanes, transposed, x, out, |taps, x, out| separable::run::<T>(taps, self.rounding, x, out));
         }
         let codec = T::sum_codec(self.rounding);
