@@ -320,6 +320,10 @@ where
         }
         let [d, h] = reads;
         let width = ins.len() * inner;
+        if d.is_empty() || h.is_empty() || width == 0 {
+            to.fill(I::Computed::default());
+            return Ok(());
+        }
         let mut place = Place { block: band.block, d, h, cols: ins.clone() };
         // Rows to ask for that the next band will read.
         let end = place.h.end;
@@ -556,7 +560,7 @@ fn folded<E: Ends>(ends: &E, units: Range<usize>, shape: &Shape, at_once: usize)
             grow(&mut rows_folded, band.rows.len() * width)?;
             let to = &mut rows_folded[..band.rows.len() * width];
             ends.fold(&band, &ins, &mut scratch, &mut packed, to)?;
-            let src = Rows::packed(to, width);
+            let src = Rows::packed(to, band.rows.len(), width);
             steps.clear();
             for (i, row) in band.rows.clone().enumerate() {
                 steps.push(Step::Across(0, i, 0));

@@ -191,11 +191,11 @@ pub struct Rows<'a, T> {
 }
 
 impl<'a, T: Copy> Rows<'a, T> {
-    /// Rows of `len` elements that lie one after the other, as those of plane 0.
+    /// `n` rows of `len` elements that lie one after the other, as those of plane 0.
     #[must_use]
-    pub fn packed(rows: &'a mut [T], len: usize) -> Self {
-        let h = (0, if len == 0 { 0 } else { rows.len() / len });
-        Self { origin: rows.as_ptr(), strides: [0, len as isize], d: (0, 1), h, len, life: PhantomData }
+    pub fn packed(rows: &'a mut [T], n: usize, len: usize) -> Self {
+        let rows = &mut rows[..n * len];
+        Self { origin: rows.as_ptr(), strides: [0, len as isize], d: (0, 1), h: (0, n), len, life: PhantomData }
     }
 
     /// Elements of a row.
@@ -254,9 +254,12 @@ pub struct RowsMut<'a, T> {
     len: usize,
     /// Where a row is made that is then written past the caches, or taken by `emit`.
     stage: Option<&'a mut [T]>,
-    emit: Option<&'a dyn Fn(&mut [T], At)>,
+    emit: Option<Emit<'a, T>>,
     life: PhantomData<&'a mut T>,
 }
+
+/// What is done with a row that has been made.
+type Emit<'a, T> = &'a dyn Fn(&mut [T], At);
 
 /// Output rows that want to hear when one of them is complete.
 pub trait Finish {

@@ -28,8 +28,7 @@ impl<T: Summed> Job for Across<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<L: Level>(self, level: L) {
-        let Span { src, from, cols, inner } = self.span;
-        self.taps.across(level, src, from, cols, inner, self.end, self.dst);
+        self.taps.across(level, self.span, self.end, self.dst);
     }
 }
 
@@ -98,16 +97,8 @@ impl<T: Summed> Weighted<'_, T> {
 
     /// Outputs `cols` of a row, `inner` elements each. `src` begins at input `from`.
     #[inline(always)]
-    fn across<L: Level>(
-        &self,
-        level: L,
-        src: &[Cell<T>],
-        from: usize,
-        cols: &Range<usize>,
-        inner: usize,
-        end: &mut [T],
-        dst: &mut [T],
-    ) {
+    fn across<L: Level>(&self, level: L, span: Span<'_, T>, end: &mut [T], dst: &mut [T]) {
+        let Span { src, from, cols, inner } = span;
         if let Some(blocks) = self.blocks
             && blocks.across(level, (src, from), cols, |e| self.one::<L>(src, from, inner, e), end, as_uninit(dst))
         {

@@ -107,7 +107,7 @@ pub fn in_float32(taps: &[Taps; 3], largest: f64) -> Option<Precision> {
         _ => across + down,
     };
     let error = most * ROUNDING * passes * 1.01;
-    if !(error <= MOST_ERROR) || finest < 10 {
+    if error.is_nan() || error > MOST_ERROR || finest < 10 {
         return None;
     }
     // Coarse enough that the error does not keep a tie from being seen as one.

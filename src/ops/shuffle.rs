@@ -1,7 +1,7 @@
 //! Shuffles between channels and space: every element is moved, none is computed or left out.
 //!
 //! Cut into parts, the axes of the deep array (many channels) and of the wide one (long spatial axes) are the same, in
-//! another order: batch, channels, blocks, space. So a shuffle is [an exchange](crate::engine::exchange) of one for the
+//! another order: batch, channels, blocks, space. So a shuffle is an exchange (`engine/exchange.rs`) of one for the
 //! other, and its gradient is the same the other way round.
 
 use crate::engine::exchange::exchange;

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-/// Most lanes a vector of [`Level::weigh`] has.
+/// Most lanes a vector of [`Level::weigh`](super::Level::weigh) has.
 pub const MOST_LANES: usize = 32;
 
 /// Blocks that are the same but for where they are: every so many blocks of the row, and every so many inputs.
@@ -18,11 +18,11 @@ pub struct Run {
     pub entry: u32,
 }
 
-/// Blocks of neighbouring outputs, a vector each, as [`Level::weigh`] makes them: lane `i` of a block becomes the sum over
+/// Blocks of neighbouring outputs, a vector each, as [`Level::weigh`](super::Level::weigh) makes them: lane `i` of a block becomes the sum over
 /// `k < taps` of `weights[(entry*taps + k)*lanes + i] * src[base + k*step + index[entry][i]]`.
 #[derive(Debug, Clone)]
 pub struct Weighing<'a, T> {
-    /// First input and entry of each block of a row; inputs never decrease.
+    /// First input and entry of each block of a row; inputs never decrease, but for blocks that have no taps.
     pub blocks: &'a [(usize, u32)],
     /// The blocks to be made.
     pub made: Range<usize>,
@@ -124,7 +124,7 @@ pub(super) mod x86 {
                             let full = *full as usize;
                             for (src, from) in $src {
                                 let Some(most) = src.len().checked_sub(loaded).filter(|_| r < end) else { continue };
-                                let at = (run.base + r * advance).wrapping_sub(from);
+                                let at = (run.base + r * advance).saturating_sub(from);
                                 if at > most {
                                     continue;
                                 }
@@ -176,7 +176,7 @@ pub(super) mod x86 {
                     for (src, from) in $src {
                         let Some(most) = src.len().checked_sub(loaded) else { continue };
                         while let [(base, entry), rest @ ..] = blocks {
-                            let (at, entry) = (base.wrapping_sub(from), *entry);
+                            let (at, entry) = (base.saturating_sub(from), *entry);
                             if at > most {
                                 break;
                             }
