@@ -241,6 +241,12 @@ impl Taps {
         self.at(first).start..self.at(last).end()
     }
 
+    /// Number of inputs.
+    #[must_use]
+    pub fn in_len(&self) -> usize {
+        self.in_len
+    }
+
     /// Most inputs any one output reads.
     #[must_use]
     pub fn widest(&self) -> usize {

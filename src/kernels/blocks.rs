@@ -125,7 +125,8 @@ impl<T: Summed> Blocks<T> {
     /// If the table cannot be allocated.
     pub fn new(taps: &Taps, inner: usize, scale: f64) -> Result<Option<Self>> {
         let (lanes, masks) = simd::weighing::<T>();
-        if lanes == 0 || inner == 0 || inner > lanes || taps.out_len() == 0 {
+        // Of a single input there is nothing to pick: each output is a multiple of it.
+        if lanes == 0 || inner == 0 || inner > lanes || taps.out_len() == 0 || taps.in_len() == 1 {
             return Ok(None);
         }
         let Some(shape) = Shape::new(taps, inner, lanes) else { return Ok(None) };
