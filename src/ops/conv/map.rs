@@ -392,7 +392,7 @@ impl<T: Multiplied> Map<'_, T> {
         let [sd, sh, sw] = place.spatial;
         let [height, width] = [self.links[1].in_len, self.links[2].in_len];
         // Rows one after the other, so that what is read between a band's rows are elements of the input as well.
-        let near = height == 1 || (sh == width as isize && width - w <= w / 8);
+        let near = height == 1 || (sh == width as isize && width.saturating_sub(w) <= w / 8);
         let ahead = sd >= 0 && place.outer[1] >= 0 && (width == 1 || sw == 1);
         let enough = (h - 1) * width + w >= FULL_TILE;
         (0..3).all(inside) && ahead && near && enough && !self.collides(place.outer[1])
