@@ -488,14 +488,28 @@ pub fn force(isa: Option<Isa>) -> Isa {
 /// Runs the job at the current level.
 #[inline(always)]
 pub fn dispatch<J: Job>(job: J) -> J::Output {
+    run_at(current(), job)
+}
+
+/// Runs the job at this level, or the highest there is: for jobs that must agree on their level.
+#[inline(always)]
+pub fn dispatch_at<J: Job>(isa: Isa, job: J) -> J::Output {
+    run_at(isa.min(detected()), job)
+}
+
+/// The level must not exceed the detected one.
+#[inline(always)]
+fn run_at<J: Job>(isa: Isa, job: J) -> J::Output {
     #[cfg(target_arch = "x86_64")]
-    match current() {
-        // SAFETY: `current` never exceeds `detected`, which found every feature that `avx512` enables.
+    match isa {
+        // SAFETY: the level is at most the detected one, for which every feature that `avx512` enables was found.
         Isa::Avx512 => return unsafe { avx512(job) },
         // SAFETY: as above, for `avx2`.
         Isa::Avx2 => return unsafe { avx2(job) },
         Isa::Scalar => {}
     }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = isa;
     baseline(job)
 }
 

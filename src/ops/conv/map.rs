@@ -584,13 +584,12 @@ impl<T: Multiplied> Map<'_, T> {
             return self.deliver(&target, direct.is_some(), band, &reach, scratch);
         }
         let keep = layout.ins < self.ins;
-        let room = simd::dispatch(Room {
-            scheme,
-            outs: band.outs.clone(),
-            slices: &scratch.slices,
-            keep,
-            of: PhantomData::<T::Product>,
-        });
+        // One level for both: which rows and lanes a tile has depends on it.
+        let isa = simd::current();
+        let room = simd::dispatch_at(
+            isa,
+            Room { scheme, outs: band.outs.clone(), slices: &scratch.slices, keep, of: PhantomData::<T::Product> },
+        );
         grow(&mut scratch.sums, room)?;
         let taps = scheme.kernel.iter().product::<usize>();
         if !self.is_ready(taps) && gathered.is_none() {
@@ -616,25 +615,28 @@ impl<T: Multiplied> Map<'_, T> {
                 }
                 None => Weights::Scattered(from, &mut scratch.gathered),
             };
-            simd::dispatch(Products {
-                scheme,
-                weights,
-                bias: self.bias.map(|b| &b[first_out..first_out + self.outs]),
-                outs: band.outs.clone(),
-                ins: channels.len(),
-                lanes,
-                readable,
-                slack: !layout.natural,
-                rows: &scratch.rows,
-                slices: &scratch.slices,
-                width: band.at[2].len(),
-                col: band.at[2].start,
-                target,
-                sums: &mut scratch.sums,
-                lists: &mut scratch.lists,
-                keep,
-                first_last: (first == 0, channels.end == self.ins),
-            });
+            simd::dispatch_at(
+                isa,
+                Products {
+                    scheme,
+                    weights,
+                    bias: self.bias.map(|b| &b[first_out..first_out + self.outs]),
+                    outs: band.outs.clone(),
+                    ins: channels.len(),
+                    lanes,
+                    readable,
+                    slack: !layout.natural,
+                    rows: &scratch.rows,
+                    slices: &scratch.slices,
+                    width: band.at[2].len(),
+                    col: band.at[2].start,
+                    target,
+                    sums: &mut scratch.sums,
+                    lists: &mut scratch.lists,
+                    keep,
+                    first_last: (first == 0, channels.end == self.ins),
+                },
+            );
         }
         self.deliver(&target, direct.is_some(), band, &reach, scratch)
     }
