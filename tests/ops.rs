@@ -1325,6 +1325,17 @@ fn refusals_name_function_parameter_and_limit() {
 }
 
 #[test]
+fn an_element_by_itself_is_all_there_is() {
+    let x = ArrayD::<i8>::from_elem(vec![1], -33);
+    for len in [2, 17, 40] {
+        let found = on_every_engine("lanczos", || {
+            interpolate(&x.view(), &InterpolateParams::new(Mode::Lanczos, size(&[len]))).unwrap()
+        });
+        assert!(found.iter().all(|&v| v == -33), "{found}");
+    }
+}
+
+#[test]
 fn memory_that_cannot_be_had_is_refused() {
     let x = ArrayD::<f32>::zeros(vec![1 << 10]);
     let huge = InterpolateParams::new(Mode::Linear, size(&[1 << 58]));

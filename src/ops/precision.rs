@@ -63,6 +63,11 @@ pub fn in_16_bits(taps: &[Taps; 3], largest: f64) -> Option<[f64; 3]> {
     let gains = taps.each_ref().map(Gain::new);
     let units = gains.each_ref().map(|g| g.unit.filter(|u| is_power_of_two(*u)));
     let [Some(d), Some(h), Some(w)] = units else { return None };
+    // Weights that add up to almost one, as a long filter's do beside an edge, are no multiples of anything.
+    let whole = |t: &Taps, unit: f64| t.all_weights().iter().all(|w| (w / unit).fract() == 0.0);
+    if !taps.iter().zip([d, h, w]).all(|(t, unit)| whole(t, unit)) {
+        return None;
+    }
     let most = gains.iter().fold(largest, |m, g| m * g.sum.max(1.0));
     let fits = (most + 1.0) / (d * h * w) <= f64::from(i16::MAX);
     (fits && d * h * w <= 1.0).then(|| [d, h, w].map(|unit| 1.0 / unit))
