@@ -127,17 +127,21 @@ fn pool(workers: usize) -> Option<&'static rayon::ThreadPool> {
     }
 }
 
+/// What is done with a part of the units. A reference of one type, so that what follows is compiled once and not for each
+/// of the five hundred kinds of work, of which it was a twentieth of the extension.
+type Work<'a> = &'a (dyn Fn(Range<usize>) -> Result<()> + Sync);
+
 /// State shared by the threads of one call.
-struct Run<'a, F> {
+struct Run<'a> {
     next: AtomicUsize,
     stop: AtomicBool,
     failure: OnceLock<Error>,
     total: usize,
     chunk: usize,
-    work: &'a F,
+    work: Work<'a>,
 }
 
-impl<F: Fn(Range<usize>) -> Result<()> + Sync> Run<'_, F> {
+impl Run<'_> {
     /// Takes chunks until none is left; `between` runs after each.
     fn drain(&self, mut between: impl FnMut() -> Result<()>) {
         while !self.stop.load(Ordering::Relaxed) {
@@ -175,10 +179,16 @@ fn watch() -> impl FnMut() -> Result<()> {
 ///
 /// # Errors
 /// The first failure of `work`, or [`Error::Interrupted`]; other chunks may have run.
+#[inline]
 pub fn for_each<F>(total: usize, cost: usize, work: F) -> Result<()>
 where
     F: Fn(Range<usize>) -> Result<()> + Sync,
 {
+    run(total, cost, &work)
+}
+
+/// [`for_each`], whatever the work.
+fn run(total: usize, cost: usize, work: Work<'_>) -> Result<()> {
     if total == 0 {
         return Ok(());
     }
@@ -196,14 +206,8 @@ where
     let threads = num_threads_cached().min(total).min(all / grain);
     let even = total.div_ceil(threads * if threads > 1 { CHUNKS_PER_THREAD } else { 1 });
     let chunk = even.max(grain.div_ceil(cost)).min((LONGEST_CHUNK / cost).max(1));
-    let run = Run {
-        next: AtomicUsize::new(0),
-        stop: AtomicBool::new(false),
-        failure: OnceLock::new(),
-        total,
-        chunk,
-        work: &work,
-    };
+    let run =
+        Run { next: AtomicUsize::new(0), stop: AtomicBool::new(false), failure: OnceLock::new(), total, chunk, work };
     match if threads > 1 { pool(threads - 1) } else { None } {
         None => run.drain(watch()),
         Some(pool) => pool.in_place_scope(|scope| {

@@ -127,6 +127,10 @@ pub struct Position {
 
 impl Position {
     fn ratio(num: i128, den: i128) -> Self {
+        // The same in half as many bits where they fit: several times as fast, and most calls are for short axes.
+        if let (Ok(num), Ok(den)) = (i64::try_from(num), i64::try_from(den)) {
+            return Self { floor: num.div_euclid(den), frac: num.rem_euclid(den) as f64 / den as f64 };
+        }
         let floor = num.div_euclid(den);
         Self { floor: clamp_i64(floor), frac: num.rem_euclid(den) as f64 / den as f64 }
     }

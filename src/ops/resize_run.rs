@@ -9,7 +9,7 @@ use ndarray::{ArrayD, Axis, IxDyn};
 use crate::element::{Codec, Linear, Plain, Real};
 use crate::error::{Error, Result};
 use crate::geometry::sampler::Edge;
-use crate::geometry::taps::{Picks, Taps};
+use crate::geometry::taps::{Picks, Taps, reserved};
 use crate::layout::{Axes, Grid, Rearranged, View, ViewMut, simplify};
 use crate::ops::moves::Moves;
 use crate::ops::resize::{Lane, ResizePlan};
@@ -91,6 +91,48 @@ fn tables<T>(
     Ok([one(0)?, one(1)?, one(2)?])
 }
 
+// What follows knows no types of elements, and is compiled once: as closures in the functions below it was compiled for each.
+
+/// [`tables`] of moves.
+fn tables_of_picks(axes: &Axes, shape: &[usize], slot: usize, group: &[&Pick]) -> Result<[Picks; 3]> {
+    tables(axes, shape, slot, group.iter().map(|p| p.1.clone()).collect(), keep)
+}
+
+/// [`tables`] of sums.
+fn tables_of_taps(axes: &Axes, shape: &[usize], slot: usize, made: Vec<Taps>) -> Result<[Taps; 3]> {
+    tables(axes, shape, slot, made, |len| Taps::from_picks(&keep(len)?))
+}
+
+/// The taps of each axis, or those of the transposed map.
+fn taps_of(lanes: &[&Lane], transposed: bool) -> Result<Vec<Taps>> {
+    let mut made = reserved(lanes.len())?;
+    for lane in lanes {
+        let taps = lane.sampler.taps()?;
+        made.push(if transposed { taps.transposed()? } else { taps });
+    }
+    Ok(made)
+}
+
+/// The axes' numbers.
+fn along(lanes: &[&Lane]) -> Vec<usize> {
+    lanes.iter().map(|l| l.axis).collect()
+}
+
+/// The sources along each axis.
+fn picks_of(lanes: &[Lane]) -> Result<Vec<Pick>> {
+    lanes.iter().map(|l| Ok((l.axis, l.sampler.picks()?))).collect()
+}
+
+/// The axes of a sum in groups of at most three, those that shrink most first.
+fn groups_of_lanes(lanes: &[Lane]) -> Vec<Vec<&Lane>> {
+    groups(lanes, |l| l.sampler.inside().len() as f64 / l.sampler.map().in_len as f64, |l| l.axis)
+}
+
+/// The axes of a move in groups of at most three, the shortest first.
+fn groups_of_picks(picks: &[Pick]) -> Vec<Vec<&Pick>> {
+    groups(picks, |p| p.1.out_len() as f64, |p| p.0)
+}
+
 fn keep(len: usize) -> Result<Picks> {
     Picks::new(len, len, (1, 1), Some)
 }
@@ -115,18 +157,18 @@ type Pick = (usize, Picks);
 fn move_group<T: Movable>(group: &[&Pick], x: &View<'_, T>, out: &mut ViewMut<'_, T>) -> Result<()> {
     let along: Vec<usize> = group.iter().map(|p| p.0).collect();
     if let Some((axes, slot)) = in_order(x.shape, &along) {
-        let picks = tables(&axes, x.shape, slot, group.iter().map(|p| p.1.clone()).collect(), keep)?;
+        let picks = tables_of_picks(&axes, x.shape, slot, group)?;
         return Moves { picks }.run(&axes, x, out);
     }
     let (mut x, mut out) = (x.rearranged(), out.rearranged());
     let (axes, slot) = arrange(&mut x, &mut out, &along);
-    let picks = tables(&axes, x.shape(), slot, group.iter().map(|p| p.1.clone()).collect(), keep)?;
+    let picks = tables_of_picks(&axes, x.shape(), slot, group)?;
     Moves { picks }.run(&axes, &x.view(), &mut out.view())
 }
 
 /// Copies along any axes.
 fn move_along<T: Movable>(picks: &[Pick], x: &View<'_, T>, out: &mut ViewMut<'_, T>) -> Result<()> {
-    let groups = groups(picks, |p| p.1.out_len() as f64, |p| p.0);
+    let groups = groups_of_picks(picks);
     let (last, before) = groups.split_last().map_or((&[][..], &[][..]), |(l, b)| (&l[..], b));
     let mut held: Option<ArrayD<T>> = None;
     let mut shape = x.shape.to_vec();
@@ -161,19 +203,16 @@ fn mix<A, B>(
     out: &mut ViewMut<'_, B>,
     run: impl FnOnce([Taps; 3], Grid<*const A>, Grid<*mut B>) -> Result<()>,
 ) -> Result<()> {
-    let along: Vec<usize> = lanes.iter().map(|l| l.axis).collect();
-    let one = |l: &&Lane| l.sampler.taps().and_then(|t| if transposed { t.transposed() } else { Ok(t) });
-    let made = lanes.iter().map(one).collect::<Result<Vec<_>>>()?;
-    let same = |len: usize| Taps::from_picks(&keep(len)?);
+    let (along, made) = (along(lanes), taps_of(lanes, transposed)?);
     if let Some((axes, slot)) = in_order(x.shape, &along) {
-        let taps = tables(&axes, x.shape, slot, made, same)?;
+        let taps = tables_of_taps(&axes, x.shape, slot, made)?;
         let (mut x, mut out) = (x.grid_of(&axes), out.grid_of(&axes));
         simplify(&mut x, &mut [&mut out]);
         return run(taps, x, out);
     }
     let (mut x, mut out) = (x.rearranged(), out.rearranged());
     let (axes, slot) = arrange(&mut x, &mut out, &along);
-    let taps = tables(&axes, x.shape(), slot, made, same)?;
+    let taps = tables_of_taps(&axes, x.shape(), slot, made)?;
     let (x, mut out) = (x.view(), out.view());
     let (mut x, mut out) = (x.grid_of(&axes), out.grid_of(&axes));
     simplify(&mut x, &mut [&mut out]);
@@ -207,7 +246,7 @@ impl ResizePlan {
         if self.out_shape.contains(&0) {
             return Ok(());
         }
-        let picks = self.lanes.iter().map(|l| Ok((l.axis, l.sampler.picks()?))).collect::<Result<Vec<_>>>()?;
+        let picks = picks_of(&self.lanes)?;
         if self.is_plain() {
             return move_along(&picks, x, out);
         }
@@ -361,8 +400,7 @@ impl ResizePlan {
         I: Codec<Computed: Real>,
         O: Codec<Computed = I::Computed>,
     {
-        let growth = |l: &Lane| l.sampler.inside().len() as f64 / l.sampler.map().in_len as f64;
-        let mut groups = groups(&self.lanes, growth, |l| l.axis);
+        let mut groups = groups_of_lanes(&self.lanes);
         if transposed {
             groups.reverse();
         }
