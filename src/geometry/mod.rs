@@ -11,6 +11,7 @@ pub mod fractional;
 pub mod grid;
 pub mod phase;
 pub mod readers;
+mod recent;
 pub mod roi;
 pub mod sampler;
 pub mod taps;

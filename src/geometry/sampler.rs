@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use super::coords::{AxisMap, NearestRounding, Rule};
 use super::filter::Filter;
+use super::recent;
 use super::taps::{MOST_ENTRIES, Picks, Taps, reserved};
 use crate::error::{Error, Result};
 
@@ -374,6 +375,11 @@ impl Sampler {
     /// # Errors
     /// If the table cannot be allocated.
     pub fn taps(&self) -> Result<Taps> {
+        recent::table(self, || self.made())
+    }
+
+    /// [`Sampler::taps`], made anew.
+    pub(super) fn made(&self) -> Result<Taps> {
         if self.is_move() {
             return Taps::from_picks(&self.picks()?);
         }

@@ -100,7 +100,7 @@ fn tables_of_picks(axes: &Axes, shape: &[usize], slot: usize, group: &[&Pick]) -
 
 /// [`tables`] of sums.
 fn tables_of_taps(axes: &Axes, shape: &[usize], slot: usize, made: Vec<Taps>) -> Result<[Taps; 3]> {
-    tables(axes, shape, slot, made, |len| Taps::from_picks(&keep(len)?))
+    tables(axes, shape, slot, made, Taps::same)
 }
 
 /// The taps of each axis, or those of the transposed map.
