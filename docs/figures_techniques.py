@@ -305,7 +305,9 @@ def edges(original: np.ndarray) -> object:
     across = us.conv2d(grey, left_to_right, padding="same")
     down = us.conv2d(grey, np.ascontiguousarray(left_to_right.T), padding="same")
     strength = np.rint(np.hypot(across, down).clip(0, 510) / 2).astype(np.uint8)
-    return shown(strength[..., None].repeat(3, axis=2), strength[WINDOW][..., None].repeat(3, axis=2))
+    return shown(
+        strength[..., None].repeat(3, axis=2), strength[WINDOW][..., None].repeat(3, axis=2)
+    )
 
 
 def main() -> None:

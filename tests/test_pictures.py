@@ -17,7 +17,9 @@ IMAGES = DOCS / "images"
 SCRIPTS = sorted(DOCS.glob("figures*.py"))
 COMPARED = 0.98  # of the pixels of a sheet; the others are labels, which tell times
 
-pytestmark = pytest.mark.skipif(not IMAGES.exists(), reason="the source package has no pictures")
+photographs = pytest.mark.skipif(
+    not (IMAGES / "compare.png").exists(), reason="the source distribution has drawings only"
+)
 
 
 def loaded(script: Path) -> dict[str, object]:
@@ -36,12 +38,14 @@ def rgb(path: Path) -> np.ndarray:
     return np.asarray(image.open(path).convert("RGB"))
 
 
+@pytest.mark.skipif(not IMAGES.exists(), reason="the installed package has no docs")
 def test_drawings_of_techniques() -> None:
     """`python docs/figures_techniques.py` would change no drawing."""
     for name, drawing in loaded(DOCS / "figures_techniques.py")["figures"]().items():
         assert (IMAGES / "techniques" / name).read_text(encoding="utf-8") == drawing, name
 
 
+@photographs
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
 def test_pictures_of_the_photograph(script: Path) -> None:
     """Run the script's `galleries`, if it has any, and compare with its files."""
@@ -54,6 +58,7 @@ def test_pictures_of_the_photograph(script: Path) -> None:
         assert agreeing(rgb(names["IMAGES"] / name), made) > 0.99, name
 
 
+@photographs
 def test_the_sheet(tmp_path: Path) -> None:
     """`upsample-rs compare -o docs/images/compare.png` would change its times only."""
     pytest.importorskip("PIL")
@@ -65,6 +70,7 @@ def test_the_sheet(tmp_path: Path) -> None:
     assert agreeing(rgb(IMAGES / "compare.png"), rgb(sheet)) > COMPARED
 
 
+@photographs
 def test_every_picture_has_a_command() -> None:
     made = {IMAGES / "compare.png"}
     for script in SCRIPTS:
