@@ -45,9 +45,11 @@ html_static_path = ["site.css"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_copy_source = False
+html_sidebars = {page: [] for page in ("index", "getting-started", "benchmarks")}
 html_theme_options = {
     "github_url": REPOSITORY,
     "logo": {"text": "upsample_rs"},
+    "navbar_align": "left",
     "show_nav_level": 2,
     "show_toc_level": 2,
     "navigation_with_keys": False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,13 @@ def test_every_function_is_in_the_reference_once() -> None:
     pages = "".join(p.read_text(encoding="utf-8") for p in (ROOT / "docs" / "api").glob("*.md"))
     documented = re.findall(r"^\.\. autofunction:: upsample_rs\.(\w+)$", pages, re.MULTILINE)
     assert sorted(documented) == sorted(set(us.__all__) - {"__version__"})
+
+
+@pytest.mark.skipif(not (ROOT / ".ci").exists(), reason="the source distribution has no .ci")
+def test_links_on_the_package_index() -> None:
+    """No link of the README is relative once the release workflow has seen it."""
+    names = runpy.run_path(str(ROOT / ".ci" / "absolute_links.py"))
+    shown = names["absolute"](text("README.md"), "v1")
+    targets = re.findall(r"\]\(([^)]+)\)", shown)
+    assert len(targets) > 10 and all(t.startswith("https://") for t in targets)
+    assert "![" in shown and "raw.githubusercontent.com" in shown
