@@ -6,6 +6,7 @@
 #   make bench   race the peers (downloads torch, onnxruntime, openvino, opencv: several GB)
 #   make profile BENCH='name of a Criterion bench'   where its time goes, instruction by instruction
 #   make docs    Rust API documentation, warnings denied
+#   make site    the site of docs/, warnings denied: site/index.html (Python >= 3.11)
 #   make clean   remove the environment and everything built
 
 PYTHON ?= python3
@@ -19,7 +20,7 @@ BIN := $(VENV)/bin
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench profile docs clean
+.PHONY: help demo test lint bench profile docs site clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -69,6 +70,11 @@ profile:
 docs:
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
 
+site: $(BIN)/python
+	$(BIN)/pip install --quiet --editable '.[docs]'
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs site
+	@echo "site: $(CURDIR)/site/index.html"
+
 clean:
-	rm -rf $(VENV) target compare.png
+	rm -rf $(VENV) target site compare.png
 	rm -f python/upsample_rs/_core*.so

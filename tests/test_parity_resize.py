@@ -1,6 +1,6 @@
 """`resize` and `interpolate` against PyTorch, Pillow, OpenCV and SciPy, each where it is installed.
 
-What each call here equals there is the table in docs/numerics.md; these tests are that table.
+What each call here equals there is in docs/from; these tests run it over many sizes and dtypes.
 """
 
 import numpy as np

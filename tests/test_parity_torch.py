@@ -390,7 +390,7 @@ def test_max_pool_of_integers(dtype):
     assert np.array_equal(values, want[0]) and np.array_equal(indices, want[1])
 
 
-# --- pooling: differences from torch, as docs/numerics.md lists them ------------------------------
+# --- pooling: differences from torch, as docs/from/torch.md lists them ----------------------------
 
 NAN = math.nan
 

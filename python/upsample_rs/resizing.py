@@ -146,7 +146,7 @@ def resize(
     Coordinate rules, nearest rules, `exclude_outside`, `roi` and aspect policies are those of the
     ONNX operator Resize, version 19. Cubic: Keys (1981); ``"mitchell"``: Mitchell and Netravali
     (1988), B = C = 1/3; ``"box"``, ``"hamming"`` and the widening are Pillow's. The document
-    ``docs/numerics.md`` says which call here equals which call of other packages.
+    ``docs/from`` says which call here equals which call of other packages.
 
     Examples
     --------

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
-MOST_COLUMNS = 4
+MOST_COLUMNS = 5
 MARGIN = 36
 GAP = 28
 BETWEEN = 10
