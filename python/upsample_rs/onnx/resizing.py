@@ -67,11 +67,11 @@ class _Resizing(Node):
 class Upsample(_Resizing):
     """What was before Resize: left edges on each other, the element at or left of them."""
 
-    def _run(self, x: Any, scales: Any = None, **a: Any) -> tuple[Any]:
+    def _run(self, x: Any, *inputs: Any, **a: Any) -> tuple[Any]:
         if self.version == 1:
             scale = [1.0] * (x.ndim - 2) + [a["height_scale"], a["width_scale"]]
         else:
-            scale = list(a["scales"]) if self.version == 7 else np.asarray(scales).tolist()
+            scale = np.asarray(a["scales"] if self.version == 7 else inputs[0]).tolist()
         if len(scale) != x.ndim:
             raise self.complaint(f"scales has {len(scale)} entries: must be {x.ndim}, X.ndim")
         if min(scale) < 1:
