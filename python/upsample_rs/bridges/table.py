@@ -58,6 +58,10 @@ class Op:
         self.positional = [p.name for p in found if p.kind is p.POSITIONAL_OR_KEYWORD]
         # Axes put in front of every array are passed through, save where the first are counted.
         self.leading = self.family not in _COUNTED
+        # And every batch of them gets what each of its members would: not so by chance.
+        self.batches = self.leading and self.family != "fractional_max_pool"
+        # Parameters that hold a whole shape, which grows by those axes.
+        self.whole_shapes = {"input_size"} | ({"size"} if self.family == "affine_grid" else set())
 
     def bind(self, args: tuple[Any, ...], kwargs: Given) -> Given:
         """Return the arguments of a call by name, defaults included.
@@ -101,7 +105,7 @@ class Op:
             return 1
         names = ["axes"] if self.family == "resize" else self.kinds
         for name in names:
-            kind, value = self.kinds[name], given[name]
+            kind, value = self.kinds[name], given.get(name)
             if kind in PER_AXIS | PADDING and isinstance(value, (tuple, list)):
                 return len(value)
         if self.family in ("interpolate", "resize"):
@@ -138,10 +142,12 @@ class Op:
         """Return the result's shape, or None if only numbers tell; `given` is pinned."""
         return FORWARD[self.family](given, self.rank(given))
 
-    def gradient_shape(self, given: Given, n: int) -> Any:
+    def gradient_shape(self, given: Given) -> Any:
         """Return the shape of the only gradient; `given` are the backward's arguments."""
         if "input_size" in given:
             return tuple(given["input_size"])
+        grid = self.family == "affine_grid"
+        n = int(given["grad_output"].shape[-1]) if grid else self.rank(given)
         return BACKWARD[self.family](given, n)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..bridges.table import ARRAYS, OPS, Op, plan
+from ..bridges.table import ARRAYS, OPS, PADDING, Op, plan
 from .schema import flatten, restore, schema
 from .tensors import NUMPY, array, symbolic, tensor
 
@@ -85,8 +85,7 @@ def _fake_gradient(op: Op) -> Any:
         given = restore(kinds, flat)
         grad = given["grad_output"]
         if "output_mask" not in kinds:
-            n = grad.shape[-1] if op.family == "affine_grid" else op.rank(given)
-            return grad.new_empty(op.gradient_shape(given, n))
+            return grad.new_empty(op.gradient_shape(given))
         by = [given.get(name) for name in op.differentiable]
         shapes = [None if value is None else value.shape for value in by]
         if "bias" in op.differentiable:
@@ -102,37 +101,32 @@ def _fake_gradient(op: Op) -> Any:
 
 def _batched(op: Op, kinds: dict[str, str], call: Callable[..., Any]) -> Any:
     """Make the function for batches: axes in front where there may be any, else one by one."""
-    arrays = []
-    sizes = []
-    for name, kind in kinds.items():
-        arrays.append(kind in ARRAYS)
-        sizes.append(name == "input_size" or (op.family == "affine_grid" and name == "size"))
-        if kind in ("Padding", "WindowPadding"):
-            arrays.append(False)
-            sizes.append(False)
-    at_once = op.leading and op.family != "fractional_max_pool"
+    slots = _slots(kinds)
+    arrays = [kind in ARRAYS for _, kind in slots]
+    sizes = [name in op.whole_shapes for name, _ in slots]
 
     def of(value: Any, place: int, dim: int | None, size: int) -> Any:
         if arrays[place] and value is not None:
             batch = value.unsqueeze(0).expand(size, *value.shape)
             return batch if dim is None else value.movedim(dim, 0)
-        return [size, *value] if sizes[place] and at_once else value
+        return [size, *value] if sizes[place] and op.batches else value
 
     def rule(info: Any, dims: tuple[Any, ...], *flat: Any) -> Any:
         size = info.batch_size
         given = [of(value, i, dims[i], size) for i, value in enumerate(flat)]
-        if at_once:
+        if op.batches:
             made = call(*given)
         else:
-            rows = []
-            for k in range(size):
-                taken = [arrays[i] and v is not None for i, v in enumerate(given)]
-                rows.append(call(*(v[k] if take else v for v, take in zip(given, taken))))
-            several = isinstance(rows[0], (tuple, list))
-            made = [torch.stack(p) for p in zip(*rows)] if several else torch.stack(rows)
+            taken = [arrays[i] and v is not None for i, v in enumerate(given)]
+            pairs = list(zip(given, taken, strict=True))
+            rows = [call(*(v[k] if take else v for v, take in pairs)) for k in range(size)]
+            if isinstance(rows[0], torch.Tensor):
+                made = torch.stack(rows)
+            else:
+                made = type(rows[0])(torch.stack(part) for part in zip(*rows, strict=True))
         if isinstance(made, torch.Tensor):
             return made, 0
-        return type(rows[0] if not at_once else made)(made), type(made)([0] * len(made))
+        return made, type(made)([0] * len(made))
 
     return rule
 
@@ -141,7 +135,7 @@ def _differentiate(op: Op, kinds: dict[str, str], fixed: dict[str, Any], ops: An
     """Make the functions that keep what the gradient needs, and that compute it."""
     kept = [n for n, kind in op.backward_kinds.items() if kind in ARRAYS and n != "grad_output"]
     kept = [name for name in kept if name != "indices" or not op.indexed]
-    slots = list(kinds.items())
+    places = [name for name, _ in _slots(kinds)]
 
     def setup(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         given = restore(kinds, inputs) | fixed
@@ -163,7 +157,6 @@ def _differentiate(op: Op, kinds: dict[str, str], fixed: dict[str, Any], ops: An
             _, known["indices"] = ops[f"{op.name}_with_indices"](*flatten(kinds, known))
         if op.rule.adjust is not None:
             op.rule.adjust(known, grad)
-        places = [slot for slot, _ in _slots(slots)]
         wanted = tuple(ctx.needs_input_grad[places.index(name)] for name in op.differentiable)
         known |= {"grad_output": grad, "input_size": ctx.size, "output_mask": wanted}
         made = ops[f"{op.name}_backward"](*flatten(op.backward_kinds, known))
@@ -177,12 +170,12 @@ def _differentiate(op: Op, kinds: dict[str, str], fixed: dict[str, Any], ops: An
     return setup, backward
 
 
-def _slots(kinds: list[tuple[str, str]]) -> list[tuple[str, str]]:
+def _slots(kinds: dict[str, str]) -> list[tuple[str, str]]:
     """Name every argument of the schema; padding has two."""
     slots = []
-    for name, kind in kinds:
+    for name, kind in kinds.items():
         slots.append((name, kind))
-        if kind in ("Padding", "WindowPadding"):
+        if kind in PADDING:
             slots.append((f"{name}_rule", "str"))
     return slots
 
@@ -197,8 +190,6 @@ def _define(name: str, kernel: Any, fake: Any, form: str) -> Any:
 
 def _forward(op: Op, name: str, fixed: dict[str, Any], ops: dict[str, Any]) -> None:
     kinds = {n: kind for n, kind in op.kinds.items() if n != "return_indices"}
-    if op.indexed and not fixed["return_indices"]:
-        kinds = dict(kinds)
     result = "(Tensor, Tensor)" if fixed.get("return_indices") else "Tensor"
     kernel, fake = _kernel(op.forward, kinds, fixed), _fake(op, kinds, fixed)
     made = _define(name, kernel, fake, schema(kinds, result))
