@@ -10,7 +10,7 @@ from onnx import helper, numpy_helper
 def segmentation(classes: int = 5, width: int = 16, seed: int = 0) -> onnx.ModelProto:
     """Convolutions, pooling with indices and unpooling, a transposed convolution, two resizings.
 
-    Takes ``x`` of shape ``(N, 3, H, W)``, H and W multiples of 4, to ``y`` of ``(N, classes, H, W)``.
+    From ``x`` of shape ``(N, 3, H, W)``, H and W multiples of 4, to ``y``, ``(N, classes, H, W)``.
     """
     rng = np.random.default_rng(seed)
     nodes, constants = [], []

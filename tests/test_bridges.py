@@ -5,9 +5,9 @@ import sys
 
 import numpy as np
 import pytest
-from bridge_calls import CALLS, IDS
 
 import upsample_rs as us
+from bridge_calls import CALLS, IDS
 from upsample_rs.bridges import table
 from upsample_rs.bridges.table import OPS, plan
 
@@ -113,7 +113,9 @@ def test_annotations_are_known():
 
 def test_the_package_imports_no_other_library():
     code = "import sys, upsample_rs; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     names = set(loaded.stdout.split())
     assert not names & {"torch", "jax", "onnx", "ml_dtypes", "threadpoolctl", "ctypes"} - (
         {"ctypes"} if "ctypes" in loaded_with_numpy() else set()

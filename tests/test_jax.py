@@ -5,9 +5,9 @@ Not part of the default environment: ``pip install '.[test,jax]'``, then this fi
 
 import numpy as np
 import pytest
-from bridge_calls import CALLS, IDS
 
 import upsample_rs as us
+from bridge_calls import CALLS, IDS
 from upsample_rs.bridges.table import OPS
 
 jax = pytest.importorskip("jax")
@@ -51,7 +51,9 @@ def test_results_are_those_of_the_package(name, args, kwargs):
     if OPS[name].indexed:
         pair = getattr(usj, name)(*args, **kwargs, return_indices=True)
         want = getattr(us, name)(*args, **kwargs, return_indices=True)
-        assert all(np.array_equal(a, b) and a.dtype == b.dtype for a, b in zip(pair, want))
+        assert all(
+            np.array_equal(a, b) and a.dtype == b.dtype for a, b in zip(pair, want, strict=True)
+        )
 
 
 @every_call

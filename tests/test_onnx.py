@@ -6,10 +6,10 @@ import pytest
 import upsample_rs as us
 
 onnx = pytest.importorskip("onnx")
-import upsample_rs.onnx  # noqa: E402 - only where there is onnx
-
 from onnx import helper  # noqa: E402 - likewise
 from onnx.reference.op_run import OpRun  # noqa: E402 - likewise
+
+import upsample_rs.onnx  # noqa: E402 - only where there is onnx
 
 RNG = np.random.default_rng(7)
 NAMES = [operator.__name__ for operator in us.onnx.ops]
@@ -23,7 +23,9 @@ def model_of(operator, inputs, opset, outputs=1, **attributes):
     """A model of one node; an input of None is left out."""
     names = [f"i{k}" if value is not None else "" for k, value in enumerate(inputs)]
     kinds = [
-        helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(value.dtype), value.shape)
+        helper.make_tensor_value_info(
+            name, helper.np_dtype_to_tensor_dtype(value.dtype), value.shape
+        )
         for name, value in zip(names, inputs, strict=True)
         if name
     ]
@@ -95,13 +97,22 @@ LEAST = {
     "LpPool": {1: ([PLANE], {"kernel_shape": [3, 2]})},
     "MaxPool": {1: ([PLANE], {"kernel_shape": [3, 2]})},
     "MaxRoiPool": {1: ([PLANE, np.c_[[0, 1], BOXES].astype("f4")], {"pooled_shape": [2, 2]})},
-    "MaxUnpool": {1: ([PLANE[:1, :1], np.arange(42).reshape(1, 1, 6, 7)], {"kernel_shape": [1, 1]})},
+    "MaxUnpool": {
+        1: ([PLANE[:1, :1], np.arange(42).reshape(1, 1, 6, 7)], {"kernel_shape": [1, 1]})
+    },
     "Resize": {
         1: ([PLANE, np.array([1, 1, 2, 2], np.float32)], {}),
         11: ([PLANE, np.zeros(0, np.float32), np.array([1, 1, 2, 2], np.float32)], {}),
     },
     "RoiAlign": {1: ([PLANE, BOXES, np.array([0, 1])], {})},
-    "SpaceToDepth": {1: ([PLANE[..., :6], ], {"blocksize": 2})},
+    "SpaceToDepth": {
+        1: (
+            [
+                PLANE[..., :6],
+            ],
+            {"blocksize": 2},
+        )
+    },
     "Upsample": {
         1: ([PLANE], {"height_scale": 2.0, "width_scale": 3.0}),
         7: ([PLANE], {"scales": [1.0, 1.0, 2.0, 3.0]}),
@@ -190,7 +201,11 @@ PARAMETERS = [
         | {"output_width": 4, "spatial_scale": 0.5},
     ),
     ("DepthToSpace", [PLANE], {"blocksize": 2, "mode": "CRD"}),
-    ("MaxUnpool", [PLANE, np.arange(2 * 4 * 6 * 7).reshape(2, 4, 6, 7) * 2 + 1], {"kernel_shape": [1, 2], "strides": [1, 2]}),
+    (
+        "MaxUnpool",
+        [PLANE, np.arange(2 * 4 * 6 * 7).reshape(2, 4, 6, 7) * 2 + 1],
+        {"kernel_shape": [1, 2], "strides": [1, 2]},
+    ),
 ]
 
 
@@ -285,7 +300,9 @@ def test_what_is_not_ours_is_refused():
         ours("Upsample", [x, np.ones(4, np.float32)], 10)
     with pytest.raises(ValueError, match="attribute 'dilations' is not one of version 8"):
         ours("MaxPool", [x], 8, kernel_shape=[2, 2], dilations=[1, 1])
-    with pytest.raises(ValueError, match="MaxPool 'it': X has 4 spatial axes: upsample_rs has 1 to"):
+    with pytest.raises(
+        ValueError, match="MaxPool 'it': X has 4 spatial axes: upsample_rs has 1 to"
+    ):
         ours("MaxPool", [floats(1, 1, 2, 2, 2, 2)], 13, kernel_shape=[2, 2, 2, 2])
     with pytest.raises(ValueError, match="MaxPool 'it': strides has 1 entries: must be 2"):
         ours("MaxPool", [x], 13, kernel_shape=[2, 2], strides=[1])
@@ -322,7 +339,9 @@ def test_functions_and_subgraphs_are_evaluated_with_ours():
         both (float[1, 1, 4, 4] x, bool b) => (float[1, 1, 4, 4] y) {
             z = mine.Rough (x)
             y = If (b) <
-                then_branch = g () => (float[1, 1, 4, 4] t) { t = AveragePool <kernel_shape = [1, 1]> (z) },
+                then_branch = g () => (float[1, 1, 4, 4] t) {
+                    t = AveragePool <kernel_shape = [1, 1]> (z)
+                },
                 else_branch = h () => (float[1, 1, 4, 4] f) { f = Identity (z) }
             >
         }

@@ -27,7 +27,10 @@ RECORDED = {"Conv1d": 8, "Conv2d": 11, "Conv3d": 7, "ConvTranspose2d": 2, "Pixel
 RECORDED |= {"operator_conv": 2, "AvgPool": 7, "MaxPool": 8, "operator_maxpool": 1}
 
 # Outputs that are written out to four digits, some wrongly rounded; the others agree to float32.
-SHORT = {"test_averagepool_2d_ceil_last_window_starts_on_pad": 1e-4, "test_gridsample_bicubic": 6e-5}
+SHORT = {
+    "test_averagepool_2d_ceil_last_window_starts_on_pad": 1e-4,
+    "test_gridsample_bicubic": 6e-5,
+}
 SHORT |= {"test_roialign_aligned_false": 1e-4, "test_roialign_aligned_true": 1e-4}
 
 # Nothing is computed here, so nothing may differ.

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import runpy
-import warnings
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path

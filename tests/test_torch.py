@@ -5,10 +5,10 @@ Not part of the default environment: ``pip install '.[test,torch]'``, then this 
 
 import numpy as np
 import pytest
-from bridge_calls import CALLS, IDS
 
 import upsample_rs as us
-from upsample_rs.bridges.table import ARRAYS, OPS
+from bridge_calls import CALLS, IDS
+from upsample_rs.bridges.table import OPS
 
 torch = pytest.importorskip("torch", minversion="2.4")
 import upsample_rs.torch as ust  # noqa: E402 - only where there is torch
@@ -144,19 +144,6 @@ def test_vmap(name, args, kwargs):
     assert torch.equal(only_first(batches[0], *leaves[1:]), want)
 
 
-@pytest.mark.parametrize(("name", "args", "kwargs"), one_each())
-def test_gradients_of_every_example(name, args, kwargs):
-    """vmap of a gradient."""
-    given, inputs = tensors(name, args, kwargs)
-    function = as_function(name, given, inputs)
-    leaves = [given[n] for n in inputs]
-    gradient = torch.func.grad(lambda *values: function(*values).square().sum())
-    batches = [torch.stack([leaf, leaf * 0.5]) for leaf in leaves]
-    got = torch.vmap(gradient)(*batches)
-    want = torch.stack([gradient(*(b[i] for b in batches)) for i in range(2)])
-    assert torch.allclose(got, want)
-
-
 # --- memory and dtypes ----------------------------------------------------------------------------
 
 
@@ -259,4 +246,3 @@ def test_signatures_are_those_of_the_package():
     for name in ust.__all__:
         ours = [p for p in inspect.signature(getattr(us, name)).parameters if p != "out"]
         assert list(inspect.signature(getattr(ust, name)).parameters) == ours
-    assert ARRAYS

@@ -30,6 +30,7 @@ __all__ = ["UpsampleController"]
 
 _LIBRARY = Path(_core.__file__).resolve()
 
+
 class UpsampleController(threadpoolctl.LibController):  # type: ignore[misc]
     """What ``threadpoolctl`` asks: how many threads there are, and to have as many.
 

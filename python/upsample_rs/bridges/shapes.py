@@ -9,7 +9,7 @@ axes. It returns None where the shape cannot be told without numbers.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 __all__ = ["BACKWARD", "FORWARD", "window_count"]

@@ -68,9 +68,9 @@ class _Windows(NamedTuple):
 
 def _surround(x: Any, room: list[tuple[int, int]], fill: Any) -> Any:
     """Put `fill` around the spatial axes; negative room after an axis cuts it."""
-    kept = tuple(slice(min(after, 0) or None) for _, after in room)
+    kept = (Ellipsis, *(slice(min(after, 0) or None) for _, after in room))
     around = [(0, 0)] * (x.ndim - len(room)) + [(before, max(after, 0)) for before, after in room]
-    return np.pad(x[(..., *kept)], around, constant_values=fill)
+    return np.pad(x[kept], around, constant_values=fill)
 
 
 def _lowest(dtype: Any) -> Any:
@@ -103,7 +103,7 @@ class MaxPool(_Pool):
         indexed = len(self.onnx_node.output) > 1 and bool(self.onnx_node.output[1])
         if not w.wide:
             found = pool(x, **w.arguments(), return_indices=indexed)
-            return self.numbered(*found, size, a) if indexed else (found,)
+            return self.numbered(found[0], found[1], size, a) if indexed else (found,)
         room = w.room(size)
         around = _surround(x, room, _lowest(x.dtype))
         values, places = pool(around, **w.inside(), return_indices=True)
@@ -136,9 +136,11 @@ class AveragePool(_Pool):
         room = w.room(x.shape[2:])
         wide = x if x.dtype.itemsize > 2 else x.astype(np.float32)
         ones = np.ones((1, 1, *x.shape[2:]), wide.dtype)
-        beyond = [(0, max(after - pad, 0)) for (_, after), (_, pad) in zip(room, w.padding)]
+        beyond = [
+            (0, max(after - pad, 0)) for (_, after), (_, pad) in zip(room, w.padding, strict=True)
+        ]
         if counted:  # what lies in the padding counts, what lies beyond it does not
-            pads = [(pad, after - out) for (pad, after), (_, out) in zip(room, beyond)]
+            pads = [(pad, after - out) for (pad, after), (_, out) in zip(room, beyond, strict=True)]
             count = _surround(_surround(ones, pads, 1), beyond, 0)
         else:
             count = _surround(ones, room, 0)

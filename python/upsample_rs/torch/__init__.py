@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 
-from ..bridges.table import ARRAYS, OPS, Op
+from ..bridges.table import OPS, Op
 from .operators import register
 from .schema import flatten
 
@@ -39,7 +39,9 @@ def _boxes(op: Op, boxes: Any) -> Any:
     rows = []
     for image, box in enumerate(boxes):
         if box.ndim != 2 or box.shape[1] != 4:
-            raise ValueError(f"{op.name}: boxes[{image}] has shape {tuple(box.shape)}: must be (L, 4)")
+            raise ValueError(
+                f"{op.name}: boxes[{image}] has shape {tuple(box.shape)}: must be (L, 4)"
+            )
         rows.append(torch.cat([box.new_full((box.shape[0], 1), image), box], 1))
     return torch.cat(rows)
 
