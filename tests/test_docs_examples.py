@@ -30,6 +30,14 @@ MODULES = [
     for module in pkgutil.walk_packages(us.__path__, "upsample_rs.", onerror=lambda name: None)
     if module.name.rpartition(".")[2] not in ("_core", "__main__")
 ]
+# What a module of the package, or the page about it, needs beside NumPy.
+NEEDS = {"cli": ("PIL", "rich"), "onnx": ("onnx",), "threadpool": ("threadpoolctl",)}
+NEEDS |= {"torch": ("torch", "ml_dtypes"), "jax": ("jax",)}
+
+
+def skip_without(name: str) -> None:
+    for library in NEEDS.get(name, ()):
+        pytest.importorskip(library)
 
 
 def name_of(page: Path) -> str:
@@ -38,9 +46,7 @@ def name_of(page: Path) -> str:
 
 @pytest.mark.parametrize("name", MODULES)
 def test_docstrings(name: str) -> None:
-    if name.startswith("upsample_rs.cli"):
-        pytest.importorskip("PIL")
-        pytest.importorskip("rich")
+    skip_without(name.split(".")[1])
     failed, _ = doctest.testmod(importlib.import_module(name), optionflags=FLAGS)
     assert failed == 0
 
@@ -64,6 +70,8 @@ def test_docstring_is_complete(name: str) -> None:
 @pytest.mark.parametrize("page", [p for p in PAGES if p.parent.name != "from"], ids=name_of)
 def test_page(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run a page's Python blocks from top to bottom, in one namespace, as a reader would."""
+    if page.parent == DOCS:
+        skip_without(page.stem)
     monkeypatch.chdir(tmp_path)
     threads = us.get_num_threads()
     try:

@@ -139,3 +139,20 @@ def test_library_never_imports_the_command_line() -> None:
     for path in set(package.glob("*.py")) - {package / "__main__.py"}:
         text = path.read_text(encoding="utf-8")
         assert not re.search(r"^\s*(from|import)\s+\S*(\bcli\b|PIL|rich)", text, re.M), path.name
+
+
+BRIDGES = {"onnx": r"onnx", "torch": r"torch", "jax": r"jax", "threadpool": r"threadpoolctl"}
+
+
+def test_only_a_bridge_imports_what_it_leads_to() -> None:
+    package = ROOT / "python" / "upsample_rs"
+    for path in package.rglob("*.py"):
+        home = path.relative_to(package).parts[0].removesuffix(".py")
+        others = [library for name, library in BRIDGES.items() if name != home]
+        text = path.read_text(encoding="utf-8")
+        strays = re.search(rf"^\s*(from|import)\s+({'|'.join(others)})\b", text, re.M)
+        assert not strays, path.name
+        if home not in BRIDGES:
+            assert not re.search(r"^(from|import)\s+\S*\b(bridges|borrowing)\b", text, re.M) or (
+                home == "bridges"
+            ), path.name

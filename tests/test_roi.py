@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import runpy
-import warnings
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -824,38 +823,6 @@ def test_endless_boxes_are_refused_before_memory_is_asked_for():
 
 
 # --- peers ----------------------------------------------------------------------------------------
-
-
-def onnx_node_tests():
-    pytest.importorskip("onnx")
-    from onnx.backend.test.case import node
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return {case.name: case for case in node.collect_testcases(None)}
-
-
-@pytest.mark.peer
-def test_onnx_node_tests():
-    """All of the standard's node tests for RoiAlign."""
-    found = [case for name, case in onnx_node_tests().items() if name.startswith("test_roialign")]
-    assert len(found) >= 3
-    import onnx
-
-    for case in found:
-        (node,) = case.model.graph.node
-        given = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
-        (x, rois, images), (want,) = case.data_sets[0]
-        got = us.roi_align(
-            x,
-            np.concatenate([images[:, None], rois], 1),
-            (given.get("output_height", 1), given.get("output_width", 1)),
-            given.get("spatial_scale", 1.0),
-            given.get("sampling_ratio", 0),
-            given.get("coordinate_transformation_mode", b"half_pixel") == b"half_pixel",
-            mode=given.get("mode", b"avg").decode(),
-        )
-        np.testing.assert_allclose(got, want, rtol=1e-3, err_msg=case.name)  # as printed there
 
 
 def onnx_runtime(op, inputs, opset=16, **attributes):

@@ -136,7 +136,11 @@ def _view(value: Any) -> Any:
     """View an argument as an array; subclasses stay, for the operation to refuse."""
     if isinstance(value, np.ndarray):
         return value
-    return np.from_dlpack(value) if hasattr(value, "__dlpack__") else np.asanyarray(value)
+    if not hasattr(value, "__dlpack__"):
+        return np.asanyarray(value)
+    from .borrowing import from_dlpack
+
+    return from_dlpack(value)
 
 
 def _floating(name: str, value: Any) -> Any:

@@ -102,10 +102,17 @@ fn refuse_subclass(name: &str, class: &Bound<'_, PyType>) -> Outcome<()> {
     Ok(())
 }
 
+/// A tensor of another library as an array, without a copy. Python does it: NumPy's own reader knows no bfloat16.
+fn borrowed<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    static BORROW: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let py = object.py();
+    let find = || Ok::<_, PyErr>(py.import("upsample_rs.borrowing")?.getattr("from_dlpack")?.unbind());
+    BORROW.get_or_try_init(py, find)?.bind(py).call1((object,))
+}
+
 /// Any accepted object as an array: arrays as they are, else `__dlpack__`, else `np.asarray`.
 fn as_array<'py>(name: &str, object: &Bound<'py, PyAny>) -> Outcome<Bound<'py, PyUntypedArray>> {
     static ASARRAY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    static FROM_DLPACK: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let py = object.py();
     if let Ok(array) = object.cast::<PyUntypedArray>() {
         // SAFETY: `object` is an ndarray; only its type is looked at.
@@ -115,7 +122,7 @@ fn as_array<'py>(name: &str, object: &Bound<'py, PyAny>) -> Outcome<Bound<'py, P
         return Ok(array.clone());
     }
     let made = if object.hasattr("__dlpack__")? {
-        numpy_function(py, &FROM_DLPACK, "from_dlpack")?.call1((object,))
+        borrowed(object)
     } else {
         numpy_function(py, &ASARRAY, "asarray")?.call1((object,))
     };
