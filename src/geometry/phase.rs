@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use super::taps::reserved;
+use super::taps::{append, reserved};
 use super::window::{Pad, Windows};
 use crate::error::Result;
 
@@ -145,11 +145,17 @@ impl Links {
         taps.sort_unstable();
         let mut found: Vec<Phases> = Vec::new();
         for phase in taps.chunk_by(|a, b| a.0 == b.0) {
-            let member = Member { residue: phase[0].0, taps: phase.iter().map(|t| t.2).collect() };
+            let mut member = Member { residue: phase[0].0, taps: Vec::new() };
+            append(&mut member.taps, phase.iter().map(|t| t.2))?;
             let shifts = || phase.iter().map(|t| t.1);
             match found.iter_mut().find(|c| c.shifts.iter().copied().eq(shifts())) {
-                Some(class) => class.members.push(member),
-                None => found.push(Phases { shifts: shifts().collect(), members: vec![member] }),
+                Some(class) => append(&mut class.members, [member])?,
+                None => {
+                    let mut class = Phases { shifts: Vec::new(), members: Vec::new() };
+                    append(&mut class.shifts, shifts())?;
+                    append(&mut class.members, [member])?;
+                    append(&mut found, [class])?;
+                }
             }
         }
         Ok(found)

@@ -172,7 +172,7 @@ impl Sampler {
         let total = self.widest() * n as f64;
         if n > MOST_ENTRIES || !self.is_move() && total > MOST_ENTRIES as f64 {
             return Err(Error::memory(format!(
-                "the weights of an axis of {n} outputs: {total:.0} of them, at most {MOST_ENTRIES} are made"
+                "weights of an axis = {total:.0}: at most {MOST_ENTRIES} are made for its {n} outputs"
             )));
         }
         Ok(())
@@ -313,7 +313,7 @@ impl Sampler {
         let found = before.saturating_add(after);
         if found > MOST_ENTRIES as i64 || found.saturating_add(len) == i64::MAX {
             return Err(Error::memory(format!(
-                "an axis of {} inputs: {found} elements outside it are wanted, at most {MOST_ENTRIES} are made",
+                "elements outside an axis = {found}: at most {MOST_ENTRIES} are made beside its {} inputs",
                 self.map.in_len
             )));
         }

@@ -68,6 +68,18 @@ pub(crate) fn reserved<T>(n: usize) -> Result<Vec<T>> {
     Ok(v)
 }
 
+/// Puts the items behind those of `v`, refusing instead of aborting when memory runs out.
+pub(crate) fn append<T>(v: &mut Vec<T>, items: impl IntoIterator<Item = T>) -> Result<()> {
+    let items = items.into_iter();
+    let no_memory = |_| Error::memory("cannot allocate the entries of a table");
+    v.try_reserve(items.size_hint().0).map_err(no_memory)?;
+    for item in items {
+        v.try_reserve(1).map_err(no_memory)?;
+        v.push(item);
+    }
+    Ok(())
+}
+
 /// Weighted, contiguous taps, whose starts and ends never decrease: output `o` is the sum of `weights(o)[j] * input[start + j]`.
 ///
 /// A weight of exactly zero at either end is left out, so the input there is never read.

@@ -94,7 +94,7 @@ fn refuse_subclass(name: &str, class: &Bound<'_, PyType>) -> Outcome<()> {
         let (class_name, module) = (base.name()?.to_string(), base.module()?.to_string());
         if module.starts_with("numpy") && (class_name == "MaskedArray" || class_name == "matrix") {
             return Err(Error::kind(format!(
-                "{name} is a {class_name}: must be a plain array (use np.asarray to say so)"
+                "{name} = a {class_name}: must be a plain array (use np.asarray to say so)"
             ))
             .into());
         }
@@ -185,7 +185,7 @@ impl<'py> Input<'py> {
         }
         let array = native(object.py(), &array)?;
         let strides = readable_in_place(&array, &array.dtype())
-            .ok_or_else(|| Error::kind(format!("{name}: has a memory layout that cannot be read")))?;
+            .ok_or_else(|| Error::kind(format!("{name} = an array whose memory layout cannot be read: must be as NumPy lays it out")))?;
         Ok(Self { array, kind, itemsize, strides })
     }
 
@@ -230,7 +230,7 @@ impl<'py> Input<'py> {
             Ok(number) => number,
             Err(_) if complex && value.hasattr("__complex__")? => f64::NAN,
             Err(_) if value.hasattr("__complex__")? || value.is_instance_of::<PyInt>() => return Err(refused()),
-            Err(_) => return Err(Error::kind(format!("{name} is {}: must be a number", type_name(value))).into()),
+            Err(_) => return Err(Error::kind(format!("{name} = {}: must be a number", type_name(value))).into()),
         };
         let real = matches!(self.kind, Kind::F16 | Kind::BF16 | Kind::F32 | Kind::F64 | Kind::LongDouble);
         let value = if complex || real {
@@ -261,6 +261,15 @@ pub fn require_same_dtype(name: &str, a: &Input<'_>, first: &str, b: &Input<'_>)
         return Err(Error::kind(format!("{name}.dtype = {a}: must be that of {first}, {b}")).into());
     }
     Ok(())
+}
+
+/// NumPy's refusal to allocate a result, in the form of ours.
+#[cold]
+fn no_memory(py: Python<'_>, error: PyErr, shape: &[usize], bytes: usize) -> Fail {
+    if !error.is_instance_of::<pyo3::exceptions::PyMemoryError>(py) {
+        return Fail::Python(error);
+    }
+    Error::memory(format!("output shape = {}: its {bytes} bytes cannot be allocated", Shape(shape))).into()
 }
 
 /// A result: fresh, or the caller's `out`.
@@ -327,7 +336,8 @@ impl<'py> Output<'py> {
             }
         };
         let bytes = step.saturating_mul(itemsize) as usize;
-        let array = if memory::serves(bytes) { memory::from_store(py, make)? } else { make()? };
+        let made = if memory::serves(bytes) { memory::from_store(py, make) } else { make() };
+        let array = made.map_err(|e| no_memory(py, e, shape, bytes))?;
         Ok(Self { array: array.cast_into::<PyUntypedArray>().map_err(PyErr::from)?, strides })
     }
 
@@ -372,7 +382,7 @@ impl<'py> Output<'py> {
         }
         for input in inputs {
             if shares_memory(array, &input.array)? {
-                return Err(Error::value(format!("{name} shares memory with an input: must have its own")).into());
+                return Err(Error::value(format!("{name} = memory shared with an input: must have its own")).into());
             }
         }
         Ok(Self { array: array.clone(), strides })
@@ -381,7 +391,7 @@ impl<'py> Output<'py> {
     /// Refuses two results that share memory.
     pub fn require_apart(&self, other: &Self) -> Outcome<()> {
         if shares_memory(&self.array, &other.array)? {
-            return Err(Error::value("out[1] shares memory with out[0]: must have its own").into());
+            return Err(Error::value("out[1] = memory shared with out[0]: must have its own").into());
         }
         Ok(())
     }

@@ -34,7 +34,7 @@ impl Boxes {
         };
         if items.len() != images {
             let n = items.len();
-            return Err(Error::value(format!("boxes has {n} entries: must have {images}, one for each image")).into());
+            return Err(Error::value(format!("boxes = {n} entries: must have {images}, one for each image")).into());
         }
         let mut rois = Vec::new();
         for (image, item) in items.iter().enumerate() {
