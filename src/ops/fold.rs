@@ -82,7 +82,10 @@ impl FoldPlan {
         let channel = if p.channels_last { Some(shape.len() - 1) } else { axes.first().checked_sub(1) };
         let channels = channel.map_or(1, |c| shape[c]);
         let rows = channels.checked_mul(taps).filter(|&n| isize::try_from(n).is_ok()).ok_or_else(|| {
-            Error::value(format!("kernel_size = {}: {channels} channels make more than 2**63 columns", Shape(&p.kernel)))
+            Error::value(format!(
+                "kernel_size = {}: {channels} channels make more than 2**63 columns",
+                Shape(&p.kernel)
+            ))
         })?;
         let mut columns = shape[..if p.channels_last { axes.first() } else { channel.unwrap_or(0) }].to_vec();
         columns.extend(if p.channels_last { [count, rows] } else { [rows, count] });

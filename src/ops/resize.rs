@@ -133,7 +133,10 @@ impl ResizeParams {
             return Err(Error::value("roi = None: must be given with coordinates = \"tf_crop_and_resize\""));
         }
         if !crops && !self.roi.is_empty() {
-            return Err(Error::value(format!("roi = {:?}: is for coordinates = \"tf_crop_and_resize\" only", self.roi)));
+            return Err(Error::value(format!(
+                "roi = {:?}: is for coordinates = \"tf_crop_and_resize\" only",
+                self.roi
+            )));
         }
         for (i, (start, end)) in self.roi.iter().enumerate() {
             if !(start.abs() <= 1e9 && end.abs() <= 1e9) {

@@ -73,6 +73,8 @@ const USER_DEFINED: i32 = 256;
 /// An array to read, kept alive; copied first only if its elements cannot be read where they are.
 pub struct Input<'py> {
     array: Bound<'py, PyUntypedArray>,
+    /// The caller's, of which `array` may be a copy: what `out` must not overlap.
+    given: Bound<'py, PyUntypedArray>,
     pub kind: Kind,
     pub itemsize: usize,
     strides: Vec<isize>,
@@ -181,17 +183,25 @@ impl<'py> Input<'py> {
         }
         let itemsize = descr.itemsize();
         if let Some(strides) = readable_in_place(&array, &descr) {
-            return Ok(Self { array, kind, itemsize, strides });
+            return Ok(Self { given: array.clone(), array, kind, itemsize, strides });
         }
+        let given = array.clone();
         let array = native(object.py(), &array)?;
-        let strides = readable_in_place(&array, &array.dtype())
-            .ok_or_else(|| Error::kind(format!("{name} = an array whose memory layout cannot be read: must be as NumPy lays it out")))?;
-        Ok(Self { array, kind, itemsize, strides })
+        let strides = readable_in_place(&array, &array.dtype()).ok_or_else(|| {
+            Error::kind(format!("{name} = an array whose memory layout cannot be read: must be as NumPy lays it out"))
+        })?;
+        Ok(Self { array, given, kind, itemsize, strides })
+    }
+
+    /// The values in another dtype, in a copy.
+    pub fn converted(self, name: &str, dtype: &str) -> Outcome<Self> {
+        let copy = self.array.call_method1("astype", (dtype,))?;
+        Ok(Self { given: self.given, ..Self::new(name, &copy)? })
     }
 
     /// The array itself.
-    pub fn into_array(self) -> Bound<'py, PyAny> {
-        self.array.into_any()
+    pub fn array(&self) -> &Bound<'py, PyUntypedArray> {
+        &self.array
     }
 
     /// Elements along each axis.
@@ -381,7 +391,7 @@ impl<'py> Output<'py> {
             .into());
         }
         for input in inputs {
-            if shares_memory(array, &input.array)? {
+            if shares_memory(array, &input.given)? {
                 return Err(Error::value(format!("{name} = memory shared with an input: must have its own")).into());
             }
         }

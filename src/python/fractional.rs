@@ -75,7 +75,7 @@ fn as_doubles(samples: Input<'_>) -> Outcome<Input<'_>> {
         Kind::Bool | Kind::C64 | Kind::C128 | Kind::CLongDouble => {
             Err(Error::kind(format!("random_samples.dtype = {}: must be real numbers", samples.dtype_name())).into())
         }
-        _ => Input::new("random_samples", &samples.into_array().call_method1("astype", ("float64",))?),
+        _ => samples.converted("random_samples", "float64"),
     }
 }
 

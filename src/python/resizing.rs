@@ -82,7 +82,9 @@ impl Options<'_, '_> {
         let axes = axes_of(self.axes, ndim)?;
         let n = axes.len();
         let target = match (given(self.size), given(self.scale), result) {
-            (Some(_), Some(_), _) => return Err(Error::value("size and scale = both given: must give one of them, not both").into()),
+            (Some(_), Some(_), _) => {
+                return Err(Error::value("size and scale = both given: must give one of them, not both").into());
+            }
             (Some(size), None, _) => Target::Size(args::indices("size", size, n)?),
             (None, Some(scale), _) => Target::Scale { factors: args::numbers("scale", scale, n)?, recompute: false },
             (None, None, Some(result)) => Target::Size(axes.iter().map(|&a| result[a]).collect()),

@@ -52,7 +52,9 @@ fn target(
     rank: usize,
 ) -> Outcome<Target> {
     match (size, scale) {
-        (Some(_), Some(_)) => Err(Error::value("size and scale_factor = both given: must give one of them, not both").into()),
+        (Some(_), Some(_)) => {
+            Err(Error::value("size and scale_factor = both given: must give one of them, not both").into())
+        }
         (None, None) => Err(Error::value("size and scale_factor = None: must give one of them").into()),
         (Some(_), None) if recompute => {
             Err(Error::value("recompute_scale_factor = True: must be None with an explicit size").into())

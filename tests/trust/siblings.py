@@ -1,12 +1,19 @@
 """Wrong calls, generated: every fault of a parameter, on every operation that takes the parameter.
 
+`python tests/trust/siblings.py` makes them all and prints how many were refused. A refusal is one line that names the
+operation, the parameter and its value, changes no input, and comes before anything of the output's size is allocated.
+
 Two sources. `FAULTS` holds, by parameter, values that no operation accepts. The corpus holds values that broke other
 systems; each is tried on every operation of ours that has the parameter, where it may also be right.
 """
 
 from __future__ import annotations
 
+import collections
+import os
+import re
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +23,7 @@ import numpy as np
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 
 import catalogue  # noqa: E402
+import starve  # noqa: E402
 from abuse import corpus, run_one  # noqa: E402
 
 nan, inf, HUGE = float("nan"), float("inf"), 10**30
@@ -39,7 +47,8 @@ class Wild:
 
 
 COUNTS = [0, -1, -(2**63), HUGE, -HUGE, 2**63 - 1, 1.5, nan, "2", b"2", {}, set(), Wild(), (1,) * 9]
-COUNTS += [(), (0,) * 2, (2**62,) * 2, (1.0, 1.0), (None, "x"), np.zeros((0,)), np.array([[2, 2]])]
+COUNTS += [(), (0,) * 2, (1.0, 1.0), (None, "x"), np.zeros((0,)), np.array([[2, 2]])]
+STRIDES = [v for v in COUNTS if not (isinstance(v, int) and v == 2**63 - 1)]  # one window is fine
 PADS = [-1, (-1, 0), ((-1, 0),) * 2, HUGE, 0.5, "reflect", "", Wild(), ((0, 0, 0),) * 2, {}, (1,) * 9]
 NUMBERS = [nan, inf, -inf, "2", b"2", {}, Wild(), HUGE**20, 1j, (1.0,) * 9, [[]]]
 FLAGS = [2.5, "yes", (), {}, [True], np.ones(3, bool), Wild(), 1j]
@@ -51,7 +60,7 @@ MASKS = [(), (True,), (True,) * 9, "TTT", 3, None, (1.5, 1, 1), Wild(), {}]
 FAULTS: dict[str, list[Any]] = {
     **dict.fromkeys(("kernel_size", "factor", "upscale_factor", "downscale_factor", "block"), COUNTS),
     **dict.fromkeys(("dilation", "groups"), COUNTS),
-    "stride": COUNTS,
+    "stride": STRIDES,
     "padding": PADS,
     "output_padding": [-1, HUGE, 1.5, "1", (0,) * 9, Wild(), 2**62],
     "offset": [-1, HUGE, 1.5, "1", (0,) * 9, Wild(), 99],
@@ -92,14 +101,17 @@ ARRAY_FAULTS = {
     "wild": lambda a: Wild(),
     "dict": lambda a: {},
     "33 axes or 0": lambda a: np.zeros(()),
-    "no spatial": lambda a: np.zeros((*a.shape[:-1], 0), a.dtype),
 }
 # None is a value of these.
 OPTIONAL_ARRAYS = {"bias"}
 
-# A line of refusal: the operation, the parameter or a part of it, the value.
+# A line of refusal: the operation, the parameter or a part of it, the value, what is allowed. Two parameters that do not
+# go together are named both; an axis and a shape that are no parameter go by their names.
 PART = r"(\[\d+\]|\.[a-z_]+)*"
-LINE = rf"[a-z_0-9]+: [a-z_]+{PART} = .+"
+SUBJECT = rf"([a-z_]+{PART}( and [a-z_]+)?|axis [A-Z]|axis \d+|output shape|weights of an axis)"
+LINE = re.compile(rf"{SUBJECT} = [^:].*")
+# Bytes that a refused call may allocate, messages and tables of an axis; the outputs are far larger.
+MOST_BYTES = 1 << 16
 
 
 def faults(call: catalogue.Call) -> Iterator[tuple[str, Any]]:
@@ -131,3 +143,81 @@ def small(entry: dict[str, Any]) -> bool:
     """Whether no array of the entry takes long to make."""
     specs = [*entry["args"], *entry["kwargs"].values()]
     return all(np.prod(s[0], dtype=float) < 1e6 for s in specs if run_one.is_array(s))
+
+
+def wrong(call: catalogue.Call, line: str) -> str | None:
+    """What is wrong with a refusal's line."""
+    if not line.startswith(call.op + ": "):
+        return "does not begin with the operation"
+    if not LINE.fullmatch(line.removeprefix(call.op + ": ")):
+        return "not `parameter = value`"
+    return "longer than a line" if len(line) > 400 else None
+
+
+class Tally:
+    """What came of all calls."""
+
+    def __init__(self, allocator: Any = None) -> None:
+        self.allocator = allocator
+        self.refused, self.calls, self.largest = 0, 0, 0
+        self.accepted: collections.Counter[str] = collections.Counter()
+        self.problems: list[str] = []
+
+    def attempt(self, call: catalogue.Call, name: str, value: Any, must: bool) -> None:
+        """One call with one parameter changed; `must` it be refused?"""
+        self.calls += 1
+        what = f"{call.label}, {name} = {str(repr(value))[:60]!r}"
+        before = [a.tobytes() for a in call.arrays()]
+        if self.allocator:
+            self.allocator.arm()
+        try:
+            call.run(**{name: value})
+            line = None
+        except REFUSALS as error:
+            line = str(error)
+        except BaseException as error:  # noqa: BLE001 - a PanicException is what is looked for
+            line = None
+            self.problems.append(f"{what}: {type(error).__name__}: {error}")
+        largest = self.allocator.disarm()[2] if self.allocator else 0
+        if [a.tobytes() for a in call.arrays()] != before:
+            self.problems.append(f"{what}: an input changed")
+        if line is None:
+            self.accepted[name] += 1
+            if must:
+                self.problems.append(f"{what}: accepted")
+            return
+        self.refused += 1
+        if fault := wrong(call, line):
+            self.problems.append(f"{what}: {fault}: {line!r}")
+        if not isinstance(value, np.ndarray):  # those have to be looked at as arrays first
+            self.largest = max(self.largest, largest)
+            if largest > MOST_BYTES:
+                self.problems.append(f"{what}: allocated {largest} bytes first: {line!r}")
+
+
+def run(side: int, allocator: Any = None) -> Tally:
+    """Every fault on every operation."""
+    tally = Tally(allocator)
+    warnings.simplefilter("ignore")
+    for call in catalogue.calls(side):
+        call.run()
+        for name, value in faults(call):
+            tally.attempt(call, name, value, must=True)
+        for name, value in transplants(call):
+            tally.attempt(call, name, value, must=False)
+    return tally
+
+
+def main() -> None:
+    allocator = starve.Allocator() if os.environ.get("UNDER_STARVE") else None
+    tally = run(128 if allocator else 9, allocator)
+    print(*tally.problems[:60], sep="\n")
+    print(
+        f"siblings: {tally.refused} of {tally.calls} calls refused, {len(tally.problems)} of them wrongly; "
+        f"largest allocation before a refusal: {tally.largest} bytes"
+    )
+    sys.exit(bool(tally.problems) or tally.refused < 1500)
+
+
+if __name__ == "__main__":
+    main()
