@@ -227,6 +227,9 @@ def fractional(lead: tuple[int, ...], side: int, dtype: np.dtype) -> Iterator[Ca
         op = f"fractional_max_pool{n}d"
         call = Call(op, op, {"x": x, "kernel_size": 2, **size, "return_indices": True})
         yield from forward_backward(call, input_size=x.shape)
+        samples = np.random.default_rng(3).random((*lead, n)).astype("f4")
+        given = {"output_size": size["output_size"], "random_samples": samples}
+        yield Call(f"{op} samples", op, {"x": x, "kernel_size": 2, **given})
 
 
 def operations() -> set[str]:
