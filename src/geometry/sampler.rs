@@ -90,6 +90,10 @@ impl Row {
     }
 
     /// Leaves out zeros at both ends.
+    #[allow(
+        clippy::arithmetic_side_effects,
+        reason = "positions within the axis and its margins, whose lengths were checked"
+    )]
     fn trim(&mut self) {
         let lead = self.weights.iter().take_while(|w| **w == 0.0).count();
         let kept = self.weights.len() - self.weights[lead..].iter().rev().take_while(|w| **w == 0.0).count();
@@ -206,6 +210,10 @@ impl Sampler {
     }
 
     /// The weights of output `o` in `row`, zeros at the ends left out.
+    #[allow(
+        clippy::arithmetic_side_effects,
+        reason = "positions within the axis and its margins, whose lengths were checked"
+    )]
     fn weigh(&self, o: usize, row: &mut Row) {
         let map = &self.map;
         let p = map.position(o);
@@ -250,6 +258,10 @@ impl Sampler {
     }
 
     /// Sees to what lies outside, as far as that takes no more than the weights.
+    #[allow(
+        clippy::arithmetic_side_effects,
+        reason = "positions within the axis and its margins, whose lengths were checked"
+    )]
     fn settle(&self, row: &mut Row) {
         let len = self.len();
         let (lo, end) = (row.lo, row.end());
@@ -320,6 +332,10 @@ impl Sampler {
         Ok((usize::try_from(before).unwrap_or(0), usize::try_from(after).unwrap_or(0)))
     }
 
+    #[allow(
+        clippy::arithmetic_side_effects,
+        reason = "positions within the axis and its margins, whose lengths were checked"
+    )]
     fn find_inside(&self) -> Range<usize> {
         let n = self.map.out_len;
         let before = |o: usize| self.side(o) == Some(false);
@@ -332,6 +348,10 @@ impl Sampler {
     }
 
     /// On which side of the input an output lies that is the constant: before it (false) or behind.
+    #[allow(
+        clippy::arithmetic_side_effects,
+        reason = "positions within the axis and its margins, whose lengths were checked"
+    )]
     fn side(&self, o: usize) -> Option<bool> {
         if self.extrapolate {
             // A hair outside is the rounding of a position at the end.
@@ -350,6 +370,10 @@ impl Sampler {
 
     /// The input that lies at position `v`, which may be outside; none where the constant does.
     #[must_use]
+    #[allow(
+        clippy::arithmetic_side_effects,
+        reason = "positions within the axis and its margins, whose lengths were checked"
+    )]
     pub fn source(&self, v: i64) -> Option<usize> {
         let len = self.len();
         let i = match self.edge {
@@ -373,6 +397,10 @@ impl Sampler {
     ///
     /// # Errors
     /// If the table cannot be allocated.
+    #[allow(
+        clippy::arithmetic_side_effects,
+        reason = "positions within the axis and its margins, whose lengths were checked"
+    )]
     pub fn taps(&self) -> Result<Taps> {
         if self.is_move() {
             return Taps::from_picks(&self.picks()?);
@@ -400,6 +428,10 @@ impl Sampler {
     ///
     /// # Errors
     /// If the table cannot be allocated.
+    #[allow(
+        clippy::arithmetic_side_effects,
+        reason = "positions within the axis and its margins, whose lengths were checked"
+    )]
     pub fn picks(&self) -> Result<Picks> {
         let Method::Nearest(rounding) = self.method else {
             return Picks::new(self.map.in_len, self.map.out_len, (1, 1), Some);
@@ -416,6 +448,10 @@ impl Sampler {
 }
 
 /// First of `n` for which `holds` no longer holds.
+#[allow(
+    clippy::arithmetic_side_effects,
+    reason = "positions within the axis and its margins, whose lengths were checked"
+)]
 fn partition(n: usize, holds: impl Fn(usize) -> bool) -> usize {
     let (mut low, mut high) = (0, n);
     while low < high {
@@ -451,6 +487,10 @@ impl Cycle {
     }
 
     /// Finds the row of output `o` in one kept, if there is one.
+    #[allow(
+        clippy::arithmetic_side_effects,
+        reason = "positions within the axis and its margins, whose lengths were checked"
+    )]
     fn recall(&self, o: usize, row: &mut Row) -> bool {
         if self.outs == 0 || self.rows.len() < self.outs {
             return false;
