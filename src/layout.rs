@@ -323,7 +323,7 @@ pub fn element_count(shape: &[usize], itemsize: usize) -> Result<usize> {
         .try_fold(itemsize.max(1), |n, &d| n.checked_mul(d))
         .filter(|&bytes| isize::try_from(bytes).is_ok())
         .map(|bytes| bytes / itemsize.max(1))
-        .ok_or_else(|| Error::value(format!("output shape {}: larger than 2**63 bytes", Shape(shape))))
+        .ok_or_else(|| Error::value(format!("output shape = {}: larger than 2**63 bytes", Shape(shape))))
 }
 
 /// One array in canonical form: an address, the strides of its outer axes, of D, H and W, and of the inner axis.

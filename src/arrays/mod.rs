@@ -91,7 +91,7 @@ fn fresh<T: Element>(shape: &[usize]) -> Result<ArrayD<T>> {
         .map_err(|_| Error::memory(format!("cannot allocate a result of shape {}", Shape(shape))))?;
     elements.resize(count, T::default());
     ArrayD::from_shape_vec(IxDyn(shape), elements)
-        .map_err(|_| Error::value(format!("output shape {}: more than 2**63 elements", Shape(shape))))
+        .map_err(|_| Error::value(format!("output shape = {}: more than 2**63 elements", Shape(shape))))
 }
 
 fn require_shape(name: &str, found: &[usize], wanted: &[usize]) -> Result<()> {

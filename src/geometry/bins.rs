@@ -29,6 +29,7 @@ impl Bins {
     ///
     /// # Errors
     /// If a length is zero, or the list cannot be allocated.
+    #[allow(clippy::arithmetic_side_effects, reason = "positions on an axis below 2^63, in 128 bits")]
     pub fn adaptive(in_len: usize, out_len: usize, axis: AxisName) -> Result<Self> {
         Self::check_adaptive(in_len, out_len, axis)?;
         if in_len.is_multiple_of(out_len) {

@@ -91,6 +91,10 @@ impl Coordinates {
 }
 
 /// See [`Coordinates::TfCropAndResize`]; one output lies in the middle of its region.
+#[allow(
+    clippy::arithmetic_side_effects,
+    reason = "lengths below 2^63, and at most 2^29 outputs, in 128 bits; the rest is in floats"
+)]
 fn crop((start, end): (f64, f64), last: f64, steps: f64, whole: bool, out_len: usize) -> (Rule, bool) {
     if steps <= 0.0 {
         return (Rule::Affine { base: (start + end) / 2.0 * last, slope: 0.0 }, false);
@@ -159,6 +163,10 @@ impl AxisMap {
 
     /// Input elements per output element.
     #[must_use]
+    #[allow(
+        clippy::arithmetic_side_effects,
+        reason = "lengths below 2^63, and at most 2^29 outputs, in 128 bits; the rest is in floats"
+    )]
     pub fn ratio(&self) -> f64 {
         match self.rule {
             Rule::HalfPixel | Rule::Asymmetric => self.in_len as f64 / self.out_len as f64,
@@ -170,6 +178,10 @@ impl AxisMap {
     }
 
     /// `(a, b, c)` if the position of output `o` is exactly `(a*o + b)/c`, and `a/c` the ratio.
+    #[allow(
+        clippy::arithmetic_side_effects,
+        reason = "lengths below 2^63, and at most 2^29 outputs, in 128 bits; the rest is in floats"
+    )]
     fn line(&self) -> Option<(i128, i128, i128)> {
         let (len, n) = (self.in_len as i128, self.out_len as i128);
         match self.rule {
@@ -188,6 +200,10 @@ impl AxisMap {
     }
 
     /// The position plus `shift`, which is 0 or 1/2.
+    #[allow(
+        clippy::arithmetic_side_effects,
+        reason = "lengths below 2^63, and at most 2^29 outputs, in 128 bits; the rest is in floats"
+    )]
     fn shifted(&self, o: usize, shift: f64) -> Position {
         if let Some((a, b, c)) = self.line() {
             let num = a * o as i128 + b;
@@ -213,6 +229,10 @@ impl AxisMap {
     /// Distance of input `i` from the position of output `o`, in output elements: correctly rounded where the rule is
     /// exact, so that what lies on a filter's edge does so exactly. For ratios above 0.
     #[must_use]
+    #[allow(
+        clippy::arithmetic_side_effects,
+        reason = "lengths below 2^63, and at most 2^29 outputs, in 128 bits; the rest is in floats"
+    )]
     pub fn distance(&self, o: usize, i: i64) -> f64 {
         match self.line() {
             Some((a, b, c)) => (i128::from(i) * c - a * o as i128 - b) as f64 / a as f64,
@@ -221,6 +241,10 @@ impl AxisMap {
     }
 
     /// Distance in input elements. The position is split, so it keeps its precision far along the axis.
+    #[allow(
+        clippy::arithmetic_side_effects,
+        reason = "lengths below 2^63, and at most 2^29 outputs, in 128 bits; the rest is in floats"
+    )]
     fn apart(&self, o: usize, i: i64) -> f64 {
         let p = self.position(o);
         (i128::from(i) - i128::from(p.floor)) as f64 - p.frac
@@ -229,6 +253,10 @@ impl AxisMap {
     /// Height at input `i` of a triangle of height 1 over output `o`, which reaches one output's width to either side.
     /// Correctly rounded where the rule is exact, so that a foot is exactly zero.
     #[must_use]
+    #[allow(
+        clippy::arithmetic_side_effects,
+        reason = "lengths below 2^63, and at most 2^29 outputs, in 128 bits; the rest is in floats"
+    )]
     pub fn triangle(&self, o: usize, i: i64) -> f64 {
         match self.line() {
             Some((a, b, c)) => {
@@ -242,6 +270,10 @@ impl AxisMap {
     /// Share of input `i` in output `o` where both are boxes as long as they are apart from their neighbours: the length
     /// they have in common, in outputs. For ratios above 0.
     #[must_use]
+    #[allow(
+        clippy::arithmetic_side_effects,
+        reason = "lengths below 2^63, and at most 2^29 outputs, in 128 bits; the rest is in floats"
+    )]
     pub fn overlap(&self, o: usize, i: i64) -> f64 {
         match self.line() {
             Some((a, b, c)) => {
@@ -271,6 +303,10 @@ impl AxisMap {
 
     /// Smallest `(outputs, inputs)` after which the taps may repeat, shifted.
     #[must_use]
+    #[allow(
+        clippy::arithmetic_side_effects,
+        reason = "lengths below 2^63, and at most 2^29 outputs, in 128 bits; the rest is in floats"
+    )]
     pub fn period(&self) -> (usize, usize) {
         let reduced = |a: usize, b: usize| match super::gcd(a, b) {
             0 => (0, 0),

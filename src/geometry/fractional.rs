@@ -70,18 +70,18 @@ impl Intervals {
                 return Err(Error::value(format!("output_ratio[{i}] = {ratio}: must be above 0 and below 1")));
             }
         };
-        if out_len == 0 || out_len - 1 > last {
+        if out_len.checked_sub(1).is_none_or(|steps| steps > last) {
             let given = match out {
                 Shrunk::To(n) => format!("output_size[{i}] = {n}:"),
                 Shrunk::By(ratio) => format!("output_ratio[{i}] = {ratio}: gives {out_len} windows,"),
             };
             return Err(Error::value(format!(
                 "{given} must be from 1 to {}, for kernel_size[{i}] = {kernel} and axis {} of {in_len} elements",
-                last + 1,
+                last.saturating_add(1),
                 axis.letter()
             )));
         }
-        let step = if out_len > 1 { last as f64 / (out_len - 1) as f64 } else { 0.0 };
+        let step = if out_len > 1 { last as f64 / out_len.saturating_sub(1) as f64 } else { 0.0 };
         Ok(Self { in_len, out_len, kernel, step })
     }
 
@@ -90,13 +90,19 @@ impl Intervals {
     #[must_use]
     pub fn placed(&self, sample: f64) -> Placed {
         let shift = (sample * self.step) as usize;
-        Placed { step: self.step, sample, shift, before_last: self.out_len - 1, last: self.in_len - self.kernel }
+        Placed {
+            step: self.step,
+            sample,
+            shift,
+            before_last: self.out_len.saturating_sub(1),
+            last: self.in_len.saturating_sub(self.kernel),
+        }
     }
 
     /// Most elements between the starts of one window and the next.
     #[must_use]
     pub fn longest_step(&self) -> usize {
-        self.step as usize + 2
+        (self.step as usize).saturating_add(2)
     }
 }
 

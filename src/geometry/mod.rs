@@ -3,6 +3,9 @@
 //! Everything an operation knows about an axis is data made here, and each kind of data answers the same question:
 //! *for this output range, which input range*. Parallel splitting and tiling rest on that question alone.
 #![forbid(unsafe_code)]
+// Lengths, strides and positions come from callers: what is made of them must not wrap. A function that may do plain
+// arithmetic says why; the tests run with overflow checks.
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 pub mod bins;
 pub mod coords;
@@ -34,13 +37,14 @@ impl Reach {
     pub fn end(self) -> usize {
         match self.count {
             0 => self.start,
-            n => self.start.saturating_add((n - 1).saturating_mul(self.step)).saturating_add(1),
+            n => self.start.saturating_add(n.saturating_sub(1).saturating_mul(self.step)).saturating_add(1),
         }
     }
 }
 
 /// Greatest common divisor; `gcd(0, n) = n`.
 #[must_use]
+#[allow(clippy::arithmetic_side_effects, reason = "a remainder by a number that is not zero")]
 pub fn gcd(mut a: usize, mut b: usize) -> usize {
     while b != 0 {
         (a, b) = (b, a % b);

@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use super::taps::reserved;
+use super::taps::{append, reserved};
 use super::window::{Pad, Windows};
 use crate::error::Result;
 
@@ -38,6 +38,10 @@ pub struct Links {
 }
 
 /// Pairs `(short, long)` with `long = short*stride + tap*dilation - pad.before`, both in range.
+#[allow(
+    clippy::arithmetic_side_effects,
+    reason = "lengths and steps below 2^63, in 128 bits; runs lie within both axes"
+)]
 fn run(short_len: usize, long_len: usize, stride: usize, shift: i128) -> (usize, usize, usize) {
     // shift = tap*dilation - pad.before; long = short*stride + shift must lie in 0..long_len.
     let (stride, long) = (stride as i128, long_len as i128);
@@ -101,6 +105,10 @@ impl Links {
     /// The input that tap `k` joins to output `o`, if any.
     #[inline]
     #[must_use]
+    #[allow(
+        clippy::arithmetic_side_effects,
+        reason = "lengths and steps below 2^63, in 128 bits; runs lie within both axes"
+    )]
     pub fn input_of(&self, k: usize, o: usize) -> Option<usize> {
         let r = self.runs.get(k)?;
         let ahead = o.checked_sub(r.out)?;
@@ -111,6 +119,10 @@ impl Links {
     /// Tap `k`'s pairs whose output lies in `outs`.
     #[inline]
     #[must_use]
+    #[allow(
+        clippy::arithmetic_side_effects,
+        reason = "lengths and steps below 2^63, in 128 bits; runs lie within both axes"
+    )]
     pub fn clip(&self, k: usize, outs: &Range<usize>) -> Run {
         let r = self.runs[k];
         let before = outs.start.saturating_sub(r.out).div_ceil(self.out_step).min(r.len);
@@ -121,6 +133,10 @@ impl Links {
 
     /// The input range that a range of outputs reads.
     #[must_use]
+    #[allow(
+        clippy::arithmetic_side_effects,
+        reason = "lengths and steps below 2^63, in 128 bits; runs lie within both axes"
+    )]
     pub fn inputs(&self, outs: &Range<usize>) -> Range<usize> {
         let (mut lo, mut hi) = (usize::MAX, 0);
         for r in (0..self.runs.len()).map(|k| self.clip(k, outs)).filter(|r| r.len > 0) {
@@ -134,6 +150,10 @@ impl Links {
     ///
     /// # Errors
     /// If the table cannot be allocated.
+    #[allow(
+        clippy::arithmetic_side_effects,
+        reason = "lengths and steps below 2^63, in 128 bits; runs lie within both axes"
+    )]
     pub fn phases(&self) -> Result<Vec<Phases>> {
         // Taps by the residue of their outputs: (residue, shift, tap).
         let mut taps: Vec<(usize, i64, usize)> = reserved(self.runs.len())?;
@@ -145,11 +165,17 @@ impl Links {
         taps.sort_unstable();
         let mut found: Vec<Phases> = Vec::new();
         for phase in taps.chunk_by(|a, b| a.0 == b.0) {
-            let member = Member { residue: phase[0].0, taps: phase.iter().map(|t| t.2).collect() };
+            let mut member = Member { residue: phase[0].0, taps: Vec::new() };
+            append(&mut member.taps, phase.iter().map(|t| t.2))?;
             let shifts = || phase.iter().map(|t| t.1);
             match found.iter_mut().find(|c| c.shifts.iter().copied().eq(shifts())) {
-                Some(class) => class.members.push(member),
-                None => found.push(Phases { shifts: shifts().collect(), members: vec![member] }),
+                Some(class) => append(&mut class.members, [member])?,
+                None => {
+                    let mut class = Phases { shifts: Vec::new(), members: Vec::new() };
+                    append(&mut class.shifts, shifts())?;
+                    append(&mut class.members, [member])?;
+                    append(&mut found, [class])?;
+                }
             }
         }
         Ok(found)
@@ -181,6 +207,10 @@ pub struct Member {
     pub taps: Vec<usize>,
 }
 
+#[allow(
+    clippy::arithmetic_side_effects,
+    reason = "lengths and steps below 2^63, in 128 bits; runs lie within both axes"
+)]
 fn shift(tap: usize, dilation: usize, pad: Pad) -> i128 {
     tap as i128 * dilation as i128 - pad.before as i128
 }

@@ -25,6 +25,10 @@ impl Readers {
     ///
     /// # Errors
     /// If the table cannot be allocated.
+    #[allow(
+        clippy::arithmetic_side_effects,
+        reason = "positions within the axis, of windows that fit it; steps are at least 1"
+    )]
     pub fn new(bins: &Bins) -> Result<Self> {
         let windows = bins.out_len();
         let mut hulls = reserved(bins.in_len())?;
@@ -111,6 +115,10 @@ impl Readers {
 
     /// The windows that read any of these elements, and those between them; at least one.
     #[must_use]
+    #[allow(
+        clippy::arithmetic_side_effects,
+        reason = "positions within the axis, of windows that fit it; steps are at least 1"
+    )]
     pub fn of(&self, elements: Range<usize>) -> Range<usize> {
         let (Some(first), Some(last)) = (self.hulls.get(elements.start), self.hulls[..elements.end].last()) else {
             return 0..self.windows.min(1);
@@ -127,6 +135,10 @@ impl Readers {
 
     /// The readers as sliding windows over the windows, if these are a step of one apart and every element has readers.
     #[must_use]
+    #[allow(
+        clippy::arithmetic_side_effects,
+        reason = "positions within the axis, of windows that fit it; steps are at least 1"
+    )]
     pub fn sliding(&self, bins: &Bins) -> Option<Bins> {
         let Bins::Sliding(w) = bins else { return None };
         let span = (w.kernel - 1).saturating_mul(w.dilation);
@@ -142,6 +154,10 @@ impl Readers {
     /// The length of blocks by which an axis can be scanned (see [`crate::engine::pipeline::Way::Scan`]), if it can: every
     /// element has readers, which begin a block, or end one, or lie on both sides of the border of two.
     #[must_use]
+    #[allow(
+        clippy::arithmetic_side_effects,
+        reason = "positions within the axis, of windows that fit it; steps are at least 1"
+    )]
     pub fn scanned_by(&self) -> Option<usize> {
         let widest = self.widest();
         let fits = |block: usize| {
@@ -157,6 +173,10 @@ impl Readers {
 }
 
 /// The windows whose span, gaps included, has element `i`.
+#[allow(
+    clippy::arithmetic_side_effects,
+    reason = "positions within the axis, of windows that fit it; steps are at least 1"
+)]
 fn hull(w: &Windows, i: usize) -> Reach {
     let place = i.saturating_add(w.pad.before);
     let span = (w.kernel - 1).saturating_mul(w.dilation);
@@ -177,12 +197,20 @@ struct Members {
 }
 
 impl Members {
+    #[allow(
+        clippy::arithmetic_side_effects,
+        reason = "positions within the axis, of windows that fit it; steps are at least 1"
+    )]
     fn new(w: &Windows) -> Self {
         let common = gcd(w.stride, w.dilation);
         let step = w.dilation / common;
         Self { common, step, inverse: inverse(w.stride / common % step, step) }
     }
 
+    #[allow(
+        clippy::arithmetic_side_effects,
+        reason = "positions within the axis, of windows that fit it; steps are at least 1"
+    )]
     fn of(&self, w: &Windows, i: usize, hull: Reach) -> Reach {
         let place = i.saturating_add(w.pad.before);
         let none = Reach { count: 0, ..hull };
@@ -199,6 +227,10 @@ impl Members {
 }
 
 /// The number below `modulus` whose product with `a` leaves 1 by it; the two have no factor in common.
+#[allow(
+    clippy::arithmetic_side_effects,
+    reason = "positions within the axis, of windows that fit it; steps are at least 1"
+)]
 fn inverse(a: usize, modulus: usize) -> usize {
     let (mut old, mut rest) = (modulus as i128, a as i128);
     let (mut old_factor, mut factor) = (0_i128, 1_i128);
@@ -243,6 +275,10 @@ impl Blocks {
     ///
     /// # Errors
     /// If the tables cannot be allocated.
+    #[allow(
+        clippy::arithmetic_side_effects,
+        reason = "positions within the axis, of windows that fit it; steps are at least 1"
+    )]
     pub fn new(readers: &Readers) -> Result<Self> {
         let runs = readers.all();
         let block = runs.iter().map(|r| r.count).max().unwrap_or(0).max(1);

@@ -59,6 +59,7 @@ impl Side {
     /// The elements `RoIPool` takes for bin `o`: ends rounded to whole elements, both included, at least one element; bins
     /// share the element a border falls into; what lies outside the image is cut off.
     #[must_use]
+    #[allow(clippy::arithmetic_side_effects, reason = "bins and positions within an axis, at most 2^29 of either")]
     fn quantised(&self, o: usize) -> Range<usize> {
         let [start, end] = self.ends.map(|e| e.round() as i128);
         let size = (end - start + 1).max(1);
@@ -90,6 +91,7 @@ impl Points {
 
     /// The element before a point and the weight of the one after it; none if the point is more than one element outside
     /// the image. Between the image's edge and there, the value is the edge's.
+    #[allow(clippy::arithmetic_side_effects, reason = "bins and positions within an axis, at most 2^29 of either")]
     fn neighbours(&self, point: f64) -> Option<(usize, f64)> {
         if !(-1.0..=self.len as f64).contains(&point) {
             return None;
@@ -101,6 +103,7 @@ impl Points {
 }
 
 /// The first number below `n` that `holds` is false for, if it is never true again from there on.
+#[allow(clippy::arithmetic_side_effects, reason = "bins and positions within an axis, at most 2^29 of either")]
 fn first_not(n: u64, holds: impl Fn(u64) -> bool) -> u64 {
     let (mut low, mut high) = (0, n);
     while low < high {
@@ -179,6 +182,7 @@ pub struct Takes<W> {
 impl<W: Tally> Takes<W> {
     /// The elements from the first that is taken to the last; empty if none is.
     #[must_use]
+    #[allow(clippy::arithmetic_side_effects, reason = "bins and positions within an axis, at most 2^29 of either")]
     pub fn extent(&self) -> Range<usize> {
         match self.used[..] {
             [first, .., last] => first..last + 1,
@@ -209,6 +213,7 @@ impl<W: Tally> Takes<W> {
     ///
     /// # Errors
     /// If there is no memory for the tables.
+    #[allow(clippy::arithmetic_side_effects, reason = "bins and positions within an axis, at most 2^29 of either")]
     pub fn sample(&mut self, p: &Points) -> Result<()> {
         self.restart(p.bins)?;
         let falling = p.bin < 0.0;
@@ -265,6 +270,7 @@ impl<W: Tally> Takes<W> {
     /// One weight of one element, for the bin whose places begin at `from`. Elements come in order, but for a step back
     /// from one point's second to the next one's first, so a known one is among the last few.
     #[inline]
+    #[allow(clippy::arithmetic_side_effects, reason = "bins and positions within an axis, at most 2^29 of either")]
     fn take(&mut self, from: usize, element: usize, weight: f64) {
         let last = self.used.len().wrapping_sub(1);
         let place = match self.used.last() {
@@ -286,6 +292,7 @@ impl<W: Tally> Takes<W> {
     }
 
     /// The place of an element before the last one used.
+    #[allow(clippy::arithmetic_side_effects, reason = "bins and positions within an axis, at most 2^29 of either")]
     fn earlier(&mut self, element: usize) -> usize {
         match self.used.iter().rposition(|&u| u <= element) {
             Some(p) if self.used[p] == element => p,

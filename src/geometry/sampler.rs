@@ -91,6 +91,10 @@ impl Row {
     }
 
     /// Leaves out zeros at both ends.
+    #[allow(
+        clippy::arithmetic_side_effects,
+        reason = "positions within the axis and its margins, whose lengths were checked"
+    )]
     fn trim(&mut self) {
         let lead = self.weights.iter().take_while(|w| **w == 0.0).count();
         let kept = self.weights.len() - self.weights[lead..].iter().rev().take_while(|w| **w == 0.0).count();
@@ -173,7 +177,7 @@ impl Sampler {
         let total = self.widest() * n as f64;
         if n > MOST_ENTRIES || !self.is_move() && total > MOST_ENTRIES as f64 {
             return Err(Error::memory(format!(
-                "the weights of an axis of {n} outputs: {total:.0} of them, at most {MOST_ENTRIES} are made"
+                "weights of an axis = {total:.0}: at most {MOST_ENTRIES} are made for its {n} outputs"
             )));
         }
         Ok(())
@@ -207,6 +211,10 @@ impl Sampler {
     }
 
     /// The weights of output `o` in `row`, zeros at the ends left out.
+    #[allow(
+        clippy::arithmetic_side_effects,
+        reason = "positions within the axis and its margins, whose lengths were checked"
+    )]
     fn weigh(&self, o: usize, row: &mut Row) {
         let map = &self.map;
         let p = map.position(o);
@@ -251,6 +259,10 @@ impl Sampler {
     }
 
     /// Sees to what lies outside, as far as that takes no more than the weights.
+    #[allow(
+        clippy::arithmetic_side_effects,
+        reason = "positions within the axis and its margins, whose lengths were checked"
+    )]
     fn settle(&self, row: &mut Row) {
         let len = self.len();
         let (lo, end) = (row.lo, row.end());
@@ -314,13 +326,17 @@ impl Sampler {
         let found = before.saturating_add(after);
         if found > MOST_ENTRIES as i64 || found.saturating_add(len) == i64::MAX {
             return Err(Error::memory(format!(
-                "an axis of {} inputs: {found} elements outside it are wanted, at most {MOST_ENTRIES} are made",
+                "elements outside an axis = {found}: at most {MOST_ENTRIES} are made beside its {} inputs",
                 self.map.in_len
             )));
         }
         Ok((usize::try_from(before).unwrap_or(0), usize::try_from(after).unwrap_or(0)))
     }
 
+    #[allow(
+        clippy::arithmetic_side_effects,
+        reason = "positions within the axis and its margins, whose lengths were checked"
+    )]
     fn find_inside(&self) -> Range<usize> {
         let n = self.map.out_len;
         let before = |o: usize| self.side(o) == Some(false);
@@ -333,6 +349,10 @@ impl Sampler {
     }
 
     /// On which side of the input an output lies that is the constant: before it (false) or behind.
+    #[allow(
+        clippy::arithmetic_side_effects,
+        reason = "positions within the axis and its margins, whose lengths were checked"
+    )]
     fn side(&self, o: usize) -> Option<bool> {
         if self.extrapolate {
             // A hair outside is the rounding of a position at the end.
@@ -351,6 +371,10 @@ impl Sampler {
 
     /// The input that lies at position `v`, which may be outside; none where the constant does.
     #[must_use]
+    #[allow(
+        clippy::arithmetic_side_effects,
+        reason = "positions within the axis and its margins, whose lengths were checked"
+    )]
     pub fn source(&self, v: i64) -> Option<usize> {
         let len = self.len();
         let i = match self.edge {
@@ -374,6 +398,10 @@ impl Sampler {
     ///
     /// # Errors
     /// If the table cannot be allocated.
+    #[allow(
+        clippy::arithmetic_side_effects,
+        reason = "positions within the axis and its margins, whose lengths were checked"
+    )]
     pub fn taps(&self) -> Result<Taps> {
         recent::table(self, || self.made())
     }
@@ -406,6 +434,10 @@ impl Sampler {
     ///
     /// # Errors
     /// If the table cannot be allocated.
+    #[allow(
+        clippy::arithmetic_side_effects,
+        reason = "positions within the axis and its margins, whose lengths were checked"
+    )]
     pub fn picks(&self) -> Result<Picks> {
         let Method::Nearest(rounding) = self.method else {
             return Picks::new(self.map.in_len, self.map.out_len, (1, 1), Some);
@@ -422,6 +454,10 @@ impl Sampler {
 }
 
 /// First of `n` for which `holds` no longer holds.
+#[allow(
+    clippy::arithmetic_side_effects,
+    reason = "positions within the axis and its margins, whose lengths were checked"
+)]
 fn partition(n: usize, holds: impl Fn(usize) -> bool) -> usize {
     let (mut low, mut high) = (0, n);
     while low < high {
@@ -457,6 +493,10 @@ impl Cycle {
     }
 
     /// Finds the row of output `o` in one kept, if there is one.
+    #[allow(
+        clippy::arithmetic_side_effects,
+        reason = "positions within the axis and its margins, whose lengths were checked"
+    )]
     fn recall(&self, o: usize, row: &mut Row) -> bool {
         if self.outs == 0 || self.rows.len() < self.outs {
             return false;

@@ -22,6 +22,7 @@ impl Period {
     /// The whole repetitions that lie within `cols`.
     #[inline(always)]
     #[must_use]
+    #[allow(clippy::arithmetic_side_effects, reason = "offsets within tables whose lengths were checked and allocated")]
     pub fn within(&self, cols: &Range<usize>) -> Range<usize> {
         let start = self.range.start.clamp(cols.start, cols.end);
         let n = self.range.end.min(cols.end).saturating_sub(start);
@@ -41,6 +42,7 @@ impl Period {
 const MAX_PERIOD: usize = 8;
 
 /// Longest stretch in which `same(o)` (outputs `o` and `o + outs` agree) holds throughout.
+#[allow(clippy::arithmetic_side_effects, reason = "offsets within tables whose lengths were checked and allocated")]
 fn find_period(out_len: usize, (outs, ins): (usize, usize), same: impl Fn(usize) -> bool) -> Option<Period> {
     if !(1..=MAX_PERIOD).contains(&outs) || !(1..=MAX_PERIOD).contains(&ins) || out_len <= 2 * outs {
         return None;
@@ -68,6 +70,18 @@ pub(crate) fn reserved<T>(n: usize) -> Result<Vec<T>> {
     Ok(v)
 }
 
+/// Puts the items behind those of `v`, refusing instead of aborting when memory runs out.
+pub(crate) fn append<T>(v: &mut Vec<T>, items: impl IntoIterator<Item = T>) -> Result<()> {
+    let items = items.into_iter();
+    let no_memory = |_| Error::memory("cannot allocate the entries of a table");
+    v.try_reserve(items.size_hint().0).map_err(no_memory)?;
+    for item in items {
+        v.try_reserve(1).map_err(no_memory)?;
+        v.push(item);
+    }
+    Ok(())
+}
+
 /// Weighted, contiguous taps, whose starts and ends never decrease: output `o` is the sum of `weights(o)[j] * input[start + j]`.
 ///
 /// A weight of exactly zero at either end is left out, so the input there is never read.
@@ -81,6 +95,7 @@ pub struct Taps {
 }
 
 impl Taps {
+    #[allow(clippy::arithmetic_side_effects, reason = "offsets within tables whose lengths were checked and allocated")]
     pub(crate) fn with_capacity(
         map_in: usize,
         out_len: usize,
@@ -93,6 +108,7 @@ impl Taps {
     }
 
     /// Appends one output, trimming zero weights at the ends.
+    #[allow(clippy::arithmetic_side_effects, reason = "offsets within tables whose lengths were checked and allocated")]
     pub(crate) fn push(&mut self, start: usize, weights: &[f64]) {
         let lead = weights.iter().take_while(|w| **w == 0.0).count();
         let kept = &weights[lead..];
@@ -108,6 +124,7 @@ impl Taps {
     ///
     /// # Errors
     /// If the table cannot be allocated.
+    #[allow(clippy::arithmetic_side_effects, reason = "offsets within tables whose lengths were checked and allocated")]
     pub(crate) fn ordered(self) -> Result<Self> {
         let n = self.out_len();
         if (1..n).all(|o| self.starts[o - 1] <= self.starts[o] && self.at(o - 1).end() <= self.at(o).end()) {
@@ -183,6 +200,7 @@ impl Taps {
     ///
     /// # Errors
     /// If the table cannot be allocated.
+    #[allow(clippy::arithmetic_side_effects, reason = "offsets within tables whose lengths were checked and allocated")]
     pub fn sums(in_len: usize, reaches: &[Reach], period_hint: (usize, usize)) -> Result<Self> {
         let total = reaches.iter().fold(0usize, |n, r| n.saturating_add(r.count));
         let mut taps = Self::with_capacity(in_len, reaches.len(), total, period_hint)?;
@@ -199,6 +217,7 @@ impl Taps {
     ///
     /// # Errors
     /// If the table cannot be allocated.
+    #[allow(clippy::arithmetic_side_effects, reason = "offsets within tables whose lengths were checked and allocated")]
     pub fn transposed(&self) -> Result<Self> {
         let (outs, ins) = self.period_hint;
         let mut back = Self::with_capacity(self.out_len(), self.in_len, self.weights.len(), (ins, outs))?;
@@ -229,6 +248,7 @@ impl Taps {
     /// Inputs of output `o`.
     #[inline]
     #[must_use]
+    #[allow(clippy::arithmetic_side_effects, reason = "offsets within tables whose lengths were checked and allocated")]
     pub fn at(&self, o: usize) -> Reach {
         Reach { start: self.starts[o], count: self.offsets[o + 1] - self.offsets[o], step: 1 }
     }
@@ -236,6 +256,7 @@ impl Taps {
     /// Weights of output `o`.
     #[inline]
     #[must_use]
+    #[allow(clippy::arithmetic_side_effects, reason = "offsets within tables whose lengths were checked and allocated")]
     pub fn weights(&self, o: usize) -> &[f64] {
         &self.weights[self.offsets[o]..self.offsets[o + 1]]
     }
@@ -289,6 +310,7 @@ impl Taps {
 
     /// The stretch whose taps repeat, if it is worth a kernel of its own.
     #[must_use]
+    #[allow(clippy::arithmetic_side_effects, reason = "offsets within tables whose lengths were checked and allocated")]
     pub fn period(&self) -> Option<Period> {
         let (outs, ins) = self.period_hint;
         find_period(self.out_len(), self.period_hint, |o| {
@@ -347,6 +369,7 @@ impl Picks {
 
     /// The input range that a range of outputs reads.
     #[must_use]
+    #[allow(clippy::arithmetic_side_effects, reason = "offsets within tables whose lengths were checked and allocated")]
     pub fn inputs(&self, mut out: Range<usize>) -> Range<usize> {
         if !self.ordered {
             let sources = || out.clone().filter_map(|o| self.at(o));
@@ -359,6 +382,7 @@ impl Picks {
 
     /// The stretch whose sources repeat, if it is worth a kernel of its own.
     #[must_use]
+    #[allow(clippy::arithmetic_side_effects, reason = "offsets within tables whose lengths were checked and allocated")]
     pub fn period(&self) -> Option<Period> {
         let (outs, ins) = self.period_hint;
         find_period(self.out_len(), self.period_hint, |o| match (self.at(o), self.at(o + outs)) {

@@ -126,7 +126,7 @@ impl Padding {
             let steps = in_len.div_ceil(stride.max(1)).saturating_sub(1);
             let reach = steps.saturating_mul(stride).saturating_add(span);
             let total = reach.saturating_sub(in_len);
-            let (small, large) = (total / 2, total - total / 2);
+            let (small, large) = (total / 2, total.div_ceil(2));
             return Ok(match self {
                 Self::SameLower => Pad { before: large, after: small },
                 _ => Pad { before: small, after: large },
@@ -140,6 +140,11 @@ impl From<Pad> for Padding {
     fn from(pad: Pad) -> Self {
         Self::Explicit(pad)
     }
+}
+
+/// Windows that begin in the first `room + 1` places, one at every `stride`.
+fn windows_in(room: usize, stride: usize) -> usize {
+    room.checked_div(stride).map_or(1, |n| n.saturating_add(1))
 }
 
 impl Windows {
@@ -174,12 +179,12 @@ impl Windows {
         let Some(room) = total.checked_sub(span) else {
             return Err(too_long(in_len, kernel, dilation, pad, axis));
         };
-        let mut out_len = room / stride + 1;
+        let mut out_len = windows_in(room, stride);
         if ceil_mode
             && !room.is_multiple_of(stride)
             && out_len.saturating_mul(stride) < in_len.saturating_add(pad.before)
         {
-            out_len += 1;
+            out_len = out_len.saturating_add(1);
         }
         Ok(Self { in_len, out_len, kernel, stride, dilation, pad })
     }
@@ -263,13 +268,18 @@ impl Windows {
         self.dilations(self.pad.before.saturating_sub(o.saturating_mul(self.stride)))
     }
 
+    /// Elements from the first to the last tap of a window.
+    fn span(&self) -> usize {
+        self.kernel.saturating_sub(1).saturating_mul(self.dilation).saturating_add(1)
+    }
+
     /// Windows that lie wholly inside the input.
     #[must_use]
     pub fn interior(&self) -> Range<usize> {
-        let span = (self.kernel - 1).saturating_mul(self.dilation).saturating_add(1);
+        let span = self.span();
         let first = self.pad.before.div_ceil(self.stride).min(self.out_len);
         let end = match (self.in_len.saturating_add(self.pad.before)).checked_sub(span) {
-            Some(room) => (room / self.stride + 1).min(self.out_len),
+            Some(room) => windows_in(room, self.stride).min(self.out_len),
             None => 0,
         };
         first..end.max(first)
@@ -282,8 +292,10 @@ impl Windows {
             return 0..0;
         }
         let start = out.start.saturating_mul(self.stride).saturating_sub(self.pad.before).min(self.in_len);
-        let span = (self.kernel - 1).saturating_mul(self.dilation).saturating_add(1);
-        let end = (out.end - 1)
+        let span = self.span();
+        let end = out
+            .end
+            .saturating_sub(1)
             .saturating_mul(self.stride)
             .saturating_add(span)
             .saturating_sub(self.pad.before)
@@ -338,10 +350,11 @@ pub fn transposed_len(
         || Error::value(format!("stride[{i}] = {stride}: makes axis {} longer than 2**63 elements", axis.letter()));
     let wide = |n: usize| n as i128;
     let reach = |steps: usize, step: usize| wide(steps).checked_mul(wide(step));
-    let len = reach(in_len - 1, stride)
-        .zip(reach(kernel - 1, dilation))
+    let len = reach(in_len.saturating_sub(1), stride)
+        .zip(reach(kernel.saturating_sub(1), dilation))
         .and_then(|(strides, taps)| strides.checked_add(taps))
-        .and_then(|n| n.checked_add(1 + wide(output_padding) - wide(pad.before) - wide(pad.after)))
+        .and_then(|n| n.checked_add(1)?.checked_add(wide(output_padding)))
+        .and_then(|n| n.checked_sub(wide(pad.before))?.checked_sub(wide(pad.after)))
         .ok_or_else(too_long)?;
     if len < 1 {
         return Err(Error::value(format!(

@@ -9,7 +9,7 @@ use crate::engine::parallel;
 use crate::engine::rows::{At, scratch};
 use crate::engine::simd;
 use crate::error::{Error, Result, Shape};
-use crate::geometry::taps::reserved;
+use crate::geometry::taps::{append, reserved};
 use crate::geometry::window::AxisName;
 use crate::kernels::affine::{Fold, Map};
 use crate::kernels::grid::Wide;
@@ -173,7 +173,8 @@ impl AffinePlan {
                 .map_err(|_| Error::memory("cannot allocate a table of sums"))?
                 .into_dyn();
         self.sum_rows(&grad, (together, parts), &mut ViewMut::from(&mut partial.view_mut()))?;
-        let rows: Vec<_> = partial.as_slice().unwrap_or_default().chunks_exact(ENTRIES).collect();
+        let mut rows = Vec::new();
+        append(&mut rows, partial.as_slice().unwrap_or_default().chunks_exact(ENTRIES))?;
         self.store(&rows, parts, &mut out)
     }
 

@@ -167,7 +167,7 @@ fn channels(in_channels: usize, weight: &[usize], p: &ConvParams) -> Result<usiz
         return Err(Error::value("groups = 0: must be at least 1"));
     }
     if in_channels == 0 {
-        return Err(Error::value("x.shape: 0 channels, must be at least 1"));
+        return Err(Error::value("x.shape = 0 channels: must be at least 1"));
     }
     if !in_channels.is_multiple_of(groups) {
         return Err(Error::value(format!("groups = {groups}: must divide the {in_channels} channels of x")));

@@ -78,11 +78,14 @@ impl FoldPlan {
     pub fn of_image(shape: &[usize], itemsize: usize, p: &FoldParams) -> Result<Self> {
         let axes = Axes::new(shape.len(), p.kernel.len(), p.channels_last)?;
         let windows = windows(axes.spatial(shape), p)?;
-        let (taps, count) = counts(&windows)?;
+        let (taps, count) = counts(&windows, p)?;
         let channel = if p.channels_last { Some(shape.len() - 1) } else { axes.first().checked_sub(1) };
         let channels = channel.map_or(1, |c| shape[c]);
         let rows = channels.checked_mul(taps).filter(|&n| isize::try_from(n).is_ok()).ok_or_else(|| {
-            Error::value(format!("kernel_size: {taps} elements of {channels} channels make more than 2**63 columns"))
+            Error::value(format!(
+                "kernel_size = {}: {channels} channels make more than 2**63 columns",
+                Shape(&p.kernel)
+            ))
         })?;
         let mut columns = shape[..if p.channels_last { axes.first() } else { channel.unwrap_or(0) }].to_vec();
         columns.extend(if p.channels_last { [count, rows] } else { [rows, count] });
@@ -111,7 +114,7 @@ impl FoldPlan {
             .ok_or_else(|| Error::value(format!("{rank} spatial axes: must be from 1 to 3")))?
             .copy_from_slice(output_size);
         let windows = windows(lens, p)?;
-        let (taps, count) = counts(&windows)?;
+        let (taps, count) = counts(&windows, p)?;
         if !shape[rows_at].is_multiple_of(taps) {
             return Err(Error::value(format!(
                 "x.shape[{rows_at}] = {} columns: must be a multiple of {taps}, the elements of kernel_size",
@@ -303,11 +306,11 @@ fn windows(lens: [usize; 3], p: &FoldParams) -> Result<[Windows; 3]> {
 }
 
 /// Elements of a window, and number of windows.
-fn counts(windows: &[Windows; 3]) -> Result<(usize, usize)> {
+fn counts(windows: &[Windows; 3], p: &FoldParams) -> Result<(usize, usize)> {
     let product = |what: &str, of: fn(&Windows) -> usize| {
         let n = windows.iter().try_fold(1usize, |n, w| n.checked_mul(of(w)));
         n.filter(|&n| isize::try_from(n).is_ok())
-            .ok_or_else(|| Error::value(format!("kernel_size: makes more than 2**63 {what}")))
+            .ok_or_else(|| Error::value(format!("kernel_size = {}: makes more than 2**63 {what}", Shape(&p.kernel))))
     };
     Ok((product("elements of a window", |w| w.kernel)?, product("windows", |w| w.out_len)?))
 }

@@ -393,6 +393,7 @@ impl IndexPlan {
             let mut block = at.clone();
             block.drain(spatial.clone());
             let index = I::ToWide::default().load(index);
+            earlier.try_reserve(1).map_err(|_| Error::memory("cannot allocate a table of the indices"))?;
             if !earlier.insert((block, index)) {
                 return Err(Error::value(format!(
                     "indices[{}] = {index}: is there twice, must be unique in its block with duplicates='error'",

@@ -133,7 +133,10 @@ impl ResizeParams {
             return Err(Error::value("roi = None: must be given with coordinates = \"tf_crop_and_resize\""));
         }
         if !crops && !self.roi.is_empty() {
-            return Err(Error::value("roi: is for coordinates = \"tf_crop_and_resize\" only"));
+            return Err(Error::value(format!(
+                "roi = {:?}: is for coordinates = \"tf_crop_and_resize\" only",
+                self.roi
+            )));
         }
         for (i, (start, end)) in self.roi.iter().enumerate() {
             if !(start.abs() <= 1e9 && end.abs() <= 1e9) {
@@ -154,7 +157,7 @@ impl ResizeParams {
             return Err(Error::value("antialias = True: method = \"nearest\" has no filter to widen"));
         }
         if self.aspect != Aspect::Stretch && matches!(self.target, Target::Scale { .. }) {
-            return Err(Error::value("keep_aspect_ratio: is for size only, not scale"));
+            return Err(Error::value("keep_aspect_ratio = given with scale: is for size only"));
         }
         Ok(())
     }
@@ -229,7 +232,7 @@ fn alike(in_lens: &[usize], size: &[usize], aspect: Aspect) -> Result<Vec<(usize
     let one = |&len: &usize| {
         let exact = (2 * len as u128 * num as u128 + den as u128) / (2 * den as u128);
         let n = usize::try_from(exact).ok().filter(|&n| isize::try_from(n).is_ok());
-        let n = n.ok_or_else(|| Error::value(format!("size: {num}/{den} of {len} elements are more than 2**63")))?;
+        let n = n.ok_or_else(|| Error::value(format!("size = {num}/{den} of {len} elements: must be below 2**63")))?;
         Ok((n, Some(num as f64 / den as f64)))
     };
     in_lens.iter().map(one).collect()

@@ -28,10 +28,10 @@ impl Roi {
     /// If the image is not a whole number, or negative.
     pub fn from_row([image, x1, y1, x2, y2]: [f64; 5], name: &dyn Fn() -> String) -> Result<Self> {
         if image.fract() != 0.0 || !image.is_finite() {
-            return Err(Error::value(format!("{}: image = {image}: must be a whole number", name())));
+            return Err(Error::value(format!("{}[0] = {image}: the image must be a whole number", name())));
         }
         if image < 0.0 {
-            return Err(Error::index(format!("{}: image = {image}: must not be negative", name())));
+            return Err(Error::index(format!("{}[0] = {image}: the image must not be negative", name())));
         }
         Ok(Self { image: image as usize, corners: [x1, y1, x2, y2] })
     }
@@ -41,7 +41,7 @@ impl Roi {
         let Self { image, corners } = self;
         if *image >= images {
             let range = if images == 0 { "there is none".into() } else { format!("must be from 0 to {}", images - 1) };
-            return Err(Error::index(format!("{}: image = {image}: {range}", name())));
+            return Err(Error::index(format!("{}[0] = {image}: the image {range}", name())));
         }
         if corners.iter().any(|c| !c.is_finite()) {
             return Err(Error::value(format!("{}: corners = {corners:?}: must be finite", name())));

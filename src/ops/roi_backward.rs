@@ -12,7 +12,7 @@ use crate::engine::parallel;
 use crate::engine::rows::{At, as_cells, scratch};
 use crate::engine::simd;
 use crate::error::Result;
-use crate::geometry::taps::reserved;
+use crate::geometry::taps::{append, reserved};
 use crate::kernels::roi::{Across, Bins, Lanes, Peak, Run, Sum};
 use crate::kernels::roi_gradient::{Locate, NOWHERE, Number, Spread};
 use crate::layout::{Grid, View, ViewMut};
@@ -239,11 +239,11 @@ struct Transposed<V> {
 
 impl<V: Copy + Default> Transposed<V> {
     /// Transposes `bins`; `columns` says which of `n` columns each of their places is.
-    fn set(&mut self, bins: &Bins<'_, V>, columns: &[usize], n: usize) {
+    fn set(&mut self, bins: &Bins<'_, V>, columns: &[usize], n: usize) -> Result<()> {
         self.spans.clear();
-        self.spans.resize(n, (0, 0));
+        append(&mut self.spans, std::iter::repeat_n((0, 0), n))?;
         self.zeros.clear();
-        self.zeros.resize(n, false);
+        append(&mut self.zeros, std::iter::repeat_n(false, n))?;
         bins.places.iter().for_each(|&p| self.spans[columns[p]].1 += 1);
         let mut start = 0;
         for span in &mut self.spans {
@@ -251,8 +251,10 @@ impl<V: Copy + Default> Transposed<V> {
             *span = (start, start);
             start += count;
         }
-        self.places.resize(start, 0);
-        self.weights.resize(start, V::default());
+        self.places.clear();
+        append(&mut self.places, std::iter::repeat_n(0, start))?;
+        self.weights.clear();
+        append(&mut self.weights, std::iter::repeat_n(V::default(), start))?;
         for o in 0..bins.spans.len() {
             let (places, weights) = bins.at(o);
             for (&p, &w) in places.iter().zip(weights) {
@@ -261,6 +263,7 @@ impl<V: Copy + Default> Transposed<V> {
                 *end += 1;
             }
         }
+        Ok(())
     }
 
     fn bins(&self) -> Bins<'_, V> {
@@ -304,23 +307,25 @@ impl<'a, T: Linear> Means<'a, T> {
     }
 
     /// Where the tile holds what the sides take.
-    fn place(&mut self, tile: &Tile<'_, T::Sum>) {
+    fn place(&mut self, tile: &Tile<'_, T::Sum>) -> Result<()> {
         let (inner, row) = (tile.inner, tile.cols.len() * tile.inner);
         let start = |h: &usize| if tile.rows.contains(h) { (h - tile.rows.start) * row } else { NOWHERE };
         self.starts.clear();
-        self.starts.extend(self.sides.y.used.iter().map(start));
+        append(&mut self.starts, self.sides.y.used.iter().map(start))?;
         self.runs.clear();
         for run in &self.sides.runs {
             let start = self.sides.cols.start + run.from / inner;
             let (low, high) = (start.max(tile.cols.start), (start + run.len / inner).min(tile.cols.end));
             if low < high {
-                self.runs.push(Run {
+                let met = Run {
                     from: run.to + (low - start) * inner,
                     to: (low - tile.cols.start) * inner,
                     len: (high - low) * inner,
-                });
+                };
+                append(&mut self.runs, [met])?;
             }
         }
+        Ok(())
     }
 }
 
@@ -334,8 +339,8 @@ impl<T: Linear> Adds<T> for Means<'_, T> {
         if !self.sides.set_columns(plan, roi, inner)? || !meet(&self.sides.x.extent(), &tile.cols) {
             return Ok(());
         }
-        self.place(tile);
-        self.transposed.set(&self.sides.x_bins(), &self.sides.columns, self.sides.width / inner);
+        self.place(tile)?;
+        self.transposed.set(&self.sides.x_bins(), &self.sides.columns, self.sides.width / inner)?;
         let (bins, width) = (plan.bins[1] * inner, self.sides.width);
         let group = (FOLDED / width).clamp(1, self.zeros.len());
         if self.folded.len() < group * width {
@@ -480,7 +485,7 @@ impl<T: Linear, N: Number> Adds<T> for Maxima<'_, T, N> {
         }
         self.reader.restart();
         self.columns.clear();
-        self.columns.extend(self.sides.x.used.iter().map(|w| w - self.sides.cols.start));
+        append(&mut self.columns, self.sides.x.used.iter().map(|w| w - self.sides.cols.start))?;
         let (mut none, mut gathered) = (Vec::new(), Vec::new());
         let whole = if tile.planes.len() == 1 {
             let rows = self.reader.lying(roi.image, &self.sides.cols, &mut none)?;

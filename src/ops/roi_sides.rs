@@ -7,6 +7,7 @@ use crate::element::Codec;
 use crate::engine::rows::{At, Place, Rows, as_cells, scratch};
 use crate::error::Result;
 use crate::geometry::roi::Takes;
+use crate::geometry::taps::append;
 use crate::kernels::roi::{Bins, Join, Run, Source};
 use crate::layout::Grid;
 use crate::ops::roi::{Roi, RoiPlan};
@@ -48,7 +49,7 @@ impl<J: Join> Sides<J> {
     pub fn set_rows(&mut self, plan: &RoiPlan, roi: &Roi) -> Result<bool> {
         plan.take(roi, 0, &mut self.y)?;
         self.down.clear();
-        self.down.extend(self.y.weights.iter().map(|&w| J::weight(w)));
+        append(&mut self.down, self.y.weights.iter().map(|&w| J::weight(w)))?;
         Ok(!self.y.used.is_empty())
     }
 
@@ -56,7 +57,7 @@ impl<J: Join> Sides<J> {
     pub fn set_columns(&mut self, plan: &RoiPlan, roi: &Roi, inner: usize) -> Result<bool> {
         plan.take(roi, 1, &mut self.x)?;
         self.across.clear();
-        self.across.extend(self.x.weights.iter().map(|&w| J::weight(w)));
+        append(&mut self.across, self.x.weights.iter().map(|&w| J::weight(w)))?;
         let taken = self.x.extent();
         self.inner = inner;
         self.columns.clear();
@@ -65,22 +66,22 @@ impl<J: Join> Sides<J> {
             let width = taken.len().next_multiple_of(BLOCK).min(plan.lens[1]);
             let start = taken.start.min(plan.lens[1] - width);
             self.cols = start..start + width;
-            self.columns.extend(self.x.used.iter().map(|&w| w - start));
+            append(&mut self.columns, self.x.used.iter().map(|&w| w - start))?;
             self.runs.push(Run { from: 0, to: 0, len: width });
             self.width = width;
         } else {
-            self.columns.extend(0..self.x.used.len());
+            append(&mut self.columns, 0..self.x.used.len())?;
             for (place, w) in self.x.used.iter().map(|&w| w - taken.start).enumerate() {
                 match self.runs.last_mut() {
                     Some(run) if run.from + run.len == w * inner => run.len += inner,
-                    _ => self.runs.push(Run { from: w * inner, to: place * inner, len: inner }),
+                    _ => append(&mut self.runs, [Run { from: w * inner, to: place * inner, len: inner }])?,
                 }
             }
             self.cols = taken;
             self.width = self.x.used.len() * inner;
         }
         self.packed_runs.clear();
-        self.packed_runs.extend(self.runs.iter().map(|r| Run { from: r.to, ..*r }));
+        append(&mut self.packed_runs, self.runs.iter().map(|r| Run { from: r.to, ..*r }))?;
         Ok(!self.x.used.is_empty())
     }
 

@@ -2,7 +2,7 @@
 
 use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
-use pyo3::types::{PyFloat, PyInt, PyString, PyTuple};
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PySet, PyString, PyTuple};
 
 use super::array::type_name;
 use super::error::{Fail, Outcome};
@@ -22,35 +22,63 @@ pub fn index(name: &str, object: &Bound<'_, PyAny>) -> Outcome<usize> {
 
 #[cold]
 fn bad_index(name: &str, object: &Bound<'_, PyAny>) -> Fail {
-    if object.is_instance_of::<PyInt>() || object.hasattr("__index__").unwrap_or(false) && !is_sequence(object) {
-        let value = object.str().map_or_else(|_| "?".to_owned(), |s| s.to_string());
+    // `__index__` gave a number: the int it is, or a NumPy one.
+    let whole = object.extract::<usize>().map_or_else(|e| e.is_instance_of::<PyOverflowError>(object.py()), |_| true);
+    if whole {
         let negative = object.lt(0).unwrap_or(false);
         let range = if negative { "must not be negative" } else { "must be below 2**63" };
-        return Error::value(format!("{name} = {value}: {range}")).into();
+        return Error::value(format!("{name} = {}: {range}", said(object))).into();
     }
     Error::kind(format!("{name} = {}: must be an int, not {}", shown(object), type_name(object))).into()
 }
 
-/// The beginning of what an object looks like.
-fn shown(object: &Bound<'_, PyAny>) -> String {
-    let shown = object.repr().map_or_else(|_| type_name(object), |s| s.to_string());
-    shown.lines().next().unwrap_or_default().chars().take(60).collect()
+/// The beginning of what an object looks like, in one line.
+pub fn shown(object: &Bound<'_, PyAny>) -> String {
+    beginning(object, object.repr())
 }
 
-/// Whether this is a tuple, a list, or an array of one axis or more.
+/// As [`shown`], of what it prints as: `3` rather than `np.int64(3)`.
+fn said(object: &Bound<'_, PyAny>) -> String {
+    beginning(object, object.str())
+}
+
+fn beginning(object: &Bound<'_, PyAny>, text: PyResult<Bound<'_, PyString>>) -> String {
+    let text = text.map_or_else(|_| type_name(object), |s| s.to_string_lossy().into_owned());
+    let line: String = text.lines().next().unwrap_or_default().chars().take(60).collect();
+    if line.is_empty() { format!("a {}", type_name(object)) } else { line }
+}
+
+/// Refuses a sequence that has not as many entries as it must.
+#[cold]
+pub fn wrong_len(name: &str, object: &Bound<'_, PyAny>, len: usize, allowed: &str) -> Fail {
+    Error::value(format!("{name} = {}: has {len} entries, must {allowed}", shown(object))).into()
+}
+
+/// Whether this is a tuple, a list, or an array of one axis or more; text, bytes, sets and mappings are none.
 pub fn is_sequence(object: &Bound<'_, PyAny>) -> bool {
     // Ints first: asking them for a length makes an exception, which takes longer than all the rest.
     !object.is_instance_of::<PyInt>()
         && !object.is_instance_of::<PyFloat>()
-        && !object.is_instance_of::<PyString>()
-        && object.len().is_ok()
+        && (object.is_instance_of::<PyTuple>()
+            || object.is_instance_of::<PyList>()
+            || !is_other_collection(object) && object.len().is_ok())
+}
+
+/// Whether this has a length, but no entries in an order, or only characters.
+fn is_other_collection(object: &Bound<'_, PyAny>) -> bool {
+    object.is_instance_of::<PyString>()
+        || object.is_instance_of::<PyBytes>()
+        || object.is_instance_of::<PyByteArray>()
+        || object.is_instance_of::<PyDict>()
+        || object.is_instance_of::<PySet>()
+        || object.is_instance_of::<PyFrozenSet>()
 }
 
 /// The entries of a sequence that must have `n`.
 fn entries<'py>(name: &str, object: &Bound<'py, PyAny>, n: usize) -> Outcome<Vec<Bound<'py, PyAny>>> {
     let len = object.len()?;
     if len != n {
-        return Err(Error::value(format!("{name} has {len} entries: must be an int or {n} entries")).into());
+        return Err(wrong_len(name, object, len, &format!("be an int or have {n}")));
     }
     Ok(object.try_iter()?.collect::<PyResult<Vec<_>>>()?)
 }
@@ -117,19 +145,11 @@ pub fn rounding(object: &Bound<'_, PyAny>) -> Outcome<Rounding> {
 
 /// One number for each of `n` axes.
 pub fn numbers(name: &str, object: &Bound<'_, PyAny>, n: usize) -> Outcome<Vec<f64>> {
-    let one = |name: &str, o: &Bound<'_, PyAny>| {
-        o.extract::<f64>().map_err(|e| {
-            if e.is_instance_of::<PyOverflowError>(o.py()) {
-                return Fail::from(Error::value(format!("{name}: must be a finite number above 0")));
-            }
-            Error::kind(format!("{name}: must be a number, not {}", type_name(o))).into()
-        })
-    };
     if !is_sequence(object) {
-        return Ok(vec![one(name, object)?; n]);
+        return Ok(vec![number(name, object)?; n]);
     }
     let items = entries(name, object, n)?;
-    items.iter().enumerate().map(|(i, item)| one(&format!("{name}[{i}]"), item)).collect()
+    items.iter().enumerate().map(|(i, item)| number(&format!("{name}[{i}]"), item)).collect()
 }
 
 /// Padding: an int, one int for each axis, or one pair `(before, after)` for each axis.
@@ -150,9 +170,7 @@ fn pad(name: &str, item: &Bound<'_, PyAny>) -> Outcome<Pad> {
         return Ok(Pad::both(index(name, item)?));
     }
     if item.len()? != 2 {
-        return Err(
-            Error::value(format!("{name} has {} entries: must be an int or (before, after)", item.len()?)).into()
-        );
+        return Err(wrong_len(name, item, item.len()?, "be an int or (before, after)"));
     }
     let side = |i: usize| index(&format!("{name}[{i}]"), &item.get_item(i)?);
     Ok(Pad { before: side(0)?, after: side(1)? })
@@ -179,7 +197,8 @@ pub fn padding(name: &str, object: &Bound<'_, PyAny>, n: usize) -> Outcome<Vec<P
 pub fn choice<T: Copy>(name: &str, object: &Bound<'_, PyAny>, choices: &[(&str, T)]) -> Outcome<T> {
     let allowed = || choices.iter().map(|c| format!("{:?}", c.0)).collect::<Vec<_>>().join(", ");
     let Ok(text) = object.cast::<PyString>() else {
-        return Err(Error::kind(format!("{name} is {}: must be one of {}", type_name(object), allowed())).into());
+        let (shown, kind) = (shown(object), type_name(object));
+        return Err(Error::kind(format!("{name} = {shown}: must be one of {}, not {kind}", allowed())).into());
     };
     let text = text.to_string_lossy();
     match choices.iter().find(|c| c.0 == text) {
@@ -201,7 +220,10 @@ pub fn flag(name: &str, object: &Bound<'_, PyAny>) -> Outcome<bool> {
     object
         .extract::<bool>()
         .or_else(|e| if object.is_instance_of::<PyInt>() { object.is_truthy() } else { Err(e) })
-        .map_err(|_| Error::kind(format!("{name} is {}: must be True or False", type_name(object))).into())
+        .map_err(|_| {
+            let (shown, kind) = (shown(object), type_name(object));
+            Error::kind(format!("{name} = {shown}: must be True or False, not {kind}")).into()
+        })
 }
 
 /// An output size for each entry of `size`, as an int if `size` is one, else as a tuple. `params` are kernel size,
@@ -217,7 +239,7 @@ pub fn sizes<'py>(
     let lens = if many { shape("size", size)? } else { vec![index("size", size)?] };
     let rank = lens.len();
     if rank == 0 {
-        return Err(Error::value("size has 0 entries: must be an int or at least 1 entry").into());
+        return Err(wrong_len("size", size, 0, "be an int or have at least 1"));
     }
     let [kernel, stride, dilation] = params;
     let kernel = indices("kernel_size", kernel, rank)?;

@@ -73,6 +73,8 @@ const USER_DEFINED: i32 = 256;
 /// An array to read, kept alive; copied first only if its elements cannot be read where they are.
 pub struct Input<'py> {
     array: Bound<'py, PyUntypedArray>,
+    /// The caller's, of which `array` may be a copy: what `out` must not overlap.
+    given: Bound<'py, PyUntypedArray>,
     pub kind: Kind,
     pub itemsize: usize,
     strides: Vec<isize>,
@@ -94,7 +96,7 @@ fn refuse_subclass(name: &str, class: &Bound<'_, PyType>) -> Outcome<()> {
         let (class_name, module) = (base.name()?.to_string(), base.module()?.to_string());
         if module.starts_with("numpy") && (class_name == "MaskedArray" || class_name == "matrix") {
             return Err(Error::kind(format!(
-                "{name} is a {class_name}: must be a plain array (use np.asarray to say so)"
+                "{name} = a {class_name}: must be a plain array (use np.asarray to say so)"
             ))
             .into());
         }
@@ -188,17 +190,25 @@ impl<'py> Input<'py> {
         }
         let itemsize = descr.itemsize();
         if let Some(strides) = readable_in_place(&array, &descr) {
-            return Ok(Self { array, kind, itemsize, strides });
+            return Ok(Self { given: array.clone(), array, kind, itemsize, strides });
         }
+        let given = array.clone();
         let array = native(object.py(), &array)?;
-        let strides = readable_in_place(&array, &array.dtype())
-            .ok_or_else(|| Error::kind(format!("{name}: has a memory layout that cannot be read")))?;
-        Ok(Self { array, kind, itemsize, strides })
+        let strides = readable_in_place(&array, &array.dtype()).ok_or_else(|| {
+            Error::kind(format!("{name} = an array whose memory layout cannot be read: must be as NumPy lays it out"))
+        })?;
+        Ok(Self { array, given, kind, itemsize, strides })
+    }
+
+    /// The values in another dtype, in a copy.
+    pub fn converted(self, name: &str, dtype: &str) -> Outcome<Self> {
+        let copy = self.array.call_method1("astype", (dtype,))?;
+        Ok(Self { given: self.given, ..Self::new(name, &copy)? })
     }
 
     /// The array itself.
-    pub fn into_array(self) -> Bound<'py, PyAny> {
-        self.array.into_any()
+    pub fn array(&self) -> &Bound<'py, PyUntypedArray> {
+        &self.array
     }
 
     /// Elements along each axis.
@@ -237,7 +247,7 @@ impl<'py> Input<'py> {
             Ok(number) => number,
             Err(_) if complex && value.hasattr("__complex__")? => f64::NAN,
             Err(_) if value.hasattr("__complex__")? || value.is_instance_of::<PyInt>() => return Err(refused()),
-            Err(_) => return Err(Error::kind(format!("{name} is {}: must be a number", type_name(value))).into()),
+            Err(_) => return Err(Error::kind(format!("{name} = {}: must be a number", type_name(value))).into()),
         };
         let real = matches!(self.kind, Kind::F16 | Kind::BF16 | Kind::F32 | Kind::F64 | Kind::LongDouble);
         let value = if complex || real {
@@ -268,6 +278,15 @@ pub fn require_same_dtype(name: &str, a: &Input<'_>, first: &str, b: &Input<'_>)
         return Err(Error::kind(format!("{name}.dtype = {a}: must be that of {first}, {b}")).into());
     }
     Ok(())
+}
+
+/// NumPy's refusal to allocate a result, in the form of ours.
+#[cold]
+fn no_memory(py: Python<'_>, error: PyErr, shape: &[usize], bytes: usize) -> Fail {
+    if !error.is_instance_of::<pyo3::exceptions::PyMemoryError>(py) {
+        return Fail::Python(error);
+    }
+    Error::memory(format!("output shape = {}: its {bytes} bytes cannot be allocated", Shape(shape))).into()
 }
 
 /// A result: fresh, or the caller's `out`.
@@ -334,7 +353,8 @@ impl<'py> Output<'py> {
             }
         };
         let bytes = step.saturating_mul(itemsize) as usize;
-        let array = if memory::serves(bytes) { memory::from_store(py, make)? } else { make()? };
+        let made = if memory::serves(bytes) { memory::from_store(py, make) } else { make() };
+        let array = made.map_err(|e| no_memory(py, e, shape, bytes))?;
         Ok(Self { array: array.cast_into::<PyUntypedArray>().map_err(PyErr::from)?, strides })
     }
 
@@ -378,8 +398,8 @@ impl<'py> Output<'py> {
             .into());
         }
         for input in inputs {
-            if shares_memory(array, &input.array)? {
-                return Err(Error::value(format!("{name} shares memory with an input: must have its own")).into());
+            if shares_memory(array, &input.given)? {
+                return Err(Error::value(format!("{name} = memory shared with an input: must have its own")).into());
             }
         }
         Ok(Self { array: array.clone(), strides })
@@ -388,7 +408,7 @@ impl<'py> Output<'py> {
     /// Refuses two results that share memory.
     pub fn require_apart(&self, other: &Self) -> Outcome<()> {
         if shares_memory(&self.array, &other.array)? {
-            return Err(Error::value("out[1] shares memory with out[0]: must have its own").into());
+            return Err(Error::value("out[1] = memory shared with out[0]: must have its own").into());
         }
         Ok(())
     }

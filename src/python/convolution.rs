@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use super::args::{self, given};
-use super::array::{Input, Output, require_same_dtype, type_name};
+use super::array::{Input, Output, require_same_dtype};
 use super::dispatch::dispatch;
 use super::error::{Fail, Outcome};
 use super::{Names, named, released, volume};
@@ -95,14 +95,13 @@ fn forward<'py>(
 /// Which gradients are wanted.
 fn mask(object: &Bound<'_, PyAny>) -> Outcome<[bool; 3]> {
     if !args::is_sequence(object) {
-        let kind = type_name(object);
+        let shown = args::shown(object);
         return Err(
-            Error::kind(format!("output_mask is {kind}: must be 3 truth values, for x, weight and bias")).into()
+            Error::kind(format!("output_mask = {shown}: must be 3 truth values, for x, weight and bias")).into()
         );
     }
     if object.len()? != 3 {
-        let len = object.len()?;
-        return Err(Error::value(format!("output_mask has {len} entries: must be 3, for x, weight and bias")).into());
+        return Err(args::wrong_len("output_mask", object, object.len()?, "have 3, for x, weight and bias"));
     }
     let one = |i: usize| args::flag(&format!("output_mask[{i}]"), &object.get_item(i)?);
     Ok([one(0)?, one(1)?, one(2)?])
@@ -270,7 +269,7 @@ fn conv_transpose_output_size<'py>(
         let extra = args::indices("output_padding", output_padding, rank)?;
         args::sizes(py, size, [kernel_size, stride, dilation], padding, |axis, [len, kernel, stride, dilation], pad| {
             let Padding::Explicit(pad) = pad else {
-                return Err(Error::value("padding: must be numbers for a transposed convolution").into());
+                return Err(Error::value("padding = 'same': must be numbers for a transposed convolution").into());
             };
             Ok(transposed_len(len, kernel, stride, dilation, pad, extra[axis.index], axis)?)
         })

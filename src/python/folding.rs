@@ -8,7 +8,6 @@ use super::dispatch::{accept_added, dispatch};
 use super::error::{Fail, Outcome};
 use super::{released, volume};
 use crate::element::{Added, Any};
-use crate::error::Error;
 use crate::ops::fold::{FoldParams, FoldPlan};
 
 /// The parameters of windows, as they were given.
@@ -27,7 +26,7 @@ impl Given<'_, '_> {
         let Some((name, object)) = all.find(|(_, object)| args::is_sequence(object)) else { return Ok(2) };
         let rank = object.len()?;
         if !(1..=3).contains(&rank) {
-            return Err(Error::value(format!("{name} has {rank} entries: must have from 1 to 3")).into());
+            return Err(args::wrong_len(name, object, rank, "have from 1 to 3"));
         }
         Ok(rank)
     }

@@ -25,7 +25,7 @@ fn output_lens(size: &Bound<'_, PyAny>, ratio: &Bound<'_, PyAny>, n: usize) -> O
         (None, Some(ratio)) => Ok(OutputLens::Ratio(args::numbers("output_ratio", ratio, n)?)),
         (None, None) => Err(Error::value("output_size = None, output_ratio = None: one of them must be given").into()),
         (Some(_), Some(_)) => {
-            Err(Error::value("output_size and output_ratio are both given: one of them must be None").into())
+            Err(Error::value("output_size and output_ratio = both given: one of them must be None").into())
         }
     }
 }
@@ -75,7 +75,7 @@ fn as_doubles(samples: Input<'_>) -> Outcome<Input<'_>> {
         Kind::Bool | Kind::C64 | Kind::C128 | Kind::CLongDouble => {
             Err(Error::kind(format!("random_samples.dtype = {}: must be real numbers", samples.dtype_name())).into())
         }
-        _ => Input::new("random_samples", &samples.into_array().call_method1("astype", ("float64",))?),
+        _ => samples.converted("random_samples", "float64"),
     }
 }
 

@@ -4,7 +4,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use super::args::{self, given};
-use super::array::{Input, Kind, Output, require_same_dtype, type_name};
+use super::array::{Input, Kind, Output, require_same_dtype};
 use super::dispatch::{accept_float, accept_linear, dispatch};
 use super::error::{Fail, Outcome};
 use super::{released, volume};
@@ -117,12 +117,11 @@ fn grid_sample<'py>(
 /// Which gradients are wanted.
 fn mask(object: &Bound<'_, PyAny>) -> Outcome<[bool; 2]> {
     if !args::is_sequence(object) {
-        let kind = type_name(object);
-        return Err(Error::kind(format!("output_mask is {kind}: must be 2 truth values, for x and grid")).into());
+        let shown = args::shown(object);
+        return Err(Error::kind(format!("output_mask = {shown}: must be 2 truth values, for x and grid")).into());
     }
     if object.len()? != 2 {
-        let len = object.len()?;
-        return Err(Error::value(format!("output_mask has {len} entries: must be 2, for x and grid")).into());
+        return Err(args::wrong_len("output_mask", object, object.len()?, "have 2, for x and grid"));
     }
     let one = |i: usize| args::flag(&format!("output_mask[{i}]"), &object.get_item(i)?);
     Ok([one(0)?, one(1)?])

@@ -13,6 +13,7 @@ mod fractional;
 mod grid;
 mod memory;
 mod pooling;
+mod reserve;
 mod resizing;
 mod roi;
 mod runtime;
@@ -21,6 +22,9 @@ mod unpooling;
 mod upsampling;
 
 use pyo3::prelude::*;
+
+#[global_allocator]
+static ALLOCATOR: reserve::Reserve = reserve::Reserve;
 
 /// Names of an operation by its number of spatial axes, for messages.
 type Names = [&'static str; 3];

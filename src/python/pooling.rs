@@ -34,13 +34,13 @@ pub fn pair_of_outs<'py>(out: &Bound<'py, PyAny>) -> Outcome<(Given<'py>, Given<
     let Some(out) = given(out) else { return Ok((None, None)) };
     let Ok(pair) = out.cast::<PyTuple>() else {
         return Err(Error::kind(format!(
-            "out is {}: must be None or a tuple (values, indices) with return_indices=True",
+            "out = {}: must be None or a tuple (values, indices) with return_indices=True",
             type_name(out)
         ))
         .into());
     };
     if pair.len() != 2 {
-        return Err(Error::value(format!("out has {} entries: must be (values, indices)", pair.len())).into());
+        return Err(Error::value(format!("out = {} entries: must be (values, indices)", pair.len())).into());
     }
     let item = |i| pair.get_item(i).map(|o| if o.is_none() { None } else { Some(o) });
     Ok((item(0)?, item(1)?))
@@ -52,7 +52,7 @@ pub fn index_dtype_is_wide(object: &Bound<'_, PyAny>) -> Outcome<bool> {
     if object.is_instance_of::<PyString>() {
         return args::choice("index_dtype", object, &NAMES);
     }
-    let wrong = || Error::kind(format!("index_dtype is {}: must be \"int64\" or \"int32\"", type_name(object)));
+    let wrong = || Error::kind(format!("index_dtype = {}: must be \"int64\" or \"int32\"", args::shown(object)));
     let descr = PyArrayDescr::new(object.py(), object.clone()).map_err(|_| wrong())?;
     match (descr.kind(), descr.itemsize()) {
         (b'i', 8) => Ok(true),

@@ -82,7 +82,9 @@ impl Options<'_, '_> {
         let axes = axes_of(self.axes, ndim)?;
         let n = axes.len();
         let target = match (given(self.size), given(self.scale), result) {
-            (Some(_), Some(_), _) => return Err(Error::value("size and scale: must give one of them, not both").into()),
+            (Some(_), Some(_), _) => {
+                return Err(Error::value("size and scale = both given: must give one of them, not both").into());
+            }
             (Some(size), None, _) => Target::Size(args::indices("size", size, n)?),
             (None, Some(scale), _) => Target::Scale { factors: args::numbers("scale", scale, n)?, recompute: false },
             (None, None, Some(result)) => Target::Size(axes.iter().map(|&a| result[a]).collect()),
@@ -127,17 +129,16 @@ fn one_or_each<T: Copy>(name: &str, object: &Bound<'_, PyAny>, n: usize, choices
     }
     let items = object.try_iter()?.collect::<PyResult<Vec<_>>>()?;
     if items.len() != n {
-        let len = items.len();
-        return Err(
-            Error::value(format!("{name} has {len} entries: must be a name or {n} names, one for each axis")).into()
-        );
+        let allowed = format!("be a name or have {n} names, one for each axis");
+        return Err(args::wrong_len(name, object, items.len(), &allowed));
     }
     items.iter().enumerate().map(|(i, item)| args::choice(&format!("{name}[{i}]"), item, choices)).collect()
 }
 
 /// A pair of numbers for each axis.
 fn regions(roi: &Bound<'_, PyAny>, n: usize) -> Outcome<Vec<(f64, f64)>> {
-    let pairs = || Fail::from(Error::value(format!("roi: must be {n} pairs (start, end), one for each axis")));
+    let wanted = format!("must be {n} pairs (start, end), one for each axis");
+    let pairs = || Fail::from(Error::value(format!("roi = {}: {wanted}", args::shown(roi))));
     if !args::is_sequence(roi) || roi.is_instance_of::<PyString>() || roi.len()? != n {
         return Err(pairs());
     }

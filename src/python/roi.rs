@@ -15,34 +15,42 @@ use crate::ops::roi::{Roi, RoiAlignParams, RoiMode, RoiPlan, RoiPoolParams};
 const MODES: [(&str, RoiMode); 2] = [("avg", RoiMode::Average), ("max", RoiMode::Maximum)];
 
 /// Boxes, and how to name one.
-struct Boxes {
+struct Boxes<'py> {
     rois: Vec<Roi>,
+    /// The arrays they came in.
+    arrays: Vec<Input<'py>>,
     /// Whether they came as one array for each image.
     listed: bool,
 }
 
-impl Boxes {
+impl<'py> Boxes<'py> {
     /// `(K, 5)`, or a list or tuple of one `(L, 4)` for each of `images`.
-    fn new(object: &Bound<'_, PyAny>, images: usize) -> Outcome<Self> {
+    fn new(object: &Bound<'py, PyAny>, images: usize) -> Outcome<Self> {
         let Some(items) = per_image(object)? else {
-            let rows = rows::<5>("boxes", "(K, 5), or a list of one (L, 4) for each image", object)?;
+            let (rows, array) = rows::<5>("boxes", "(K, 5), or a list of one (L, 4) for each image", object)?;
             let mut rois = reserved(rows.len())?;
             for (k, row) in rows.into_iter().enumerate() {
                 rois.push(Roi::from_row(row, &|| format!("boxes[{k}]"))?);
             }
-            return Ok(Self { rois, listed: false });
+            return Ok(Self { rois, arrays: vec![array], listed: false });
         };
         if items.len() != images {
             let n = items.len();
-            return Err(Error::value(format!("boxes has {n} entries: must have {images}, one for each image")).into());
+            return Err(Error::value(format!("boxes = {n} entries: must have {images}, one for each image")).into());
         }
-        let mut rois = Vec::new();
+        let (mut rois, mut arrays) = (Vec::new(), Vec::new());
         for (image, item) in items.iter().enumerate() {
-            let corners = rows::<4>(&format!("boxes[{image}]"), "(L, 4)", item)?;
+            let (corners, array) = rows::<4>(&format!("boxes[{image}]"), "(L, 4)", item)?;
             rois.try_reserve(corners.len()).map_err(|_| Error::memory("cannot allocate a table of boxes"))?;
             rois.extend(corners.into_iter().map(|corners| Roi { image, corners }));
+            arrays.push(array);
         }
-        Ok(Self { rois, listed: true })
+        Ok(Self { rois, arrays, listed: true })
+    }
+
+    /// Every array of a call, for the checks of `out`.
+    fn beside<'a>(&'a self, others: &[&'a Input<'py>]) -> Vec<&'a Input<'py>> {
+        others.iter().copied().chain(&self.arrays).collect()
     }
 
     fn name(&self, k: usize) -> String {
@@ -71,12 +79,16 @@ fn per_image<'py>(object: &Bound<'py, PyAny>) -> Outcome<Option<Vec<Bound<'py, P
     Ok((!one_array).then_some(items))
 }
 
-/// Rows of `N` numbers, as double.
-fn rows<const N: usize>(name: &str, wanted: &str, object: &Bound<'_, PyAny>) -> Outcome<Vec<[f64; N]>> {
+/// Rows of `N` numbers, as double, and the array they came in.
+fn rows<'py, const N: usize>(
+    name: &str,
+    wanted: &str,
+    object: &Bound<'py, PyAny>,
+) -> Outcome<(Vec<[f64; N]>, Input<'py>)> {
     let array = Input::new(name, object)?;
     let &[n, columns] = array.shape() else {
         if array.shape() == [0] {
-            return Ok(Vec::new()); // an empty list
+            return Ok((Vec::new(), array)); // an empty list
         }
         return Err(Error::value(format!("{name}.shape = {}: must be {wanted}", Shape(array.shape()))).into());
     };
@@ -85,15 +97,15 @@ fn rows<const N: usize>(name: &str, wanted: &str, object: &Bound<'_, PyAny>) -> 
     }
     let array = as_doubles(name, array)?;
     // SAFETY: the array is of float64, see `as_doubles`; all bits are valid.
-    let array = unsafe { array.view::<f64>() };
+    let numbers = unsafe { array.view::<f64>() };
     let mut rows: Vec<[f64; N]> = reserved(n)?;
-    for (index, value) in array.elements() {
+    for (index, value) in numbers.elements() {
         if index[1] == 0 {
             rows.push([0.0; N]);
         }
         rows[index[0]][index[1]] = value;
     }
-    Ok(rows)
+    Ok((rows, array))
 }
 
 /// Numbers as float64; other real ones are converted first.
@@ -103,7 +115,7 @@ fn as_doubles<'py>(name: &str, array: Input<'py>) -> Outcome<Input<'py>> {
         Kind::Bool | Kind::C64 | Kind::C128 | Kind::CLongDouble => {
             Err(Error::kind(format!("{name}.dtype = {}: must be integers or real numbers", array.dtype_name())).into())
         }
-        _ => Input::new(name, &array.into_array().call_method1("astype", ("float64",))?),
+        _ => array.converted(name, "float64"),
     }
 }
 
@@ -156,7 +168,7 @@ fn roi_align<'py>(
         };
         let boxes = Boxes::new(boxes, images(x.shape()))?;
         let plan = RoiPlan::align(x.shape(), x.itemsize, &boxes.rois, &|k| boxes.name(k), &params)?;
-        let mut out = Output::new(&plan.out_shape, &x, &[&x], given(out), "out")?;
+        let mut out = Output::new(&plan.out_shape, &x, &boxes.beside(&[&x]), given(out), "out")?;
         dispatch!(linear, x, "x", T => {
             // SAFETY: `T` is of the size and alignment of the dtype, and all its bits are valid (see `dispatch`).
             let (x, mut out) = unsafe { (x.view::<T>(), out.view::<T>()) };
@@ -189,7 +201,7 @@ fn roi_pool<'py>(
         };
         let boxes = Boxes::new(boxes, images(x.shape()))?;
         let plan = RoiPlan::pool(x.shape(), x.itemsize, &boxes.rois, &|k| boxes.name(k), &params)?;
-        let mut out = Output::new(&plan.out_shape, &x, &[&x], given(out), "out")?;
+        let mut out = Output::new(&plan.out_shape, &x, &boxes.beside(&[&x]), given(out), "out")?;
         dispatch!(ordered, x, "x", T => {
             // SAFETY: `T` is of the size and alignment of the dtype, and all its bits are valid (see `dispatch`).
             let (x, mut out) = unsafe { (x.view::<T>(), out.view::<T>()) };
@@ -229,10 +241,12 @@ fn backward<'py>(
     plan: &RoiPlan,
     grad: &Input<'py>,
     x: Option<&Input<'py>>,
+    boxes: &Boxes<'py>,
     out: &Bound<'py, PyAny>,
 ) -> Outcome<Bound<'py, PyAny>> {
     require_result(grad, plan)?;
-    let inputs: Vec<_> = [Some(grad), x].into_iter().flatten().collect();
+    let mut inputs = boxes.beside(&[grad]);
+    inputs.extend(x);
     let mut out = Output::new(&plan.in_shape, grad, &inputs, given(out), "out")?;
     let work = volume(&plan.out_shape).max(volume(&plan.in_shape));
     dispatch!(float, grad, "grad_output", T => {
@@ -292,7 +306,7 @@ fn roi_align_backward<'py>(
                 return Err(Error::value(format!("x.shape = {found}: must be input_size, {wanted}")).into());
             }
         }
-        backward(py, &plan, &grad, x.as_ref(), out)
+        backward(py, &plan, &grad, x.as_ref(), &boxes, out)
     };
     run().map_err(|e| e.of("roi_align_backward"))
 }
@@ -321,7 +335,7 @@ fn roi_pool_backward<'py>(
         };
         let boxes = Boxes::new(boxes, images(x.shape()))?;
         let plan = RoiPlan::pool(x.shape(), x.itemsize, &boxes.rois, &|k| boxes.name(k), &params)?;
-        backward(py, &plan, &grad, Some(&x), out)
+        backward(py, &plan, &grad, Some(&x), &boxes, out)
     };
     run().map_err(|e| e.of("roi_pool_backward"))
 }

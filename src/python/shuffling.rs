@@ -7,7 +7,6 @@ use super::array::{Input, Output};
 use super::dispatch::dispatch;
 use super::error::Outcome;
 use super::{released, volume};
-use crate::error::Error;
 use crate::ops::shuffle::{BlockMode, BlockParams, BlockPlan, ChannelPlan};
 
 /// Parameters of a shuffle of blocks, of which `name` is the size; an int means two axes.
@@ -19,7 +18,7 @@ fn block_params(
 ) -> Outcome<BlockParams> {
     let rank = if args::is_sequence(block) { block.len()? } else { 2 };
     if !(1..=3).contains(&rank) {
-        return Err(Error::value(format!("{name} has {rank} entries: must be an int or from 1 to 3 entries")).into());
+        return Err(args::wrong_len(name, block, rank, "be an int or have from 1 to 3"));
     }
     let channels_last = args::flag("channels_last", channels_last)?;
     Ok(BlockParams { block: args::indices(name, block, rank)?, mode, channels_last })

@@ -28,18 +28,16 @@ pub fn indices_input<'py>(object: &Bound<'py, PyAny>) -> Outcome<Input<'py>> {
     let input = Input::new("indices", object)?;
     match input.kind {
         Kind::I64 | Kind::I32 => Ok(input),
-        Kind::I8 | Kind::I16 | Kind::U8 | Kind::U16 | Kind::U32 => {
-            Input::new("indices", &input.into_array().call_method1("astype", ("int64",))?)
-        }
+        Kind::I8 | Kind::I16 | Kind::U8 | Kind::U16 | Kind::U32 => input.converted("indices", "int64"),
         Kind::U64 => {
-            let array = input.into_array();
+            let array = input.array();
             let beyond = array.call_method1("__gt__", (i64::MAX,))?;
             if beyond.call_method0("any")?.extract::<bool>()? {
                 let first = beyond.call_method0("argmax")?;
                 let value = array.getattr("flat")?.get_item(first)?.str()?;
                 return Err(Error::index(format!("indices = {value}: must be below 2**63")).into());
             }
-            Input::new("indices", &array.call_method1("astype", ("int64",))?)
+            input.converted("indices", "int64")
         }
         _ => Err(Error::kind(format!("indices.dtype = {}: must be integers", input.dtype_name())).into()),
     }

@@ -52,7 +52,9 @@ fn target(
     rank: usize,
 ) -> Outcome<Target> {
     match (size, scale) {
-        (Some(_), Some(_)) => Err(Error::value("size and scale_factor: must give one of them, not both").into()),
+        (Some(_), Some(_)) => {
+            Err(Error::value("size and scale_factor = both given: must give one of them, not both").into())
+        }
         (None, None) => Err(Error::value("size and scale_factor = None: must give one of them").into()),
         (Some(_), None) if recompute => {
             Err(Error::value("recompute_scale_factor = True: must be None with an explicit size").into())
@@ -213,7 +215,7 @@ fn nails(
 ) -> Outcome<NailsParams> {
     let rank = if args::is_sequence(factor) { factor.len()? } else { 2 };
     if !(1..=3).contains(&rank) {
-        return Err(Error::value(format!("factor has {rank} entries: must be an int or from 1 to 3 entries")).into());
+        return Err(args::wrong_len("factor", factor, rank, "be an int or have from 1 to 3"));
     }
     Ok(NailsParams {
         factor: args::indices("factor", factor, rank)?,
