@@ -52,12 +52,12 @@ fn keep(of: &Sampler, taps: Taps) {
         let Recent { tables, next } = &mut *recent.borrow_mut();
         let one = (of.clone(), taps);
         if tables.len() < MOST {
-            if tables.try_reserve_exact(MOST - tables.len()).is_ok() {
+            if tables.try_reserve_exact(MOST.saturating_sub(tables.len())).is_ok() {
                 tables.push(one);
             }
         } else {
             tables[*next] = one;
-            *next = (*next + 1) % MOST;
+            *next = next.wrapping_add(1) % MOST;
         }
     });
 }
