@@ -86,6 +86,14 @@ impl<T> Place<*const T> {
     }
 }
 
+impl<T> Place<*mut T> {
+    /// The address of an element.
+    #[must_use]
+    pub fn at_mut(&self, outer: [usize; 2], spatial: [usize; 3]) -> *mut T {
+        self.origin.wrapping_offset(self.offset(outer, spatial))
+    }
+}
+
 impl<P> Place<P> {
     /// How far an element is from the first.
     #[must_use]
@@ -170,6 +178,24 @@ impl Scheme {
         let tiles: usize = slices.iter().map(|s| s.lanes.len().div_ceil(pitch)).sum();
         let blocks: usize = self.shares(outs).map(|(_, outs)| outs.len().div_ceil(together)).sum();
         block * tiles * blocks * self.planes.len()
+    }
+
+    /// Panics if lanes below `end` of `ins` input channels, read at every step, are not all among the first `readable`.
+    pub(super) fn require_readable(&self, end: usize, ins: usize, readable: usize) {
+        let inside = |offset: isize| {
+            usize::try_from(offset).is_ok_and(|first| first.checked_add(end).is_some_and(|end| end <= readable))
+        };
+        for (table, first) in self.tables.iter().filter(|t| !t.0.is_empty()) {
+            // From the first repetition to the last, and within one, as far as its steps lead either way.
+            let (mut at, mut low, mut high) = (*first, *first, *first);
+            for (_, next) in table {
+                (low, high) = (low.min(at), high.max(at));
+                at = at.wrapping_add(*next);
+            }
+            let far = at.wrapping_sub(*first).saturating_mul(ins as isize - 1);
+            let ends = [low, low.saturating_add(far), high, high.saturating_add(far)];
+            assert!(ends.into_iter().all(inside), "a tile would read outside the band's inputs");
+        }
     }
 
     /// Output channels cut where their weights are: which part, and which of `outs` it holds.
@@ -313,6 +339,28 @@ impl<T: Laned> Job for Gather<'_, T> {
     }
 }
 
+/// Weights that will be gathered next, input channel by input channel. (They lie far apart: no processor finds them by
+/// itself.)
+struct NextWeights<T> {
+    at: *const T,
+    step: isize,
+    run: usize,
+    left: usize,
+    each: usize,
+}
+
+impl<T> NextWeights<T> {
+    /// Asks for the next few.
+    #[inline(always)]
+    fn ask(&mut self) {
+        for _ in 0..self.each.min(self.left) {
+            prefetch_at(self.at, self.run);
+            self.at = self.at.wrapping_offset(self.step);
+            self.left -= 1;
+        }
+    }
+}
+
 /// Room for what is known of a band's blocks before the first of their tiles.
 #[derive(Debug)]
 pub struct Lists<T> {
@@ -352,11 +400,11 @@ struct TileOf<T> {
 
 /// Where a phase of W finds its sums: the row of the block's first output channel, and how many rows there are to the
 /// next.
-#[derive(Debug, Clone, Copy)]
-struct PhaseOf {
-    residue: usize,
-    row: usize,
-    per_channel: usize,
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct PhaseOf {
+    pub residue: usize,
+    pub row: usize,
+    pub per_channel: usize,
 }
 
 impl<T: Laned> Job for Products<'_, T> {
@@ -377,6 +425,8 @@ impl<T: Laned> Job for Products<'_, T> {
         for (part, outs) in self.scheme.shares(&self.outs) {
             let weights = self.weights(level, part, &outs);
             self.list(weights, &outs, together, rows);
+            let tiles: usize = self.slices.iter().map(|s| s.lanes.len().div_ceil(pitch)).sum();
+            let mut next_weights = self.next_weights(part, tiles * self.lists.blocks.len());
             for slice in self.slices {
                 let vectors = slice.lanes.len().div_ceil(width);
                 let parts = vectors.div_ceil(columns);
@@ -392,6 +442,10 @@ impl<T: Laned> Job for Products<'_, T> {
                     }
                     row = self.segments(slice, row, &(start..start + n));
                     for block in &self.lists.blocks {
+                        if self.first_last.1 {
+                            ask(self.scheme, &self.target, &self.lists.segments, block);
+                        }
+                        next_weights.ask();
                         for tile in &self.lists.tiles[block.tiles.clone()] {
                             let (table, first) = &self.scheme.tables[tile.table];
                             let sums = &mut self.sums[at + tile.at * pitch..][..tile.rows * pitch];
@@ -452,20 +506,7 @@ impl<T: Laned> Products<'_, T> {
         let beyond = if self.slack { width } else { 0 };
         let end =
             self.slices.iter().map(|s| (s.lanes.end + beyond).max(s.lanes.start + width.min(s.lanes.len()))).max();
-        let inside = |offset: isize, lanes: usize| {
-            usize::try_from(offset).is_ok_and(|first| first.checked_add(lanes).is_some_and(|end| end <= self.readable))
-        };
-        for (table, first) in self.scheme.tables.iter().filter(|t| !t.0.is_empty()) {
-            // From the first repetition to the last, and within one, as far as its steps lead either way.
-            let (mut at, mut low, mut high) = (*first, *first, *first);
-            for (_, next) in table {
-                (low, high) = (low.min(at), high.max(at));
-                at = at.wrapping_add(*next);
-            }
-            let far = at.wrapping_sub(*first).saturating_mul(self.ins as isize - 1);
-            let ends = [low, low.saturating_add(far), high, high.saturating_add(far)];
-            assert!(ends.iter().all(|&o| inside(o, end.unwrap_or(0))), "a tile would read outside the band's inputs");
-        }
+        self.scheme.require_readable(end.unwrap_or(0), self.ins, self.readable);
     }
 
     /// The weights of output channel 0, were it one of this part, and the distance of output channels.
@@ -483,6 +524,20 @@ impl<T: Laned> Products<'_, T> {
                 (room.as_ptr().wrapping_sub(first), taps as isize)
             }
         }
+    }
+
+    /// The weights to be gathered after this part's, to be asked for in `times` shares.
+    fn next_weights(&self, part: usize, times: usize) -> NextWeights<T> {
+        let none = NextWeights { at: std::ptr::null(), step: 0, run: 0, left: 0, each: 0 };
+        let Weights::Scattered(from, _) = &self.weights else { return none };
+        let taps: usize = self.scheme.kernel.iter().product();
+        let first = (part + 1) * self.scheme.at_once;
+        if first >= self.outs.end || from.outer[0] != taps as isize {
+            return none;
+        }
+        let run = (self.outs.end - first).min(self.scheme.at_once) * taps;
+        let each = self.ins.div_ceil(times.max(1));
+        NextWeights { at: from.at([first, 0], [0; 3]), step: from.outer[1], run, left: self.ins, each }
     }
 
     /// Lists what is the same for all tiles of some blocks. The sums of a block are row after row: part by part, channel
@@ -568,6 +623,25 @@ impl<T: Laned> Products<'_, T> {
     }
 }
 
+/// Asks for the places a block's sums will be written to, while its products are taken.
+#[inline(always)]
+fn ask<T>(scheme: &Scheme, target: &Place<*mut T>, segments: &[Segment], block: &Block) {
+    let [sd, sh, sw] = target.spatial;
+    if sw != 1 {
+        return;
+    }
+    for segment in segments {
+        let (d, h) = (block.residue[0] + segment.d, block.residue[1] + segment.h);
+        let base =
+            segment.image.wrapping_add((d as isize).wrapping_mul(sd)).wrapping_add((h as isize).wrapping_mul(sh));
+        let row = target.origin.wrapping_offset(base).wrapping_add(segment.col * scheme.step[2]);
+        for o in block.outs.clone() {
+            let row = row.wrapping_offset((o as isize).wrapping_mul(target.outer[1]));
+            prefetch_at(row, segment.n * scheme.step[2]);
+        }
+    }
+}
+
 /// Writes a block's sums, which begin at `at`, to the rows they belong to.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)] // the fields of a job, apart so that they can be borrowed apart
@@ -581,11 +655,8 @@ fn put<L: Level, T: Laned>(
     at: usize,
     pitch: usize,
 ) {
-    let [sd, sh, sw] = target.spatial;
-    let (step, width) = (scheme.step[2], scheme.out[2]);
+    let [sd, sh, _] = target.spatial;
     let phases = &lists.phases[block.phases.clone()];
-    let woven = matches!(step, 2 | 3 | 4 | 8) && phases.len() == step && sw == 1;
-    let jump = (step as isize).wrapping_mul(sw);
     let sums = as_cells(sums);
     for segment in &lists.segments {
         let (d, h) = (block.residue[0] + segment.d, block.residue[1] + segment.h);
@@ -594,42 +665,76 @@ fn put<L: Level, T: Laned>(
         }
         let base =
             segment.image.wrapping_add((d as isize).wrapping_mul(sd)).wrapping_add((h as isize).wrapping_mul(sh));
-        let col = segment.col * step;
         for (i, o) in block.outs.clone().enumerate() {
             let row = target.origin.wrapping_offset(base.wrapping_add((o as isize).wrapping_mul(target.outer[1])));
-            let first = |p: &PhaseOf| at + (p.row + i * p.per_channel) * pitch + segment.from;
-            if woven {
-                let mut starts = [0; MOST_PHASES];
-                for (start, p) in starts.iter_mut().zip(phases) {
-                    *start = first(p);
-                }
-                let n = (step * segment.n).min(width.saturating_sub(col));
-                // SAFETY: `n` places of one row, from `col` on, this job's to write.
-                let to = unsafe { std::slice::from_raw_parts_mut(row.wrapping_add(col).cast::<MaybeUninit<T>>(), n) };
-                match step {
-                    2 => woven_rows::<L, T, 2>(level, sums, &starts, to),
-                    3 => woven_rows::<L, T, 3>(level, sums, &starts, to),
-                    4 => woven_rows::<L, T, 4>(level, sums, &starts, to),
-                    _ => woven_rows::<L, T, 8>(level, sums, &starts, to),
-                }
-                continue;
-            }
-            for p in phases {
-                let col = col + p.residue;
-                let left = width.saturating_sub(col);
-                let n = segment.n.min(if step == 1 { left } else { left.div_ceil(step) });
-                let to = row.wrapping_offset((col as isize).wrapping_mul(sw));
-                let values = &sums[first(p)..][..n];
-                if jump == 1 {
-                    // SAFETY: `n` places of one row, from `col` on, this job's to write.
-                    level.copy(values, unsafe { std::slice::from_raw_parts_mut(to.cast::<MaybeUninit<T>>(), n) });
-                    continue;
-                }
-                for (j, v) in values.iter().enumerate() {
-                    // SAFETY: place `col + j*step` of the row, below `width`; this job's to write.
-                    unsafe { to.wrapping_offset((j as isize).wrapping_mul(jump)).write(v.get()) };
-                }
-            }
+            let found = Found { phases, first: at + segment.from, channel: i, pitch };
+            // SAFETY: a row of an output that exists, whose places from the segment's on are this job's to write.
+            unsafe { write_row(level, scheme, (row, target.spatial[2]), (segment.col, segment.n), &found, sums) };
+        }
+    }
+}
+
+/// Where the sums of a part of an output row are: of each phase, from `first + pitch*row` on.
+pub(super) struct Found<'a> {
+    pub phases: &'a [PhaseOf],
+    pub first: usize,
+    pub channel: usize,
+    pub pitch: usize,
+}
+
+impl Found<'_> {
+    #[inline(always)]
+    fn of(&self, p: &PhaseOf) -> usize {
+        self.first + (p.row + self.channel * p.per_channel) * self.pitch
+    }
+}
+
+/// Writes `n` sums of each phase to an output row, given as its first element and its stride, from place `at` on, in units
+/// of the step.
+///
+/// # Safety
+/// The row's elements must be writeable from there on, as far as there are sums for them.
+#[inline(always)]
+pub(super) unsafe fn write_row<L: Level, T: Laned>(
+    level: L,
+    scheme: &Scheme,
+    (row, stride): (*mut T, isize),
+    (at, n): (usize, usize),
+    found: &Found<'_>,
+    sums: &[Cell<T>],
+) {
+    let (step, width) = (scheme.step[2], scheme.out[2]);
+    let col = at * step;
+    if matches!(step, 2 | 3 | 4 | 8) && found.phases.len() == step && stride == 1 {
+        let mut starts = [0; MOST_PHASES];
+        for (start, p) in starts.iter_mut().zip(found.phases) {
+            *start = found.of(p);
+        }
+        let n = (step * n).min(width.saturating_sub(col));
+        // SAFETY: `n` places of one row, from `col` on, this job's to write.
+        let to = unsafe { std::slice::from_raw_parts_mut(row.wrapping_add(col).cast::<MaybeUninit<T>>(), n) };
+        return match step {
+            2 => woven_rows::<L, T, 2>(level, sums, &starts, to),
+            3 => woven_rows::<L, T, 3>(level, sums, &starts, to),
+            4 => woven_rows::<L, T, 4>(level, sums, &starts, to),
+            _ => woven_rows::<L, T, 8>(level, sums, &starts, to),
+        };
+    }
+    let jump = (step as isize).wrapping_mul(stride);
+    for p in found.phases {
+        let col = col + p.residue;
+        let left = width.saturating_sub(col);
+        let n = n.min(if step == 1 { left } else { left.div_ceil(step) });
+        let to = row.wrapping_offset((col as isize).wrapping_mul(stride));
+        let values = &sums[found.of(p)..][..n];
+        if jump == 1 {
+            // SAFETY: `n` places of one row, from `col` on, this job's to write.
+            level.copy(values, unsafe { std::slice::from_raw_parts_mut(to.cast::<MaybeUninit<T>>(), n) });
+            continue;
+        }
+        for (j, v) in values.iter().enumerate() {
+            // SAFETY: place `col + j*step` of the row, below `width`; this job's to write.
+            unsafe { to.wrapping_offset((j as isize).wrapping_mul(jump)).write(v.get()) };
         }
     }
 }
@@ -655,7 +760,7 @@ fn woven_rows<L: Level, T: Laned, const R: usize>(
 }
 
 /// Most phases that are woven by registers.
-const MOST_PHASES: usize = 8;
+pub(super) const MOST_PHASES: usize = 8;
 
 /// Lanes of one row.
 #[derive(Debug, Clone, Copy)]

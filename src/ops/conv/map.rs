@@ -8,7 +8,8 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use crate::element::Multiplied;
+use crate::element::{Laned, Multiplied};
+use crate::engine::direct::Direct;
 use crate::engine::parallel;
 use crate::engine::products::{Gather, Lists, Part, Place, Plane, Products, Room, RowAt, Scheme, Slice, Weights, fill};
 use crate::engine::rows::{self, At, grow};
@@ -583,6 +584,9 @@ impl<T: Multiplied> Map<'_, T> {
         if scheme.planes.is_empty() || scheme.residues.is_empty() {
             return self.deliver(&target, direct.is_some(), band, &reach, scratch);
         }
+        if const { <T::Product as Laned>::LARGEST.1 > 2 } && self.is_direct(layout, scheme) {
+            return self.direct(layout, scheme, band, codec, (&target, direct.is_some(), &reach), scratch);
+        }
         let keep = layout.ins < self.ins;
         // One level for both: which rows and lanes a tile has depends on it.
         let isa = simd::current();
@@ -597,13 +601,7 @@ impl<T: Multiplied> Map<'_, T> {
         }
         for first in (0..self.ins).step_by(layout.ins) {
             let channels = first..(first + layout.ins).min(self.ins);
-            let lanes = if let (true, Some(x)) = (layout.natural, self.x.place::<T::ProductCodec>()) {
-                let start = [0, 1, 2].map(|a| band.at[a].start);
-                x.at([band.images.start, band.group * self.ins], start)
-            } else {
-                self.stage(layout, band, &channels, codec, scratch)?;
-                scratch.staged.as_ptr()
-            };
+            let lanes = self.inputs(layout, band, &channels, codec, scratch)?;
             let readable = self.readable(layout, band, channels.len(), scratch.staged.len());
             let from = self.weights_of(band.group, first);
             let weights = match gathered {
@@ -639,6 +637,61 @@ impl<T: Multiplied> Map<'_, T> {
             );
         }
         self.deliver(&target, direct.is_some(), band, &reach, scratch)
+    }
+
+    /// Whether rows are computed one by one: where there is one input channel, few rows of weights for a tile, and a vector
+    /// in a row. (Types that have few tiles have none of these loops either.)
+    fn is_direct(&self, layout: &Layout, scheme: &Scheme) -> bool {
+        let tallest = scheme.planes.iter().flat_map(|p| &p.parts).map(|p| p.phases.len()).max().unwrap_or(0);
+        let vector = 64 / size_of::<T::Product>();
+        self.ins == 1 && tallest * self.outs < 4 && layout.all[2] / layout.parts[2] >= vector
+    }
+
+    /// Computes one band, its inputs staged where they are not read where they lie, row by row.
+    fn direct(
+        &self,
+        layout: &Layout,
+        scheme: &Scheme,
+        band: &Band,
+        codec: T::ProductCodec,
+        (target, in_place, reach): (&Place<*mut T::Product>, bool, &[Range<usize>; 3]),
+        scratch: &mut Scratch<T::Product>,
+    ) -> Result<()> {
+        let lanes = self.inputs(layout, band, &(0..1), codec, scratch)?;
+        grow(&mut scratch.sums, Direct::<T::Product>::room(scheme))?;
+        let first_out = band.group * self.outs;
+        let from = self.weights_of(band.group, 0);
+        simd::dispatch(Direct {
+            scheme,
+            weights: (from.origin, from.outer[0]),
+            bias: self.bias.map(|b| &b[first_out..first_out + self.outs]),
+            outs: band.outs.clone(),
+            lanes,
+            readable: self.readable(layout, band, 1, scratch.staged.len()),
+            rows: &scratch.rows,
+            width: band.at[2].len(),
+            col: band.at[2].start,
+            target: *target,
+            sums: &mut scratch.sums,
+        });
+        self.deliver(target, in_place, band, reach, scratch)
+    }
+
+    /// Lane 0 of a band: in the input, or in a copy made here.
+    fn inputs(
+        &self,
+        layout: &Layout,
+        band: &Band,
+        channels: &Range<usize>,
+        codec: T::ProductCodec,
+        scratch: &mut Scratch<T::Product>,
+    ) -> Result<*const T::Product> {
+        if let (true, Some(x)) = (layout.natural, self.x.place::<T::ProductCodec>()) {
+            let start = [0, 1, 2].map(|a| band.at[a].start);
+            return Ok(x.at([band.images.start, band.group * self.ins], start));
+        }
+        self.stage(layout, band, channels, codec, scratch)?;
+        Ok(scratch.staged.as_ptr())
     }
 
     /// Elements there are from a band's lane 0 on: to the end of the copy, or to the last of the input's.
