@@ -82,21 +82,39 @@ struct Store<'a, C: Codec> {
     codec: C,
     from: &'a [C::Computed],
     to: &'a mut [MaybeUninit<C::Stored>],
+    /// Whether past the caches.
+    streamed: bool,
 }
 
-/// Elements that are looked at together for doubt: few of them are in doubt, and they are found one by one.
+/// Elements that are looked at together for doubt: few of them are in doubt, and they are found one by one. And elements
+/// that are converted before they are streamed.
 const STRETCH: usize = 256;
+
+/// A place to convert elements in, on a line of the cache.
+#[repr(align(64))]
+struct Stretch<T>([MaybeUninit<T>; STRETCH]);
 
 impl<C: Codec> Job for Store<'_, C> {
     type Output = Option<Range<usize>>;
     #[inline(always)]
-    fn run<L: Level>(self, _: L) -> Option<Range<usize>> {
-        let Self { codec, from, to } = self;
-        let at_once = if codec.doubts() { STRETCH } else { usize::MAX };
+    fn run<L: Level>(self, level: L) -> Option<Range<usize>> {
+        let Self { codec, from, to, streamed } = self;
+        let at_once = if codec.doubts() || streamed { STRETCH } else { usize::MAX };
+        let mut stretch = Stretch([const { MaybeUninit::uninit() }; STRETCH]);
         let mut done = 0;
         while done < from.len() {
             let end = from.len().min(done.saturating_add(at_once));
-            if codec.store_row(&from[done..end], &mut to[done..end]) {
+            let (from, to) = (&from[done..end], &mut to[done..end]);
+            let doubt = if streamed {
+                let made = &mut stretch.0[..from.len()];
+                let doubt = codec.store_row(from, made);
+                // SAFETY: `store_row` has written every element; `MaybeUninit` has their layout.
+                level.stream(unsafe { &*(std::ptr::from_ref(made) as *const [C::Stored]) }, to);
+                doubt
+            } else {
+                codec.store_row(from, to)
+            };
+            if doubt {
                 return Some(done..end);
             }
             done = end;
@@ -106,9 +124,15 @@ impl<C: Codec> Job for Store<'_, C> {
 }
 
 /// Converts a contiguous row on its way out, and tells which results are in doubt.
-fn convert<C: Codec>(codec: C, from: &[C::Computed], to: &mut [MaybeUninit<C::Stored>], settle: impl Fn(usize)) {
+fn convert<C: Codec>(
+    codec: C,
+    from: &[C::Computed],
+    to: &mut [MaybeUninit<C::Stored>],
+    streamed: bool,
+    settle: impl Fn(usize),
+) {
     let mut done = 0;
-    while let Some(found) = simd::dispatch(Store { codec, from: &from[done..], to: &mut to[done..] }) {
+    while let Some(found) = simd::dispatch(Store { codec, from: &from[done..], to: &mut to[done..], streamed }) {
         let (mut next, end) = (done + found.start, done + found.end);
         while let Some(e) = simd::dispatch(Doubt { codec, values: &from[next..end] }) {
             settle(next + e);
@@ -591,7 +615,7 @@ impl<T: Copy> Grid<*mut T> {
             let n = rows.len() * len;
             // SAFETY: as in `store`, for rows that lie one after the other.
             let to = unsafe { std::slice::from_raw_parts_mut(self.ptr.offset(offset).cast::<MaybeUninit<T>>(), n) };
-            convert(codec, &scratch[..n], to, |e| settle(at(rows.start + e / len), e % len));
+            convert(codec, &scratch[..n], to, false, |e| settle(at(rows.start + e / len), e % len));
             return Ok(());
         }
         for (row, values) in rows.clone().zip(scratch.chunks_exact_mut(len)) {
@@ -685,7 +709,7 @@ impl<T: Copy> Grid<*mut T> {
         // SAFETY: as in `store`.
         let row = unsafe { std::slice::from_raw_parts_mut(self.ptr.offset(offset).cast::<MaybeUninit<T>>(), s.len()) };
         if codec.doubts() {
-            convert(codec, &values[..s.len()], row, |e| settle(at, e));
+            convert(codec, &values[..s.len()], row, self.streamed, |e| settle(at, e));
         } else {
             self.put(codec, &values[..s.len()], row);
         }
@@ -693,10 +717,9 @@ impl<T: Copy> Grid<*mut T> {
 
     /// Writes a computed row to a contiguous one.
     fn put<C: Codec<Stored = T>>(&self, codec: C, from: &[C::Computed], to: &mut [MaybeUninit<T>]) {
-        if !self.streamed || !C::SAME {
-            convert(codec, from, to, |_| {});
-        } else if let Some(to) = C::borrow_mut(to) {
-            simd::dispatch(Stream { from, to });
+        match C::borrow_mut(to) {
+            Some(to) if self.streamed => simd::dispatch(Stream { from, to }),
+            _ => convert(codec, from, to, self.streamed, |_| {}),
         }
     }
 }
