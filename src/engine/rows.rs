@@ -279,11 +279,18 @@ pub struct RowsMut<'a, T> {
     /// Where a row is made that is then written past the caches, or taken by `emit`.
     stage: Option<&'a mut [T]>,
     emit: Option<Emit<'a, T>>,
+    /// Elements of a row to be made at once, if parts of rows will do.
+    part: usize,
+    /// Whether the row that is being made has been taken part by part.
+    parted: bool,
     life: PhantomData<&'a mut T>,
 }
 
-/// What is done with a row that has been made.
-type Emit<'a, T> = &'a dyn Fn(&mut [T], At);
+/// What is done with a row that has been made, or with a part of it that begins with this element.
+type Emit<'a, T> = &'a dyn Fn(&mut [T], At, usize);
+
+/// Bytes of a part of a row that is made and converted at once: it stays in L1 beside what it is made of.
+const PART_BYTES: usize = 4 << 10;
 
 /// Output rows that want to hear when one of them is complete.
 pub trait Finish {
@@ -294,9 +301,11 @@ pub trait Finish {
 impl<T: Copy> Finish for RowsMut<'_, T> {
     #[inline(always)]
     fn finish<L: Level>(&mut self, level: L, d: usize, h: usize) {
-        if let Some(stage) = self.stage.take() {
+        if self.parted {
+            self.parted = false;
+        } else if let Some(stage) = self.stage.take() {
             match self.emit {
-                Some(emit) => emit(stage, At { block: 0, d, h }),
+                Some(emit) => emit(stage, At { block: 0, d, h }, 0),
                 None => level.stream(stage, self.place(d, h)),
             }
             self.stage = Some(stage);
@@ -320,6 +329,23 @@ impl<T: Copy> RowsMut<'_, T> {
             return self.place(d, h);
         }
         self.stage.as_deref_mut().map_or(&mut [], as_uninit)
+    }
+
+    /// Elements of a row that may be written at once, if it is written part by part.
+    #[inline(always)]
+    pub fn part(&self) -> usize {
+        self.part.min(self.len)
+    }
+
+    /// Elements `first..first + n` of the row at `(d, h)` are what [`RowsMut::row`] now begins with, for rows that have parts.
+    #[inline(always)]
+    pub fn finish_part(&mut self, d: usize, h: usize, first: usize, n: usize) {
+        if self.part < self.len
+            && let (Some(stage), Some(emit)) = (self.stage.as_deref_mut(), self.emit)
+        {
+            emit(&mut stage[..n], At { block: 0, d, h }, first);
+            self.parted = true;
+        }
     }
 
     #[inline(always)]
@@ -580,15 +606,30 @@ impl<T: Copy> Grid<*mut T> {
                 };
                 let rows = rows.clone();
                 let strides = [sd, sh];
-                return fill(RowsMut { origin, strides, height, rows, len, stage, emit: None, life: PhantomData });
+                let whole = usize::MAX;
+                return fill(RowsMut {
+                    origin,
+                    strides,
+                    height,
+                    rows,
+                    len,
+                    stage,
+                    emit: None,
+                    part: whole,
+                    parted: false,
+                    life: PhantomData,
+                });
             }
         }
         if len * size_of::<C::Computed>() >= LONG_ROW && !C::SAME {
             // Row by row, while it is in L1.
             grow(scratch, len)?;
-            let emit = |values: &mut [C::Computed], at: At| {
+            let emit = |values: &mut [C::Computed], at: At, first: usize| {
                 let at = At { block, ..at };
-                self.store_settled(codec, at, cols, values, &settle);
+                match values.len() {
+                    n if n == len => self.store_settled(codec, at, cols, values, &settle),
+                    _ => self.store_part(codec, at, cols, first, values, &settle),
+                }
             };
             let origin = std::ptr::NonNull::dangling().as_ptr();
             let stage = Some(&mut scratch[..len]);
@@ -601,6 +642,8 @@ impl<T: Copy> Grid<*mut T> {
                 len,
                 stage,
                 emit: Some(&emit),
+                part: if s.contiguous() { PART_BYTES / size_of::<C::Computed>() } else { len },
+                parted: false,
                 life: PhantomData,
             });
         }
@@ -608,7 +651,18 @@ impl<T: Copy> Grid<*mut T> {
         let origin =
             scratch.as_mut_ptr().cast::<MaybeUninit<C::Computed>>().wrapping_offset(-((rows.start * len) as isize));
         let strides = [(height * len) as isize, len as isize];
-        fill(RowsMut { origin, strides, height, rows: rows.clone(), len, stage: None, emit: None, life: PhantomData })?;
+        fill(RowsMut {
+            origin,
+            strides,
+            height,
+            rows: rows.clone(),
+            len,
+            stage: None,
+            emit: None,
+            part: usize::MAX,
+            parted: false,
+            life: PhantomData,
+        })?;
         let first = at(rows.start);
         if s.contiguous() && !self.streamed && first.d == at(rows.end - 1).d && (rows.len() == 1 || sh == len as isize)
         {
@@ -713,6 +767,26 @@ impl<T: Copy> Grid<*mut T> {
         } else {
             self.put(codec, &values[..s.len()], row);
         }
+    }
+
+    /// As [`Grid::store_settled`], of a part of a contiguous row that begins with element `first`.
+    fn store_part<C: Codec<Stored = T>>(
+        &self,
+        codec: C,
+        at: At,
+        cols: &Range<usize>,
+        first: usize,
+        values: &[C::Computed],
+        settle: &impl Fn(At, usize),
+    ) {
+        let (offset, s) = self.row(at, cols);
+        assert!(s.contiguous() && first + values.len() <= s.len(), "part outside the row");
+        // SAFETY: as in `store`, for elements of the row by the assertion.
+        let part = unsafe {
+            let start = self.ptr.offset(offset).add(first).cast::<MaybeUninit<T>>();
+            std::slice::from_raw_parts_mut(start, values.len())
+        };
+        convert(codec, values, part, self.streamed, |e| settle(at, first + e));
     }
 
     /// Writes a computed row to a contiguous one.
