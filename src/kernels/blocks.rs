@@ -55,6 +55,8 @@ struct Shape {
     taps: usize,
     /// Whether the inputs of a tap reach into a second vector.
     two: bool,
+    /// Taps in succession that are picked out of the same vectors.
+    fits: usize,
 }
 
 impl Shape {
@@ -79,25 +81,33 @@ impl Shape {
     }
 
     /// This shape as the taps want it, if two vectors hold the inputs of every block.
-    fn fitted(mut self, taps: &Taps, len: usize) -> Option<Self> {
+    fn fitted(mut self, taps: &Taps, len: usize, masks: bool) -> Option<Self> {
         let mut most = 0;
         for b in 0..len.div_ceil(self.width) {
             if let Some((low, high)) = self.span(taps, self.start(b, len)) {
                 most = most.max(high - low + 1);
             }
         }
-        self.two = most > self.lanes;
-        (most <= 2 * self.lanes).then_some(self)
+        let fits = |vectors: usize| (vectors * self.lanes).checked_sub(most.max(1)).map(|room| room / self.inner + 1);
+        let (one, two) = (fits(1), fits(2)?);
+        let loads = |fits: usize| self.taps.div_ceil(fits);
+        self.two = match one {
+            // (Without masks, picking out of two vectors takes four operations.)
+            Some(one) => masks && self.taps > 4 && 2 * loads(two) < loads(one),
+            None => true,
+        };
+        self.fits = one.filter(|_| !self.two).unwrap_or(two).min(self.taps);
+        Some(self)
     }
 
     /// The widest shape, of whole outputs where a vector holds several.
     ///
     /// (Blocks a fraction as wide, whose taps are shared out to groups of lanes, shrink images a fifth faster where there
     /// are many taps, but add in another order, and so give channels-last and channels-first arrays different last bits.)
-    fn new(taps: &Taps, inner: usize, lanes: usize) -> Option<Self> {
+    fn new(taps: &Taps, inner: usize, (lanes, masks): (usize, bool)) -> Option<Self> {
         let len = taps.out_len() * inner;
-        let of = |width: usize| Self { inner, lanes, width, taps: taps.widest().max(1), two: false };
-        let fits = |width: usize| (width <= len).then(|| of(width).fitted(taps, len)).flatten();
+        let of = |width: usize| Self { inner, lanes, width, taps: taps.widest().max(1), two: false, fits: 1 };
+        let fits = |width: usize| (width <= len).then(|| of(width).fitted(taps, len, masks)).flatten();
         if let Some(shape) = fits(lanes) {
             return Some(shape);
         }
@@ -131,7 +141,7 @@ impl<T: Summed> Blocks<T> {
         if lanes == 0 || inner == 0 || inner > lanes || taps.out_len() == 0 || taps.in_len() == 1 {
             return Ok(None);
         }
-        let Some(shape) = Shape::new(taps, inner, lanes).filter(|s| s.pays()) else { return Ok(None) };
+        let Some(shape) = Shape::new(taps, inner, (lanes, masks)).filter(|s| s.pays()) else { return Ok(None) };
         let (len, width) = (taps.out_len() * inner, shape.width);
         let n = len.div_ceil(width);
         // Blocks repeat when a whole number of them is a whole number of repetitions of the taps.
@@ -212,8 +222,8 @@ impl<T: Summed> Blocks<T> {
     #[inline(always)]
     fn weighing(&self, made: Range<usize>) -> Weighing<'_, T> {
         let Self { blocks, runs, every, entries, weights, .. } = self;
-        let Shape { taps, two, width, .. } = self.shape;
-        Weighing { blocks, made, runs, every: *every, entries, weights, taps, step: self.shape.inner, two, width }
+        let Shape { taps, two, fits, width, .. } = self.shape;
+        Weighing { blocks, made, runs, every: *every, entries, weights, taps, step: self.shape.inner, two, fits, width }
     }
 
     /// Elements of scratch that [`Blocks::across`] wants.

@@ -41,6 +41,9 @@ pub struct Weighing<'a, T> {
     pub step: usize,
     /// Whether the index reaches into a second vector.
     pub two: bool,
+    /// Taps in succession whose inputs lie within the same one or two vectors: those are loaded once. (A load of a whole
+    /// vector mostly meets two lines of the cache, and takes twice as long as the rest of a tap's work.)
+    pub fits: usize,
     /// Lanes that are results.
     pub width: usize,
 }
@@ -63,44 +66,45 @@ pub(super) mod x86 {
     use std::mem::MaybeUninit;
 
     /// [`Level::weigh`] for one type: `$pick_one` and `$pick_two` take the lanes out of one or two vectors, `$add` is a fused
-    /// multiply-add, `$some` one for the lanes that have the tap.
+    /// multiply-add, `$some` one for the lanes that have the tap; `$shift` adds a number to each lane of an index.
     macro_rules! weigh_vectors {
         ($what:ident, $src:ident, $dst:ident, $lanes:expr, $index:expr, $load:expr, $store:expr, $store_some:expr, $zero:expr,
-         $mul:expr, $add:expr, $some:expr, $pick_one:expr, $pick_two:expr) => {{
+         $mul:expr, $add:expr, $some:expr, $pick_one:expr, $pick_two:expr, $shift:expr) => {{
             const LANES: usize = $lanes;
-            let &Weighing { blocks, ref made, runs, every: [every, advance], entries, weights, taps, step, two, width } = $what;
+            let &Weighing { blocks, ref made, runs, every: [every, advance], entries, weights, taps, step, two, fits, width } =
+                $what;
             let loaded = $what.loaded(LANES);
             assert!(taps > 0 && width > 0 && width <= LANES && $dst.len() >= width && made.end <= blocks.len());
             assert!(weights.len() >= entries.len() * taps * LANES);
             let last = $dst.len() - width;
             let written = if width == 32 { u32::MAX } else { (1 << width) - 1 };
             macro_rules! all {
-                ($inputs:expr) => {{
+                ($window:expr, $pick:expr) => {{
                     // SAFETY (of all that is marked so): the inputs of a block, of which those of the last tap end `loaded`
                     // after the first, are within `src`, for the first is at `most` at most; the weights, by the assertion,
                     // with the entry's bounds. The level's value proves the instructions exist. `T` is the type the
                     // instructions work on: the caller has looked at its size.
                     macro_rules! product {
                         ($from:ident, $weights:ident, $i:ident, $k:expr) => {
-                            ($load($weights.add($k * LANES).cast()), $inputs($from.add($k * step), $i))
+                            ($load($weights.add($k * LANES).cast()), $pick($window($from.add($k * step)), $i))
                         };
                     }
                     macro_rules! sum {
                         ($from:ident, $weights:ident, $i:ident, $full:ident) => {{
-                            let (mut sum, mut k) = ($zero, 0);
-                            if $full > 0 {
-                                let (w, v) = product!($from, $weights, $i, 0);
-                                (sum, k) = ($mul(w, v), 1);
-                            }
-                            while k < $full.min(taps) {
-                                let (w, v) = product!($from, $weights, $i, k);
-                                sum = $add(w, v, sum);
-                                k += 1;
-                            }
-                            while k < taps {
-                                let (w, v) = product!($from, $weights, $i, k);
-                                sum = $some(w, v, sum);
-                                k += 1;
+                            let (mut sum, mut first) = ($zero, 0);
+                            while first < taps {
+                                let (window, mut at) = ($window($from.add(first * step)), $i);
+                                let end = taps.min(first + fits);
+                                for k in first..end {
+                                    let (w, v) = ($load($weights.add(k * LANES).cast()), $pick(window, at));
+                                    sum = match k {
+                                        0 if $full > 0 => $mul(w, v),
+                                        _ if k < $full => $add(w, v, sum),
+                                        _ => $some(w, v, sum),
+                                    };
+                                    at = $shift(at, step);
+                                }
+                                first = end;
                             }
                             sum
                         }};
@@ -147,15 +151,15 @@ pub(super) mod x86 {
                                     }
                                     if full == 2 && taps == 2 {
                                         let (a, b) = ($load(weights.cast()), $load(weights.add(LANES).cast()));
-                                        repeat!($add(b, $inputs(src.add(step), i), $mul(a, $inputs(src, i))));
+                                        repeat!($add(b, $pick($window(src.add(step)), i), $mul(a, $pick($window(src), i))));
                                     } else if full == 4 && taps == 4 {
                                         let (a, b) = ($load(weights.cast()), $load(weights.add(LANES).cast()));
                                         let (c, d) =
                                             ($load(weights.add(2 * LANES).cast()), $load(weights.add(3 * LANES).cast()));
                                         repeat!({
-                                            let ab = $add(b, $inputs(src.add(step), i), $mul(a, $inputs(src, i)));
-                                            let abc = $add(c, $inputs(src.add(2 * step), i), ab);
-                                            $add(d, $inputs(src.add(3 * step), i), abc)
+                                            let ab = $add(b, $pick($window(src.add(step)), i), $mul(a, $pick($window(src), i)));
+                                            let abc = $add(c, $pick($window(src.add(2 * step)), i), ab);
+                                            $add(d, $pick($window(src.add(3 * step)), i), abc)
                                         });
                                     } else {
                                         repeat!(sum!(src, weights, i, full));
@@ -210,9 +214,15 @@ pub(super) mod x86 {
                 }};
             }
             if two {
-                all!(|src: *const Cell<T>, i| $pick_two($load(src.cast()), i, $load(src.add(LANES).cast())));
+                all!(
+                    |src: *const Cell<T>| ($load(src.cast()), $load(src.add(LANES).cast())),
+                    |window, i| {
+                        let (a, b) = window;
+                        $pick_two(a, i, b)
+                    }
+                );
             } else {
-                all!(|src: *const Cell<T>, i| $pick_one($load(src.cast()), i));
+                all!(|src: *const Cell<T>| $load(src.cast()), |window, i| $pick_one(window, i));
             }
         }};
     }
@@ -253,7 +263,8 @@ pub(super) mod x86 {
                     let second = _mm256_cmpgt_epi32(i, _mm256_set1_epi32(7));
                     let (a, b) = (_mm256_permutevar8x32_ps(a, i), _mm256_permutevar8x32_ps(b, i));
                     _mm256_blendv_ps(a, b, _mm256_castsi256_ps(second))
-                }
+                },
+                |i, by| _mm256_add_epi32(i, _mm256_set1_epi32(by as i32))
             );
         } else {
             weigh_vectors!(
@@ -284,7 +295,8 @@ pub(super) mod x86 {
                     let a = _mm256_permutevar8x32_ps(_mm256_castpd_ps(a), i);
                     let b = _mm256_permutevar8x32_ps(_mm256_castpd_ps(b), i);
                     _mm256_castps_pd(_mm256_blendv_ps(a, b, _mm256_castsi256_ps(second)))
-                }
+                },
+                |i, by| _mm256_add_epi32(i, _mm256_set1_epi32(2 * by as i32))
             );
         }
     }
@@ -314,7 +326,8 @@ pub(super) mod x86 {
                 |w, v, sum| _mm512_add_epi16(_mm512_mullo_epi16(w, v), sum),
                 |w, v, sum| _mm512_add_epi16(_mm512_mullo_epi16(w, v), sum), // no tap: a weight of zero
                 |a, i| _mm512_permutexvar_epi16(i, a),
-                |a, i, b| _mm512_permutex2var_epi16(a, i, b)
+                |a, i, b| _mm512_permutex2var_epi16(a, i, b),
+                |i, by| _mm512_add_epi16(i, _mm512_set1_epi16(by as i16))
             );
         } else if size_of::<T>() == 4 {
             weigh_vectors!(
@@ -334,7 +347,8 @@ pub(super) mod x86 {
                     _mm512_mask3_fmadd_ps(w, v, sum, has)
                 },
                 |a, i| _mm512_permutexvar_ps(i, a),
-                |a, i, b| _mm512_permutex2var_ps(a, i, b)
+                |a, i, b| _mm512_permutex2var_ps(a, i, b),
+                |i, by| _mm512_add_epi32(i, _mm512_set1_epi32(by as i32))
             );
         } else {
             weigh_vectors!(
@@ -354,7 +368,8 @@ pub(super) mod x86 {
                     _mm512_mask3_fmadd_pd(w, v, sum, has)
                 },
                 |a, i| _mm512_permutexvar_pd(i, a),
-                |a, i, b| _mm512_permutex2var_pd(a, i, b)
+                |a, i, b| _mm512_permutex2var_pd(a, i, b),
+                |i, by| _mm512_add_epi64(i, _mm512_set1_epi64(by as i64))
             );
         }
     }
