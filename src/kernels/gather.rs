@@ -223,3 +223,53 @@ fn spread<T: Copy + Default, const P: usize>(src: &[Cell<T>], place: usize, dst:
         d.write(v.get());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::rows::{as_cells, as_uninit};
+    use proptest::prelude::*;
+
+    /// Outputs `cols` of a row, by shuffles (if there are any) and plainly.
+    fn moved<T: Copy + Default>(picks: &Picks, inner: usize, row: &mut [T], cols: Range<usize>) -> [Vec<T>; 2] {
+        let shuffles = shuffles::<T>(picks, inner).ok().flatten();
+        let ins = picks.inputs(cols.clone());
+        let src = as_cells(&mut row[ins.start * inner..ins.end * inner]);
+        [shuffles.as_deref(), None].map(|shuffles| {
+            let mut made = vec![T::default(); cols.len() * inner];
+            let span = Span { src, from: ins.start, cols: &cols, inner };
+            simd::dispatch(Across { picks, period: None, shuffles, span, dst: as_uninit(&mut made) });
+            made
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn shuffles_move_what_plain_loops_move(
+            in_len in 1usize..120,
+            more in 0usize..300,
+            inner in 1usize..9,
+            mirrored in any::<bool>(),
+            isa in 0usize..3,
+            cut in 0usize..4,
+        ) {
+            simd::force(Some(Isa::ALL[isa]));
+            let out_len = in_len + more;
+            let source = |o: usize| Some(if mirrored { in_len - 1 - o * in_len / out_len } else { o * in_len / out_len });
+            let picks = Picks::new(in_len, out_len, (out_len, in_len), source).map_err(|e| TestCaseError::fail(e.to_string()))?;
+            let start = (cut * SHUFFLED_COLUMNS).min(out_len / SHUFFLED_COLUMNS * SHUFFLED_COLUMNS);
+            for cols in [0..out_len, start..out_len, 0..out_len / 2] {
+                let n = in_len * inner;
+                let [got, want] = moved(&picks, inner, &mut (0..n).map(|i| i as u8).collect::<Vec<_>>(), cols.clone());
+                prop_assert_eq!(got, want);
+                let [got, want] = moved(&picks, inner, &mut (0..n).map(|i| i as u16).collect::<Vec<_>>(), cols.clone());
+                prop_assert_eq!(got, want);
+                let [got, want] = moved(&picks, inner, &mut (0..n).map(|i| i as f32).collect::<Vec<_>>(), cols.clone());
+                prop_assert_eq!(got, want);
+                let [got, want] = moved(&picks, inner, &mut (0..n).map(|i| i as f64).collect::<Vec<_>>(), cols);
+                prop_assert_eq!(got, want);
+            }
+            simd::force(None);
+        }
+    }
+}

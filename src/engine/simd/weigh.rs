@@ -89,19 +89,44 @@ pub(super) mod x86 {
                             ($load($weights.add($k * LANES).cast()), $pick($window($from.add($k * step)), $i))
                         };
                     }
+                    // A tap's product added to a sum, the first one in its place.
+                    macro_rules! plus {
+                        ($sum:ident, $w:ident, $v:expr, $k:ident, $full:ident) => {
+                            match $k {
+                                0 if $full > 0 => $mul($w, $v),
+                                _ if $k < $full => $add($w, $v, $sum),
+                                _ => $some($w, $v, $sum),
+                            }
+                        };
+                    }
+                    // The sums of two blocks of one entry, side by side: each is a chain of additions that wait for one another.
+                    macro_rules! sums {
+                        ($from:ident, $later:expr, $weights:ident, $i:ident, $full:ident) => {{
+                            let later = $later;
+                            let (mut sum, mut second, mut first) = ($zero, $zero, 0);
+                            while first < taps {
+                                let (window, beside) = ($window($from.add(first * step)), $window(later.add(first * step)));
+                                let (end, mut at) = (taps.min(first + fits), $i);
+                                for k in first..end {
+                                    let w = $load($weights.add(k * LANES).cast());
+                                    sum = plus!(sum, w, $pick(window, at), k, $full);
+                                    second = plus!(second, w, $pick(beside, at), k, $full);
+                                    at = $shift(at, step);
+                                }
+                                first = end;
+                            }
+                            (sum, second)
+                        }};
+                    }
                     macro_rules! sum {
                         ($from:ident, $weights:ident, $i:ident, $full:ident) => {{
                             let (mut sum, mut first) = ($zero, 0);
                             while first < taps {
-                                let (window, mut at) = ($window($from.add(first * step)), $i);
-                                let end = taps.min(first + fits);
+                                let window = $window($from.add(first * step));
+                                let (end, mut at) = (taps.min(first + fits), $i);
                                 for k in first..end {
-                                    let (w, v) = ($load($weights.add(k * LANES).cast()), $pick(window, at));
-                                    sum = match k {
-                                        0 if $full > 0 => $mul(w, v),
-                                        _ if k < $full => $add(w, v, sum),
-                                        _ => $some(w, v, sum),
-                                    };
+                                    let w = $load($weights.add(k * LANES).cast());
+                                    sum = plus!(sum, w, $pick(window, at), k, $full);
                                     at = $shift(at, step);
                                 }
                                 first = end;
@@ -162,7 +187,16 @@ pub(super) mod x86 {
                                             $add(d, $pick($window(src.add(3 * step)), i), abc)
                                         });
                                     } else {
-                                        repeat!(sum!(src, weights, i, full));
+                                        for _ in 0..n / 2 {
+                                            let (sum, second) = sums!(src, src.add(advance), weights, i, full);
+                                            $store_some(dst.cast(), written, sum);
+                                            $store_some(dst.add(stride).cast(), written, second);
+                                            src = src.wrapping_add(2 * advance);
+                                            dst = dst.wrapping_add(2 * stride);
+                                        }
+                                        if n % 2 == 1 {
+                                            $store_some(dst.cast(), written, sum!(src, weights, i, full));
+                                        }
                                     }
                                 }
                             }
