@@ -48,7 +48,15 @@ impl Moves {
         let few = x.blocks() * rows < FEW_ROWS;
         let shuffles = if few { None } else { gather::shuffles::<T>(w, inner)? };
         parallel::for_each(x.blocks() * tiles * rows, tile * inner, |units| {
-            let job = Copying { moves: self, period: period.as_ref(), shuffles: shuffles.as_deref(), x: &x, out: &out, tile, tiles };
+            let job = Copying {
+                moves: self,
+                period: period.as_ref(),
+                shuffles: shuffles.as_deref(),
+                x: &x,
+                out: &out,
+                tile,
+                tiles,
+            };
             job.run(units)
         })
     }
