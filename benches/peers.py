@@ -72,6 +72,8 @@ class Ours:
         return {"channels_last": True} if row.channels_last else {}
 
     def resize(self, row: Row) -> Call:
+        if row.p["mode"] == "area":
+            return self.resize_area(row)
         fn, x, options = self.get("interpolate"), row.data.x, flags(row) | self.last(row)
         tiny = np.zeros((1,) * len(row.shape), x.dtype)
         try:
@@ -79,6 +81,13 @@ class Ours:
         except ValueError as error:
             need("mode" not in str(error), f"mode {row.p['mode']} is not in this release")
         return lambda: fn(x, **options)
+
+    def resize_area(self, row: Row) -> Call:
+        """Weigh pixels by their share, as OpenCV does; `interpolate` takes torch's whole pixels."""
+        fn, x, size = self.get("resize"), row.data.x, row.size
+        end = x.ndim - row.channels_last
+        axes = tuple(range(end - row.rank, end))
+        return lambda: fn(x, size, axes=axes, method="area")
 
     def resize_backward(self, row: Row) -> Call:
         fn, grad, options = self.get("interpolate_backward"), row.data.grad, flags(row)

@@ -729,9 +729,11 @@ macro_rules! narrow_integers {
                 }
                 doubt & self.precision.doubt.is_some()
             }
+            #[inline(always)]
             fn doubts(self) -> bool { self.precision.doubt.is_some() }
             #[inline(always)]
             fn in_doubt(self, v: f32) -> bool { self.near(v) }
+            #[inline(always)]
             fn wide(self, v: $t) -> f64 { f64::from(v) }
             fn settled(self, v: f64) -> Option<$t> { Some(Rounded::<$t>::new(self.rounding).store(v)) }
         }

@@ -314,6 +314,27 @@ fn integers_are_rounded_once_and_saturated() {
     }
 }
 
+/// Rows so long that they are made part by part.
+#[test]
+fn long_rows_of_integers_are_doubles_rounded_once() {
+    for (shape, out) in [([4, 900, 3], [7, 2000]), ([5, 5000, 1], [3, 2300]), ([9, 4400, 4], [2, 1100])] {
+        let x = noise(&shape, 0, 256, |v| v as u8);
+        for (mode, antialias) in [
+            (Mode::Linear, false),
+            (Mode::Linear, true),
+            (Mode::Cubic, false),
+            (Mode::Lanczos, true),
+            (Mode::Area, false),
+        ] {
+            let p = InterpolateParams { antialias, channels_last: true, ..InterpolateParams::new(mode, size(&out)) };
+            let exact = interpolate(&x.mapv(f64::from).view(), &p).unwrap();
+            let rounded = exact.mapv(|v| (v + 0.5 + 1e-10).floor().clamp(0.0, 255.0));
+            let found = on_every_engine("long rows", || interpolate(&x.view(), &p).unwrap());
+            assert!(found.mapv(f64::from) == rounded, "{shape:?} {out:?} {mode:?} {antialias}");
+        }
+    }
+}
+
 #[test]
 fn half_types_are_computed_in_f32_and_rounded_once() {
     let p = InterpolateParams::new(Mode::Linear, size(&[9, 50]));
@@ -1179,6 +1200,18 @@ fn large_results_equal_small_ones() {
         whole_equals_parts(
             "interpolate",
             &[3, 5, 800, 832],
+            |out| interpolate_into(&x.view(), &p, out).unwrap(),
+            |i| interpolate(&entry(i), &p).unwrap(),
+        );
+    }
+    // Bytes are converted before they are streamed; some linear sums are in doubt and taken again.
+    let x = noise(&[3, 600, 640, 3], 0, 256, |v| v as u8);
+    let entry = |i: usize| x.slice_axis(Axis(0), (i..i + 1).into());
+    for mode in [Mode::Nearest, Mode::Linear] {
+        let p = InterpolateParams { channels_last: true, ..InterpolateParams::new(mode, size(&[1800, 2112])) };
+        whole_equals_parts(
+            "interpolate bytes",
+            &[3, 1800, 2112, 3],
             |out| interpolate_into(&x.view(), &p, out).unwrap(),
             |i| interpolate(&entry(i), &p).unwrap(),
         );

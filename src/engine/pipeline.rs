@@ -24,8 +24,9 @@ use crate::layout::Grid;
 /// Bytes of ring to aim at: half of a small L2, so that the rows and the output stay in it too.
 const RING_BYTES: usize = 128 << 10;
 
-/// As `RING_BYTES`, with a row of output, where that is converted: all of it in L1, for the conversion is quick.
-const CONVERTED_RING_BYTES: usize = 32 << 10;
+/// As `RING_BYTES`, with a row of output, where that is converted: mostly in L1, for the conversion is quick. (Doubling bytes
+/// takes as long with 48 to 128 KiB, and a tenth longer with 32: there are more tiles.)
+const CONVERTED_RING_BYTES: usize = 64 << 10;
 
 /// Most bytes of whole planes, or of the two blocks of a scan, to keep: a share of L2.
 const PLANES_BYTES: usize = 512 << 10;

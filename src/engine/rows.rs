@@ -82,21 +82,39 @@ struct Store<'a, C: Codec> {
     codec: C,
     from: &'a [C::Computed],
     to: &'a mut [MaybeUninit<C::Stored>],
+    /// Whether past the caches.
+    streamed: bool,
 }
 
-/// Elements that are looked at together for doubt: few of them are in doubt, and they are found one by one.
+/// Elements that are looked at together for doubt: few of them are in doubt, and they are found one by one. And elements
+/// that are converted before they are streamed.
 const STRETCH: usize = 256;
+
+/// A place to convert elements in, on a line of the cache.
+#[repr(align(64))]
+struct Stretch<T>([MaybeUninit<T>; STRETCH]);
 
 impl<C: Codec> Job for Store<'_, C> {
     type Output = Option<Range<usize>>;
     #[inline(always)]
-    fn run<L: Level>(self, _: L) -> Option<Range<usize>> {
-        let Self { codec, from, to } = self;
-        let at_once = if codec.doubts() { STRETCH } else { usize::MAX };
+    fn run<L: Level>(self, level: L) -> Option<Range<usize>> {
+        let Self { codec, from, to, streamed } = self;
+        let at_once = if codec.doubts() || streamed { STRETCH } else { usize::MAX };
+        let mut stretch = Stretch([const { MaybeUninit::uninit() }; STRETCH]);
         let mut done = 0;
         while done < from.len() {
             let end = from.len().min(done.saturating_add(at_once));
-            if codec.store_row(&from[done..end], &mut to[done..end]) {
+            let (from, to) = (&from[done..end], &mut to[done..end]);
+            let doubt = if streamed {
+                let made = &mut stretch.0[..from.len()];
+                let doubt = codec.store_row(from, made);
+                // SAFETY: `store_row` has written every element; `MaybeUninit` has their layout.
+                level.stream(unsafe { &*(std::ptr::from_ref(made) as *const [C::Stored]) }, to);
+                doubt
+            } else {
+                codec.store_row(from, to)
+            };
+            if doubt {
                 return Some(done..end);
             }
             done = end;
@@ -106,9 +124,15 @@ impl<C: Codec> Job for Store<'_, C> {
 }
 
 /// Converts a contiguous row on its way out, and tells which results are in doubt.
-fn convert<C: Codec>(codec: C, from: &[C::Computed], to: &mut [MaybeUninit<C::Stored>], settle: impl Fn(usize)) {
+fn convert<C: Codec>(
+    codec: C,
+    from: &[C::Computed],
+    to: &mut [MaybeUninit<C::Stored>],
+    streamed: bool,
+    settle: impl Fn(usize),
+) {
     let mut done = 0;
-    while let Some(found) = simd::dispatch(Store { codec, from: &from[done..], to: &mut to[done..] }) {
+    while let Some(found) = simd::dispatch(Store { codec, from: &from[done..], to: &mut to[done..], streamed }) {
         let (mut next, end) = (done + found.start, done + found.end);
         while let Some(e) = simd::dispatch(Doubt { codec, values: &from[next..end] }) {
             settle(next + e);
@@ -255,11 +279,18 @@ pub struct RowsMut<'a, T> {
     /// Where a row is made that is then written past the caches, or taken by `emit`.
     stage: Option<&'a mut [T]>,
     emit: Option<Emit<'a, T>>,
+    /// Elements of a row to be made at once, if parts of rows will do.
+    part: usize,
+    /// Whether the row that is being made has been taken part by part.
+    parted: bool,
     life: PhantomData<&'a mut T>,
 }
 
-/// What is done with a row that has been made.
-type Emit<'a, T> = &'a dyn Fn(&mut [T], At);
+/// What is done with a row that has been made, or with a part of it that begins with this element.
+type Emit<'a, T> = &'a dyn Fn(&mut [T], At, usize);
+
+/// Bytes of a part of a row that is made and converted at once: it stays in L1 beside what it is made of.
+const PART_BYTES: usize = 4 << 10;
 
 /// Output rows that want to hear when one of them is complete.
 pub trait Finish {
@@ -270,9 +301,11 @@ pub trait Finish {
 impl<T: Copy> Finish for RowsMut<'_, T> {
     #[inline(always)]
     fn finish<L: Level>(&mut self, level: L, d: usize, h: usize) {
-        if let Some(stage) = self.stage.take() {
+        if self.parted {
+            self.parted = false;
+        } else if let Some(stage) = self.stage.take() {
             match self.emit {
-                Some(emit) => emit(stage, At { block: 0, d, h }),
+                Some(emit) => emit(stage, At { block: 0, d, h }, 0),
                 None => level.stream(stage, self.place(d, h)),
             }
             self.stage = Some(stage);
@@ -296,6 +329,23 @@ impl<T: Copy> RowsMut<'_, T> {
             return self.place(d, h);
         }
         self.stage.as_deref_mut().map_or(&mut [], as_uninit)
+    }
+
+    /// Elements of a row that may be written at once, if it is written part by part.
+    #[inline(always)]
+    pub fn part(&self) -> usize {
+        self.part.min(self.len)
+    }
+
+    /// Elements `first..first + n` of the row at `(d, h)` are what [`RowsMut::row`] now begins with, for rows that have parts.
+    #[inline(always)]
+    pub fn finish_part(&mut self, d: usize, h: usize, first: usize, n: usize) {
+        if self.part < self.len
+            && let (Some(stage), Some(emit)) = (self.stage.as_deref_mut(), self.emit)
+        {
+            emit(&mut stage[..n], At { block: 0, d, h }, first);
+            self.parted = true;
+        }
     }
 
     #[inline(always)]
@@ -556,15 +606,30 @@ impl<T: Copy> Grid<*mut T> {
                 };
                 let rows = rows.clone();
                 let strides = [sd, sh];
-                return fill(RowsMut { origin, strides, height, rows, len, stage, emit: None, life: PhantomData });
+                let whole = usize::MAX;
+                return fill(RowsMut {
+                    origin,
+                    strides,
+                    height,
+                    rows,
+                    len,
+                    stage,
+                    emit: None,
+                    part: whole,
+                    parted: false,
+                    life: PhantomData,
+                });
             }
         }
         if len * size_of::<C::Computed>() >= LONG_ROW && !C::SAME {
             // Row by row, while it is in L1.
             grow(scratch, len)?;
-            let emit = |values: &mut [C::Computed], at: At| {
+            let emit = |values: &mut [C::Computed], at: At, first: usize| {
                 let at = At { block, ..at };
-                self.store_settled(codec, at, cols, values, &settle);
+                match values.len() {
+                    n if n == len => self.store_settled(codec, at, cols, values, &settle),
+                    _ => self.store_part(codec, at, cols, first, values, &settle),
+                }
             };
             let origin = std::ptr::NonNull::dangling().as_ptr();
             let stage = Some(&mut scratch[..len]);
@@ -577,6 +642,8 @@ impl<T: Copy> Grid<*mut T> {
                 len,
                 stage,
                 emit: Some(&emit),
+                part: if s.contiguous() { PART_BYTES / size_of::<C::Computed>() } else { len },
+                parted: false,
                 life: PhantomData,
             });
         }
@@ -584,14 +651,25 @@ impl<T: Copy> Grid<*mut T> {
         let origin =
             scratch.as_mut_ptr().cast::<MaybeUninit<C::Computed>>().wrapping_offset(-((rows.start * len) as isize));
         let strides = [(height * len) as isize, len as isize];
-        fill(RowsMut { origin, strides, height, rows: rows.clone(), len, stage: None, emit: None, life: PhantomData })?;
+        fill(RowsMut {
+            origin,
+            strides,
+            height,
+            rows: rows.clone(),
+            len,
+            stage: None,
+            emit: None,
+            part: usize::MAX,
+            parted: false,
+            life: PhantomData,
+        })?;
         let first = at(rows.start);
         if s.contiguous() && !self.streamed && first.d == at(rows.end - 1).d && (rows.len() == 1 || sh == len as isize)
         {
             let n = rows.len() * len;
             // SAFETY: as in `store`, for rows that lie one after the other.
             let to = unsafe { std::slice::from_raw_parts_mut(self.ptr.offset(offset).cast::<MaybeUninit<T>>(), n) };
-            convert(codec, &scratch[..n], to, |e| settle(at(rows.start + e / len), e % len));
+            convert(codec, &scratch[..n], to, false, |e| settle(at(rows.start + e / len), e % len));
             return Ok(());
         }
         for (row, values) in rows.clone().zip(scratch.chunks_exact_mut(len)) {
@@ -685,18 +763,37 @@ impl<T: Copy> Grid<*mut T> {
         // SAFETY: as in `store`.
         let row = unsafe { std::slice::from_raw_parts_mut(self.ptr.offset(offset).cast::<MaybeUninit<T>>(), s.len()) };
         if codec.doubts() {
-            convert(codec, &values[..s.len()], row, |e| settle(at, e));
+            convert(codec, &values[..s.len()], row, self.streamed, |e| settle(at, e));
         } else {
             self.put(codec, &values[..s.len()], row);
         }
     }
 
+    /// As [`Grid::store_settled`], of a part of a contiguous row that begins with element `first`.
+    fn store_part<C: Codec<Stored = T>>(
+        &self,
+        codec: C,
+        at: At,
+        cols: &Range<usize>,
+        first: usize,
+        values: &[C::Computed],
+        settle: &impl Fn(At, usize),
+    ) {
+        let (offset, s) = self.row(at, cols);
+        assert!(s.contiguous() && first + values.len() <= s.len(), "part outside the row");
+        // SAFETY: as in `store`, for elements of the row by the assertion.
+        let part = unsafe {
+            let start = self.ptr.offset(offset).add(first).cast::<MaybeUninit<T>>();
+            std::slice::from_raw_parts_mut(start, values.len())
+        };
+        convert(codec, values, part, self.streamed, |e| settle(at, first + e));
+    }
+
     /// Writes a computed row to a contiguous one.
     fn put<C: Codec<Stored = T>>(&self, codec: C, from: &[C::Computed], to: &mut [MaybeUninit<T>]) {
-        if !self.streamed || !C::SAME {
-            convert(codec, from, to, |_| {});
-        } else if let Some(to) = C::borrow_mut(to) {
-            simd::dispatch(Stream { from, to });
+        match C::borrow_mut(to) {
+            Some(to) if self.streamed => simd::dispatch(Stream { from, to }),
+            _ => convert(codec, from, to, self.streamed, |_| {}),
         }
     }
 }

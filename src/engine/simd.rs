@@ -14,9 +14,11 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::element::{Laned, Vector};
 
+mod shuffle;
 mod weave;
 mod weigh;
 
+pub use shuffle::{SHUFFLED, Shuffle};
 pub use weigh::{MOST_LANES, Run, Weighing};
 
 /// An instruction-set level.
@@ -134,6 +136,13 @@ pub trait Level: Copy {
         weave::unweave_singly(woven, rows);
     }
 
+    /// Bytes of `dst`, [`SHUFFLED`] for each shuffle, out of those of `src`, which begins `from` bytes into the row that the
+    /// shuffles know. (The slices are of the elements that the bytes make up.)
+    #[inline(always)]
+    fn shuffle<T: Copy>(self, shuffles: &[Shuffle], (src, from): (&[Cell<T>], usize), dst: &mut [MaybeUninit<T>]) {
+        shuffle::singly(shuffles, (src, from), dst);
+    }
+
     /// Copies past the caches where the level can. The slices must agree in length. [`fence`] must follow before another
     /// thread may read what was written.
     #[inline(always)]
@@ -204,6 +213,7 @@ fn zip_singly<T: Copy + Default>(a: Option<&[Cell<T>]>, b: Option<&[Cell<T>]>, d
 /// Levels that exist on x86-64 only. Their values are made by [`dispatch`] alone, which has found the features.
 #[cfg(target_arch = "x86_64")]
 mod x86 {
+    use super::shuffle::{Shuffle, x86 as shuffle};
     use super::weave::x86 as weave;
     use super::weigh::x86 as weigh;
     use super::{Cell, Laned, Level, MaybeUninit, Weighing, zip_singly};
@@ -299,6 +309,12 @@ mod x86 {
         }
 
         #[inline(always)]
+        fn shuffle<T: Copy>(self, shuffles: &[Shuffle], src: (&[Cell<T>], usize), dst: &mut [MaybeUninit<T>]) {
+            // SAFETY: the level's value proves the instructions exist.
+            unsafe { shuffle::shuffle_128(shuffles, src, dst) }
+        }
+
+        #[inline(always)]
         fn stream<T: Copy>(self, from: &[T], to: &mut [MaybeUninit<T>]) {
             stream_vectors!(from, to, 32, _mm256_loadu_si256, _mm256_stream_si256);
         }
@@ -368,6 +384,12 @@ mod x86 {
             }
             // SAFETY: as above.
             unsafe { weave::unweave_512(woven, rows) }
+        }
+
+        #[inline(always)]
+        fn shuffle<T: Copy>(self, shuffles: &[Shuffle], src: (&[Cell<T>], usize), dst: &mut [MaybeUninit<T>]) {
+            // SAFETY: the level's value proves the instructions exist.
+            unsafe { shuffle::shuffle_128(shuffles, src, dst) }
         }
 
         #[inline(always)]

@@ -353,6 +353,18 @@ impl Picks {
         Ok(Self { in_len, sources, period_hint, ordered })
     }
 
+    /// Number of inputs.
+    #[must_use]
+    pub fn in_len(&self) -> usize {
+        self.in_len
+    }
+
+    /// Outputs and inputs after which the sources may repeat, shifted.
+    #[must_use]
+    pub fn period_hint(&self) -> (usize, usize) {
+        self.period_hint
+    }
+
     /// Number of outputs.
     #[must_use]
     pub fn out_len(&self) -> usize {

@@ -1,9 +1,10 @@
 //! The taps of a whole row, made ready for vectors.
 //!
-//! The elements of a row (outputs times channels) are cut into blocks, one vector each. A lane is one element, or one of
-//! several groups of its taps where there are many; where its inputs lie within one or two vectors is the same for all its
-//! taps but for a shift, so a block is a base, one index for each lane, and weights. Blocks that repeat, as they do
-//! wherever the ratio is a small fraction, share index and weights.
+//! The elements of a row (outputs times channels) are cut into blocks, one vector each, a lane an element; where its inputs
+//! lie within one or two vectors is the same for all its taps but for a shift, so a block is a base, one index for each
+//! lane, and weights. Where a row shrinks so much that two vectors do not hold the inputs of as many elements as there are
+//! lanes, the last lanes stay idle. Blocks that repeat, as they do wherever the ratio is a small fraction, share index and
+//! weights.
 //!
 //! Weights are laid out for loading; no element is gathered. (A gather takes some 40 operations on AMD.) What is held on
 //! the way is one vector, so that any number of taps will do.
@@ -50,24 +51,15 @@ struct Shape {
     lanes: usize,
     /// Elements of a block.
     width: usize,
-    /// Vectors of weights: taps of an element, in `lanes / width` groups.
+    /// Vectors of weights: taps of an element.
     taps: usize,
     /// Whether the inputs of a tap reach into a second vector.
     two: bool,
+    /// Taps in succession that are picked out of the same vectors.
+    fits: usize,
 }
 
 impl Shape {
-    #[inline(always)]
-    fn groups(self) -> usize {
-        self.lanes / self.width
-    }
-
-    /// Distance between the inputs of two taps of a lane.
-    #[inline(always)]
-    fn step(self) -> usize {
-        self.groups() * self.inner
-    }
-
     /// Where block `b` of `len` elements begins: the last one ends with the row, and so may overlap the one before it.
     #[inline(always)]
     fn start(self, b: usize, len: usize) -> usize {
@@ -81,39 +73,59 @@ impl Shape {
             let r = taps.at(o);
             if r.count > 0 {
                 // The row's elements of other channels are counted too: it is one index more at most.
-                let (low, high) = (r.start * self.inner, (r.start + self.groups()) * self.inner - 1);
+                let (low, high) = (r.start * self.inner, (r.start + 1) * self.inner - 1);
                 span = Some(span.map_or((low, high), |(l, h): (usize, usize)| (l.min(low), h.max(high))));
             }
         }
         span
     }
 
-    /// This shape as the taps want it, and what a row costs in operations on vectors; nothing if two vectors do not hold
-    /// the inputs of a block.
-    fn fitted(mut self, taps: &Taps, len: usize) -> Option<(Self, usize)> {
+    /// This shape as the taps want it, if two vectors hold the inputs of every block.
+    fn fitted(mut self, taps: &Taps, len: usize, masks: bool) -> Option<Self> {
         let mut most = 0;
         for b in 0..len.div_ceil(self.width) {
             if let Some((low, high)) = self.span(taps, self.start(b, len)) {
                 most = most.max(high - low + 1);
             }
         }
-        self.taps = taps.widest().div_ceil(self.groups()).max(1);
-        self.two = most > self.lanes;
-        let sums = self.groups().next_power_of_two().ilog2() as usize;
-        let cost = 4 + self.taps * (if self.two { 4 } else { 3 }) + 4 * sums;
-        (most <= 2 * self.lanes).then(|| (self, cost * len.div_ceil(self.width)))
+        let fits = |vectors: usize| (vectors * self.lanes).checked_sub(most.max(1)).map(|room| room / self.inner + 1);
+        let (one, two) = (fits(1), fits(2)?);
+        let loads = |fits: usize| self.taps.div_ceil(fits);
+        self.two = match one {
+            // (Without masks, picking out of two vectors takes four operations.)
+            Some(one) => masks && self.taps > 4 && 2 * loads(two) < loads(one),
+            None => true,
+        };
+        self.fits = one.filter(|_| !self.two).unwrap_or(two).min(self.taps);
+        Some(self)
     }
 
-    /// The cheapest shape.
-    fn new(taps: &Taps, inner: usize, lanes: usize) -> Option<Self> {
+    /// The widest shape, of whole outputs where a vector holds several.
+    ///
+    /// (Blocks a fraction as wide, whose taps are shared out to groups of lanes, shrink images a fifth faster where there
+    /// are many taps, but add in another order, and so give channels-last and channels-first arrays different last bits.)
+    fn new(taps: &Taps, inner: usize, (lanes, masks): (usize, bool)) -> Option<Self> {
         let len = taps.out_len() * inner;
-        // Whole vectors only. (Narrower blocks, whose taps are shared out to groups of lanes, shrink images a fifth faster,
-        // but add in another order, and so give channels-last and channels-first arrays different last bits.)
-        std::iter::once(lanes)
-            .filter(|width| *width <= len)
-            .filter_map(|width| Self { inner, lanes, width, taps: 0, two: false }.fitted(taps, len))
-            .min_by_key(|(_, cost)| *cost)
-            .map(|(shape, _)| shape)
+        let of = |width: usize| Self { inner, lanes, width, taps: taps.widest().max(1), two: false, fits: 1 };
+        let fits = |width: usize| (width <= len).then(|| of(width).fitted(taps, len, masks)).flatten();
+        if let Some(shape) = fits(lanes) {
+            return Some(shape);
+        }
+        let (mut widest, mut too_wide) = (None, lanes.min(len + 1).div_ceil(inner));
+        let mut outputs = 0;
+        while outputs + 1 < too_wide {
+            let middle = outputs.midpoint(too_wide);
+            match fits(middle * inner) {
+                Some(shape) => (widest, outputs) = (Some(shape), middle),
+                None => too_wide = middle,
+            }
+        }
+        widest
+    }
+
+    /// Whether a block is less work than its elements one by one.
+    fn pays(self) -> bool {
+        4 + self.taps * if self.two { 4 } else { 3 } < self.width * (4 + self.taps)
     }
 }
 
@@ -129,7 +141,7 @@ impl<T: Summed> Blocks<T> {
         if lanes == 0 || inner == 0 || inner > lanes || taps.out_len() == 0 || taps.in_len() == 1 {
             return Ok(None);
         }
-        let Some(shape) = Shape::new(taps, inner, lanes) else { return Ok(None) };
+        let Some(shape) = Shape::new(taps, inner, (lanes, masks)).filter(|s| s.pays()) else { return Ok(None) };
         let (len, width) = (taps.out_len() * inner, shape.width);
         let n = len.div_ceil(width);
         // Blocks repeat when a whole number of them is a whole number of repetitions of the taps.
@@ -182,7 +194,6 @@ impl<T: Summed> Blocks<T> {
     /// Writes down the index and the weights of a block.
     fn add(&mut self, taps: &Taps, first: usize, base: usize, scale: f64) -> Result<u32> {
         let Shape { inner, lanes, width, taps: n, .. } = self.shape;
-        let groups = self.shape.groups();
         let mut index = [0; MOST_LANES];
         let mut full = n;
         let at = self.weights.len();
@@ -190,20 +201,17 @@ impl<T: Summed> Blocks<T> {
         self.weights.try_reserve(n * lanes).map_err(no_memory)?;
         self.weights.resize(at + n * lanes, T::weight(NO_TAP));
         let table = &mut self.weights[at..];
-        for lane in 0..groups * width {
-            let (group, element) = (lane / width, first + lane % width);
-            let (o, channel) = (element / inner, element % inner);
+        for lane in 0..width {
+            let (o, channel) = ((first + lane) / inner, (first + lane) % inner);
             let r = taps.at(o);
             if r.count > 0 {
                 // Below two vectors: `Shape::fitted` has looked.
-                index[lane] = ((r.start + group) * inner + channel - base) as u8;
+                index[lane] = (r.start * inner + channel - base) as u8;
             }
-            let mut held = 0;
-            for (k, w) in taps.weights(o).iter().skip(group).step_by(groups).enumerate() {
+            for (k, w) in taps.weights(o).iter().enumerate() {
                 table[k * lanes + lane] = T::weight(*w * scale + 0.0); // a weight of minus zero is one of zero
-                held = k + 1;
             }
-            full = full.min(held);
+            full = full.min(r.count);
         }
         self.entries.try_reserve(1).map_err(no_memory)?;
         self.entries.push((index, full as u32)); // as many as fit into memory, several bytes each
@@ -214,8 +222,8 @@ impl<T: Summed> Blocks<T> {
     #[inline(always)]
     fn weighing(&self, made: Range<usize>) -> Weighing<'_, T> {
         let Self { blocks, runs, every, entries, weights, .. } = self;
-        let Shape { taps, two, width, .. } = self.shape;
-        Weighing { blocks, made, runs, every: *every, entries, weights, taps, step: self.shape.step(), two, width }
+        let Shape { taps, two, fits, width, .. } = self.shape;
+        Weighing { blocks, made, runs, every: *every, entries, weights, taps, step: self.shape.inner, two, fits, width }
     }
 
     /// Elements of scratch that [`Blocks::across`] wants.

@@ -5,8 +5,51 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::reduce::Span;
-use crate::engine::simd::{Job, Level};
-use crate::geometry::taps::{Period, Picks};
+use crate::engine::simd::{self, Isa, Job, Level, SHUFFLED, Shuffle};
+use crate::error::Result;
+use crate::geometry::taps::{Period, Picks, reserved};
+
+/// Columns of a row after which bytes are a whole number of shuffles, and of lines of the cache, whatever the elements.
+pub const SHUFFLED_COLUMNS: usize = 64;
+
+/// The bytes of a row of `inner` elements `T` for each column, sixteen after sixteen, each out of sixteen neighbouring bytes
+/// of the input: as it is where a row is stretched. Nothing where it is not, where some outputs have no input, or where
+/// each input is copied by itself.
+///
+/// (With a table of its own for each sixteen bytes: three tables in turn would do where channels are 3 and the ratio 2, but a
+/// tile's share stays in L1.)
+///
+/// # Errors
+/// If the table cannot be allocated.
+pub fn shuffles<T>(picks: &Picks, inner: usize) -> Result<Option<Vec<Shuffle>>> {
+    let (size, group) = (size_of::<T>(), size_of::<T>() * inner);
+    // What the period's loops make as quickly.
+    let zipped = inner == 1 && matches!(picks.period_hint(), (1 | 2, 1)) && matches!(size, 1 | 2 | 4 | 8);
+    let fits = (1..=SHUFFLED).contains(&group) && picks.out_len() >= picks.in_len();
+    if simd::current() == Isa::Scalar || zipped || !fits {
+        return Ok(None);
+    }
+    let bytes = picks.out_len() * group;
+    let mut all = reserved(bytes.div_ceil(SHUFFLED))?;
+    for first in (0..bytes).step_by(SHUFFLED) {
+        let n = SHUFFLED.min(bytes - first);
+        let mut from = [0; SHUFFLED];
+        for (i, from) in from[..n].iter_mut().enumerate() {
+            let Some(source) = picks.at((first + i) / group) else { return Ok(None) };
+            *from = source * group + (first + i) % group;
+        }
+        let base = from[..n].iter().min().copied().unwrap_or(0);
+        let mut chosen = [0; SHUFFLED];
+        for (chosen, from) in chosen.iter_mut().zip(&from[..n]) {
+            match u8::try_from(from - base) {
+                Ok(at) if usize::from(at) < SHUFFLED => *chosen = at,
+                _ => return Ok(None),
+            }
+        }
+        all.push(Shuffle { base, chosen });
+    }
+    Ok(Some(all))
+}
 
 /// A row expanded, thinned or spread.
 pub struct Across<'a, T> {
@@ -14,6 +57,8 @@ pub struct Across<'a, T> {
     pub picks: &'a Picks,
     /// Where they repeat.
     pub period: Option<&'a Period>,
+    /// The bytes of the row, if they are to be shuffled; columns begin with a multiple of [`SHUFFLED_COLUMNS`] then.
+    pub shuffles: Option<&'a [Shuffle]>,
     /// The row.
     pub span: Span<'a, T>,
     /// The result.
@@ -25,6 +70,10 @@ impl<T: Copy + Default> Job for Across<'_, T> {
     #[inline(always)]
     fn run<L: Level>(self, level: L) {
         let Span { src, from, cols, inner } = self.span;
+        if let Some(shuffles) = self.shuffles {
+            let group = size_of::<T>() * inner;
+            return level.shuffle(&shuffles[cols.start * group / SHUFFLED..], (src, from * group), self.dst);
+        }
         across(level, self.picks, self.period, src, from, cols, inner, self.dst);
     }
 }
@@ -172,5 +221,55 @@ fn spread<T: Copy + Default, const P: usize>(src: &[Cell<T>], place: usize, dst:
     zero(rest);
     if let (Some(d), Some(v)) = (rest.first_mut(), src.last()) {
         d.write(v.get());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::rows::{as_cells, as_uninit};
+    use proptest::prelude::*;
+
+    /// Outputs `cols` of a row, by shuffles (if there are any) and plainly.
+    fn moved<T: Copy + Default>(picks: &Picks, inner: usize, row: &mut [T], cols: Range<usize>) -> [Vec<T>; 2] {
+        let shuffles = shuffles::<T>(picks, inner).ok().flatten();
+        let ins = picks.inputs(cols.clone());
+        let src = as_cells(&mut row[ins.start * inner..ins.end * inner]);
+        [shuffles.as_deref(), None].map(|shuffles| {
+            let mut made = vec![T::default(); cols.len() * inner];
+            let span = Span { src, from: ins.start, cols: &cols, inner };
+            simd::dispatch(Across { picks, period: None, shuffles, span, dst: as_uninit(&mut made) });
+            made
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn shuffles_move_what_plain_loops_move(
+            in_len in 1usize..120,
+            more in 0usize..300,
+            inner in 1usize..9,
+            mirrored in any::<bool>(),
+            isa in 0usize..3,
+            cut in 0usize..4,
+        ) {
+            simd::force(Some(Isa::ALL[isa]));
+            let out_len = in_len + more;
+            let source = |o: usize| Some(if mirrored { in_len - 1 - o * in_len / out_len } else { o * in_len / out_len });
+            let picks = Picks::new(in_len, out_len, (out_len, in_len), source).map_err(|e| TestCaseError::fail(e.to_string()))?;
+            let start = (cut * SHUFFLED_COLUMNS).min(out_len / SHUFFLED_COLUMNS * SHUFFLED_COLUMNS);
+            for cols in [0..out_len, start..out_len, 0..out_len / 2] {
+                let n = in_len * inner;
+                let [got, want] = moved(&picks, inner, &mut (0..n).map(|i| i as u8).collect::<Vec<_>>(), cols.clone());
+                prop_assert_eq!(got, want);
+                let [got, want] = moved(&picks, inner, &mut (0..n).map(|i| i as u16).collect::<Vec<_>>(), cols.clone());
+                prop_assert_eq!(got, want);
+                let [got, want] = moved(&picks, inner, &mut (0..n).map(|i| i as f32).collect::<Vec<_>>(), cols.clone());
+                prop_assert_eq!(got, want);
+                let [got, want] = moved(&picks, inner, &mut (0..n).map(|i| i as f64).collect::<Vec<_>>(), cols);
+                prop_assert_eq!(got, want);
+            }
+            simd::force(None);
+        }
     }
 }

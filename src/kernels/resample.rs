@@ -311,12 +311,27 @@ fn interleave<T: Summed, L: Level, const P: usize, const N: usize>(level: L, pha
     }
 }
 
+/// Elements of a row that more than four rows are folded for at once, so that sums and rows stay in L1.
+const FOLDED_AT_ONCE: usize = 1024;
+
 /// `dst = sum of weights[j] * row(j)`, of rows as they are stored; zero where there is no row.
-///
+#[inline(always)]
+pub fn fold<'a, C: Codec<Computed: Summed>, L: Level>(
+    codec: C,
+    weights: &[C::Computed],
+    row: impl Fn(usize) -> &'a [Cell<C::Stored>],
+    dst: &mut [C::Computed],
+) {
+    let at_once = if weights.len() > 4 { FOLDED_AT_ONCE } else { dst.len().max(1) };
+    for (i, dst) in dst.chunks_mut(at_once).enumerate() {
+        fold_part::<C, L>(codec, weights, |j| &row(j)[i * at_once..], dst);
+    }
+}
+
 /// Four rows at a time over the whole width: the loads and stores of the sums are few beside those of the rows, and the
 /// loops are long.
 #[inline(always)]
-pub fn fold<'a, C: Codec<Computed: Summed>, L: Level>(
+fn fold_part<'a, C: Codec<Computed: Summed>, L: Level>(
     codec: C,
     weights: &[C::Computed],
     row: impl Fn(usize) -> &'a [Cell<C::Stored>],

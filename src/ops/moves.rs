@@ -6,10 +6,10 @@ use std::ops::Range;
 use crate::element::Plain;
 use crate::engine::parallel;
 use crate::engine::rows::{At, as_uninit, scratch};
-use crate::engine::simd;
+use crate::engine::simd::{self, Shuffle};
 use crate::error::{Error, Result};
 use crate::geometry::taps::{Period, Picks};
-use crate::kernels::gather;
+use crate::kernels::gather::{self, SHUFFLED_COLUMNS};
 use crate::kernels::reduce::Span;
 use crate::layout::{Axes, Grid, View, ViewMut, element_count, require_entries, simplify};
 
@@ -22,6 +22,9 @@ pub struct Moves {
 
 /// Elements (of a row, channels included) of a column tile: small enough for a row and its source to stay in L1.
 const TILE: usize = 8192;
+
+/// Rows for which a table of shuffles is not worth making.
+const FEW_ROWS: usize = 4;
 
 impl Moves {
     /// Copies `x` to `out`.
@@ -37,11 +40,23 @@ impl Moves {
         let [d, h, w] = &self.picks;
         let (width, inner) = (w.out_len(), x.inner);
         let rows = d.out_len() * h.out_len();
-        let tile = (TILE / inner.max(1)).max(64).min(width);
+        let tile = (TILE / inner.max(1)).max(64) / SHUFFLED_COLUMNS * SHUFFLED_COLUMNS;
+        let tile = tile.min(width);
         let tiles = width.div_ceil(tile.max(1));
         let period = w.period();
+        // A table is worth making for a few rows.
+        let few = x.blocks() * rows < FEW_ROWS;
+        let shuffles = if few { None } else { gather::shuffles::<T>(w, inner)? };
         parallel::for_each(x.blocks() * tiles * rows, tile * inner, |units| {
-            let job = Copying { moves: self, period: period.as_ref(), x: &x, out: &out, tile, tiles };
+            let job = Copying {
+                moves: self,
+                period: period.as_ref(),
+                shuffles: shuffles.as_deref(),
+                x: &x,
+                out: &out,
+                tile,
+                tiles,
+            };
             job.run(units)
         })
     }
@@ -50,6 +65,7 @@ impl Moves {
 struct Copying<'a, T> {
     moves: &'a Moves,
     period: Option<&'a Period>,
+    shuffles: Option<&'a [Shuffle]>,
     x: &'a Grid<*const T>,
     out: &'a Grid<*mut T>,
     tile: usize,
@@ -60,7 +76,7 @@ impl<T: Copy + Default + Send + Sync + 'static> Copying<'_, T> {
     /// A unit is one output row of one column tile of one block, rows fastest. A row with the same source as the one
     /// before it is expanded once and copied.
     fn run(&self, units: Range<usize>) -> Result<()> {
-        let Self { moves: Moves { picks: [d, h, w] }, period, x, out, tile, tiles } = *self;
+        let Self { moves: Moves { picks: [d, h, w] }, period, shuffles, x, out, tile, tiles } = *self;
         let (inner, height) = (x.inner, h.out_len());
         let rows = d.out_len() * height;
         let codec = Plain::<T>::default();
@@ -95,7 +111,7 @@ impl<T: Copy + Default + Send + Sync + 'static> Copying<'_, T> {
             let src = x.load(codec, from, ins, &mut packed);
             let expand = |dst: &mut [MaybeUninit<T>]| {
                 let span = Span { src, from: ins.start, cols: &cols, inner };
-                simd::dispatch(gather::Across { picks: w, period, span, dst });
+                simd::dispatch(gather::Across { picks: w, period, shuffles, span, dst });
             };
             if repeated {
                 // Once into scratch, then out as often as it is wanted: reading back what was just written to the result

@@ -88,17 +88,11 @@ pub fn in_float32(taps: &[Taps; 3], largest: f64) -> Option<Precision> {
         // Every product and every sum is a float32.
         return u32::try_from(finest).ok().filter(|f| *f > 0).map(|fraction| Precision { fraction, doubt: None });
     }
-    // Weights that are not multiples of a power of two are rounded. So is each partial sum, unless all are float32s, and
-    // those of up to 16 lanes, which are added up in four steps.
+    // Weights that are not multiples of a power of two are rounded. So is each partial sum, unless all are float32s.
     let rounded = |g: &Gain| if g.unit.is_some_and(is_power_of_two) { 0.0 } else { 1.0 };
     let exact = |g: &Gain| g.unit.is_some_and(|u| is_power_of_two(u) && (largest * g.sum + 1.0) / u < 2f64.powi(BITS));
     // Along W, and down D and H with the products of their weights, in one sum; in either order.
-    let added = match taps[2].widest() {
-        0..=2 => 0.0,
-        3..=4 => 1.0,
-        _ => 4.0,
-    };
-    let across = w.partial / w.sum + rounded(&w) + added;
+    let across = w.partial / w.sum + rounded(&w);
     let down = if d.is_identity() {
         h.partial / h.sum + rounded(&h)
     } else if h.is_identity() {

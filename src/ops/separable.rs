@@ -175,7 +175,15 @@ impl<S: Summed> Kernel for Resampling<S> {
     ) {
         let one = [S::weight(1.0)];
         let weights = if self.folds { &one } else { self.weights_of(to, &mut made.weights) };
-        resample::Down { weights, row: |j: usize| &slots[rows[j]][..], dst: dst.row(to.d, to.h) }.run(level);
+        let (len, part) = (to.cols.len() * self.inner, dst.part().max(1));
+        let mut first = 0;
+        while first < len {
+            let n = part.min(len - first);
+            let made = &mut dst.row(to.d, to.h)[..n];
+            resample::Down { weights, row: |j: usize| &slots[rows[j]][first..first + n], dst: made }.run(level);
+            dst.finish_part(to.d, to.h, first, n);
+            first += n;
+        }
     }
 
     fn exactly(&self, (d, h): (usize, usize), e: usize, sum: impl Fn([usize; 4], &[f64]) -> f64) -> f64 {

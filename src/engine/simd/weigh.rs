@@ -41,7 +41,10 @@ pub struct Weighing<'a, T> {
     pub step: usize,
     /// Whether the index reaches into a second vector.
     pub two: bool,
-    /// Lanes that are results; the others are added to them, `width` by `width`.
+    /// Taps in succession whose inputs lie within the same one or two vectors: those are loaded once. (A load of a whole
+    /// vector mostly meets two lines of the cache, and takes twice as long as the rest of a tap's work.)
+    pub fits: usize,
+    /// Lanes that are results.
     pub width: usize,
 }
 
@@ -57,58 +60,76 @@ impl<T> Weighing<'_, T> {
 /// For the levels of x86-64.
 #[cfg(target_arch = "x86_64")]
 pub(super) mod x86 {
-    use super::{MOST_LANES, Weighing};
+    use super::Weighing;
     use std::arch::x86_64::*;
     use std::cell::Cell;
     use std::mem::MaybeUninit;
 
     /// [`Level::weigh`] for one type: `$pick_one` and `$pick_two` take the lanes out of one or two vectors, `$add` is a fused
-    /// multiply-add, `$some` one for the lanes that have the tap, `$down` moves lanes down by a number of places, zeros
-    /// following.
+    /// multiply-add, `$some` one for the lanes that have the tap; `$shift` adds a number to each lane of an index.
     macro_rules! weigh_vectors {
         ($what:ident, $src:ident, $dst:ident, $lanes:expr, $index:expr, $load:expr, $store:expr, $store_some:expr, $zero:expr,
-         $mul:expr, $add:expr, $plus:expr, $some:expr, $pick_one:expr, $pick_two:expr, $down:expr) => {{
+         $mul:expr, $add:expr, $some:expr, $pick_one:expr, $pick_two:expr, $shift:expr) => {{
             const LANES: usize = $lanes;
-            let &Weighing { blocks, ref made, runs, every: [every, advance], entries, weights, taps, step, two, width } = $what;
+            let &Weighing { blocks, ref made, runs, every: [every, advance], entries, weights, taps, step, two, fits, width } =
+                $what;
             let loaded = $what.loaded(LANES);
             assert!(taps > 0 && width > 0 && width <= LANES && $dst.len() >= width && made.end <= blocks.len());
             assert!(weights.len() >= entries.len() * taps * LANES);
             let last = $dst.len() - width;
-            let (alone, written) = (LANES / width == 1, if width == LANES { u32::MAX } else { (1 << width) - 1 });
+            let written = if width == 32 { u32::MAX } else { (1 << width) - 1 };
             macro_rules! all {
-                ($inputs:expr) => {{
+                ($window:expr, $pick:expr) => {{
                     // SAFETY (of all that is marked so): the inputs of a block, of which those of the last tap end `loaded`
                     // after the first, are within `src`, for the first is at `most` at most; the weights, by the assertion,
                     // with the entry's bounds. The level's value proves the instructions exist. `T` is the type the
                     // instructions work on: the caller has looked at its size.
                     macro_rules! product {
                         ($from:ident, $weights:ident, $i:ident, $k:expr) => {
-                            ($load($weights.add($k * LANES).cast()), $inputs($from.add($k * step), $i))
+                            ($load($weights.add($k * LANES).cast()), $pick($window($from.add($k * step)), $i))
                         };
+                    }
+                    // A tap's product added to a sum, the first one in its place.
+                    macro_rules! plus {
+                        ($sum:ident, $w:ident, $v:expr, $k:ident, $full:ident) => {
+                            match $k {
+                                0 if $full > 0 => $mul($w, $v),
+                                _ if $k < $full => $add($w, $v, $sum),
+                                _ => $some($w, $v, $sum),
+                            }
+                        };
+                    }
+                    // The sums of two blocks of one entry, side by side: each is a chain of additions that wait for one another.
+                    macro_rules! sums {
+                        ($from:ident, $later:expr, $weights:ident, $i:ident, $full:ident) => {{
+                            let later = $later;
+                            let (mut sum, mut second, mut first) = ($zero, $zero, 0);
+                            while first < taps {
+                                let (window, beside) = ($window($from.add(first * step)), $window(later.add(first * step)));
+                                let (end, mut at) = (taps.min(first + fits), $i);
+                                for k in first..end {
+                                    let w = $load($weights.add(k * LANES).cast());
+                                    sum = plus!(sum, w, $pick(window, at), k, $full);
+                                    second = plus!(second, w, $pick(beside, at), k, $full);
+                                    at = $shift(at, step);
+                                }
+                                first = end;
+                            }
+                            (sum, second)
+                        }};
                     }
                     macro_rules! sum {
                         ($from:ident, $weights:ident, $i:ident, $full:ident) => {{
-                            let (mut sum, mut k) = ($zero, 0);
-                            if $full > 0 {
-                                let (w, v) = product!($from, $weights, $i, 0);
-                                (sum, k) = ($mul(w, v), 1);
-                            }
-                            while k < $full.min(taps) {
-                                let (w, v) = product!($from, $weights, $i, k);
-                                sum = $add(w, v, sum);
-                                k += 1;
-                            }
-                            while k < taps {
-                                let (w, v) = product!($from, $weights, $i, k);
-                                sum = $some(w, v, sum);
-                                k += 1;
-                            }
-                            // Groups of `width` lanes onto the first: half of the groups at a time.
-                            let mut groups = LANES / width;
-                            while groups > 1 {
-                                let half = groups.div_ceil(2);
-                                sum = $plus(sum, $down(sum, half * width, groups * width));
-                                groups = half;
+                            let (mut sum, mut first) = ($zero, 0);
+                            while first < taps {
+                                let window = $window($from.add(first * step));
+                                let (end, mut at) = (taps.min(first + fits), $i);
+                                for k in first..end {
+                                    let w = $load($weights.add(k * LANES).cast());
+                                    sum = plus!(sum, w, $pick(window, at), k, $full);
+                                    at = $shift(at, step);
+                                }
+                                first = end;
                             }
                             sum
                         }};
@@ -153,20 +174,29 @@ pub(super) mod x86 {
                                             }
                                         }};
                                     }
-                                    if full == 2 && taps == 2 && alone {
+                                    if full == 2 && taps == 2 {
                                         let (a, b) = ($load(weights.cast()), $load(weights.add(LANES).cast()));
-                                        repeat!($add(b, $inputs(src.add(step), i), $mul(a, $inputs(src, i))));
-                                    } else if full == 4 && taps == 4 && alone {
+                                        repeat!($add(b, $pick($window(src.add(step)), i), $mul(a, $pick($window(src), i))));
+                                    } else if full == 4 && taps == 4 {
                                         let (a, b) = ($load(weights.cast()), $load(weights.add(LANES).cast()));
                                         let (c, d) =
                                             ($load(weights.add(2 * LANES).cast()), $load(weights.add(3 * LANES).cast()));
                                         repeat!({
-                                            let ab = $add(b, $inputs(src.add(step), i), $mul(a, $inputs(src, i)));
-                                            let abc = $add(c, $inputs(src.add(2 * step), i), ab);
-                                            $add(d, $inputs(src.add(3 * step), i), abc)
+                                            let ab = $add(b, $pick($window(src.add(step)), i), $mul(a, $pick($window(src), i)));
+                                            let abc = $add(c, $pick($window(src.add(2 * step)), i), ab);
+                                            $add(d, $pick($window(src.add(3 * step)), i), abc)
                                         });
                                     } else {
-                                        repeat!(sum!(src, weights, i, full));
+                                        for _ in 0..n / 2 {
+                                            let (sum, second) = sums!(src, src.add(advance), weights, i, full);
+                                            $store_some(dst.cast(), written, sum);
+                                            $store_some(dst.add(stride).cast(), written, second);
+                                            src = src.wrapping_add(2 * advance);
+                                            dst = dst.wrapping_add(2 * stride);
+                                        }
+                                        if n % 2 == 1 {
+                                            $store_some(dst.cast(), written, sum!(src, weights, i, full));
+                                        }
                                     }
                                 }
                             }
@@ -188,10 +218,10 @@ pub(super) mod x86 {
                                 let src = src.as_ptr().add(at);
                                 let weights = weights.as_ptr().add(entry as usize * taps * LANES);
                                 let i = $index(index.as_ptr());
-                                if full == 2 && taps == 2 && alone {
+                                if full == 2 && taps == 2 {
                                     let ((v, a), (w, b)) = (product!(src, weights, i, 0), product!(src, weights, i, 1));
                                     $add(w, b, $mul(v, a))
-                                } else if full == 4 && taps == 4 && alone {
+                                } else if full == 4 && taps == 4 {
                                     let ((v, a), (w, b)) = (product!(src, weights, i, 0), product!(src, weights, i, 1));
                                     let ((x, c), (y, d)) = (product!(src, weights, i, 2), product!(src, weights, i, 3));
                                     $add(y, d, $add(x, c, $add(w, b, $mul(v, a))))
@@ -218,25 +248,20 @@ pub(super) mod x86 {
                 }};
             }
             if two {
-                all!(|src: *const Cell<T>, i| $pick_two($load(src.cast()), i, $load(src.add(LANES).cast())));
+                all!(
+                    |src: *const Cell<T>| ($load(src.cast()), $load(src.add(LANES).cast())),
+                    |window, i| {
+                        let (a, b) = window;
+                        $pick_two(a, i, b)
+                    }
+                );
             } else {
-                all!(|src: *const Cell<T>, i| $pick_one($load(src.cast()), i));
+                all!(|src: *const Cell<T>| $load(src.cast()), |window, i| $pick_one(window, i));
             }
         }};
     }
 
     /// Minus zero as a vector of 32-bit or 64-bit integers.
-    /// Numbers of lanes.
-    static LANE: [u8; MOST_LANES] = {
-        let mut lane = [0; MOST_LANES];
-        let mut i = 0;
-        while i < MOST_LANES {
-            lane[i] = i as u8;
-            i += 1;
-        }
-        lane
-    };
-
     const NO_TAP_32: i32 = i32::MIN;
     const NO_TAP_64: i64 = i64::MIN;
 
@@ -263,7 +288,6 @@ pub(super) mod x86 {
                 _mm256_setzero_ps(),
                 _mm256_mul_ps,
                 _mm256_fmadd_ps,
-                _mm256_add_ps,
                 |w, v, sum| {
                     let none = _mm256_cmpeq_epi32(_mm256_castps_si256(w), _mm256_set1_epi32(NO_TAP_32));
                     _mm256_blendv_ps(_mm256_fmadd_ps(w, v, sum), sum, _mm256_castsi256_ps(none))
@@ -274,12 +298,7 @@ pub(super) mod x86 {
                     let (a, b) = (_mm256_permutevar8x32_ps(a, i), _mm256_permutevar8x32_ps(b, i));
                     _mm256_blendv_ps(a, b, _mm256_castsi256_ps(second))
                 },
-                |v, by, held| {
-                    let lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-                    let from = _mm256_add_epi32(lane, _mm256_set1_epi32(by as i32));
-                    let there = _mm256_cmpgt_epi32(_mm256_set1_epi32(held as i32), from);
-                    _mm256_and_ps(_mm256_permutevar8x32_ps(v, from), _mm256_castsi256_ps(there))
-                }
+                |i, by| _mm256_add_epi32(i, _mm256_set1_epi32(by as i32))
             );
         } else {
             weigh_vectors!(
@@ -300,7 +319,6 @@ pub(super) mod x86 {
                 _mm256_setzero_pd(),
                 _mm256_mul_pd,
                 _mm256_fmadd_pd,
-                _mm256_add_pd,
                 |w, v, sum| {
                     let none = _mm256_cmpeq_epi64(_mm256_castpd_si256(w), _mm256_set1_epi64x(NO_TAP_64));
                     _mm256_blendv_pd(_mm256_fmadd_pd(w, v, sum), sum, _mm256_castsi256_pd(none))
@@ -312,13 +330,7 @@ pub(super) mod x86 {
                     let b = _mm256_permutevar8x32_ps(_mm256_castpd_ps(b), i);
                     _mm256_castps_pd(_mm256_blendv_ps(a, b, _mm256_castsi256_ps(second)))
                 },
-                |v, by, held| {
-                    let lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-                    let from = _mm256_add_epi32(lane, _mm256_set1_epi32(2 * by as i32));
-                    let there = _mm256_cmpgt_epi32(_mm256_set1_epi32(2 * held as i32), from);
-                    let v = _mm256_permutevar8x32_ps(_mm256_castpd_ps(v), from);
-                    _mm256_castps_pd(_mm256_and_ps(v, _mm256_castsi256_ps(there)))
-                }
+                |i, by| _mm256_add_epi32(i, _mm256_set1_epi32(2 * by as i32))
             );
         }
     }
@@ -346,18 +358,10 @@ pub(super) mod x86 {
                 _mm512_setzero_si512(),
                 _mm512_mullo_epi16,
                 |w, v, sum| _mm512_add_epi16(_mm512_mullo_epi16(w, v), sum),
-                _mm512_add_epi16,
                 |w, v, sum| _mm512_add_epi16(_mm512_mullo_epi16(w, v), sum), // no tap: a weight of zero
                 |a, i| _mm512_permutexvar_epi16(i, a),
                 |a, i, b| _mm512_permutex2var_epi16(a, i, b),
-                |v, by, held| {
-                    let from = _mm512_add_epi16(
-                        _mm512_cvtepu8_epi16(_mm256_loadu_si256(LANE.as_ptr().cast())),
-                        _mm512_set1_epi16(by as i16),
-                    );
-                    let there = _mm512_cmplt_epi16_mask(from, _mm512_set1_epi16(held as i16));
-                    _mm512_maskz_permutexvar_epi16(there, from, v)
-                }
+                |i, by| _mm512_add_epi16(i, _mm512_set1_epi16(by as i16))
             );
         } else if size_of::<T>() == 4 {
             weigh_vectors!(
@@ -372,19 +376,13 @@ pub(super) mod x86 {
                 _mm512_setzero_ps(),
                 _mm512_mul_ps,
                 _mm512_fmadd_ps,
-                _mm512_add_ps,
                 |w, v, sum| {
                     let has = _mm512_cmpneq_epi32_mask(_mm512_castps_si512(w), _mm512_set1_epi32(NO_TAP_32));
                     _mm512_mask3_fmadd_ps(w, v, sum, has)
                 },
                 |a, i| _mm512_permutexvar_ps(i, a),
                 |a, i, b| _mm512_permutex2var_ps(a, i, b),
-                |v, by, held| {
-                    let lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-                    let from = _mm512_add_epi32(lane, _mm512_set1_epi32(by as i32));
-                    let there = _mm512_cmplt_epi32_mask(from, _mm512_set1_epi32(held as i32));
-                    _mm512_maskz_permutexvar_ps(there, from, v)
-                }
+                |i, by| _mm512_add_epi32(i, _mm512_set1_epi32(by as i32))
             );
         } else {
             weigh_vectors!(
@@ -399,19 +397,13 @@ pub(super) mod x86 {
                 _mm512_setzero_pd(),
                 _mm512_mul_pd,
                 _mm512_fmadd_pd,
-                _mm512_add_pd,
                 |w, v, sum| {
                     let has = _mm512_cmpneq_epi64_mask(_mm512_castpd_si512(w), _mm512_set1_epi64(NO_TAP_64));
                     _mm512_mask3_fmadd_pd(w, v, sum, has)
                 },
                 |a, i| _mm512_permutexvar_pd(i, a),
                 |a, i, b| _mm512_permutex2var_pd(a, i, b),
-                |v, by, held| {
-                    let lane = _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7);
-                    let from = _mm512_add_epi64(lane, _mm512_set1_epi64(by as i64));
-                    let there = _mm512_cmplt_epi64_mask(from, _mm512_set1_epi64(held as i64));
-                    _mm512_maskz_permutexvar_pd(there, from, v)
-                }
+                |i, by| _mm512_add_epi64(i, _mm512_set1_epi64(by as i64))
             );
         }
     }
