@@ -87,27 +87,49 @@ pub fn across<T: Order, I: Position>(
     room: &mut Pairs<'_, T, I>,
     dst: &mut Pairs<'_, T, I>,
 ) {
+    across_rows::<T, I>(windows, span, 1, base, room, dst);
+}
+
+/// [`across`] for so many rows, as in [`super::reduce::across_rows`].
+#[inline(always)]
+pub fn across_rows<T: Order, I: Position>(
+    windows: &RowWindows<'_>,
+    span: &Span<'_, T>,
+    rows: usize,
+    base: usize,
+    room: &mut Pairs<'_, T, I>,
+    dst: &mut Pairs<'_, T, I>,
+) {
     let Span { src, from, cols, inner } = *span;
     let (bins, inside) = (windows.bins, &windows.inside);
-    let mut dst = dst.part(0..cols.len() * inner);
+    let (row, width) = (src.len() / rows, cols.len() * inner);
+    let mut dst = dst.part(0..rows * width);
     let w = match bins {
         Bins::Sliding(w) if doubles_located(w) => return doubling::<T, I>(w, span, base, room, dst),
         Bins::Sliding(w) if inner == 1 => w,
-        _ => return singly::<T, I>(bins, span, base, dst),
-    };
-    for &(o, r) in windows.cut(cols) {
-        let taps = &src[r.start - from..];
-        let mut held = (taps[0].get(), I::of(base + r.start));
-        for j in 1..r.count {
-            held = better::<T, I>(held, (taps[j * r.step].get(), I::of(base + r.start + j * r.step)));
+        _ => {
+            for (i, src) in src.chunks_exact(row).enumerate() {
+                let span = Span { src, from, cols, inner };
+                singly::<T, I>(bins, &span, base + i * bins.in_len(), dst.part(i * width..(i + 1) * width));
+            }
+            return;
         }
-        (dst.values[o - cols.start], dst.positions[o - cols.start]) = held;
-    }
+    };
     let (lo, hi) = (inside.start.clamp(cols.start, cols.end), inside.end.clamp(cols.start, cols.end));
     if lo < hi {
         let start = lo * w.stride - w.pad.before; // a window inside begins where it should
-        let dst = dst.part(lo - cols.start..hi - cols.start);
+        let dst = dst.part(lo - cols.start..hi - cols.start + (rows - 1) * width);
         interior::<T, I>(w, &src[start - from..], base + start, room.values, dst);
+    }
+    for &(o, r) in windows.cut(cols) {
+        for (i, src) in src.chunks_exact(row).enumerate() {
+            let (taps, base) = (&src[r.start - from..], base + i * row);
+            let mut held = (taps[0].get(), I::of(base + r.start));
+            for j in 1..r.count {
+                held = better::<T, I>(held, (taps[j * r.step].get(), I::of(base + r.start + j * r.step)));
+            }
+            (dst.values[i * width + o - cols.start], dst.positions[i * width + o - cols.start]) = held;
+        }
     }
 }
 
@@ -352,6 +374,74 @@ pub fn down<'a, T: Order, I: Position, O>(
                 let places = values[from..].iter_mut().zip(&mut positions[from..]);
                 for ((v, p), a) in places.zip(best.iter().zip(&at)).take(n_cols) {
                     put(v, p, (*a.0, *a.1));
+                }
+            }
+        }
+    }
+}
+
+/// [`down`] for several results, as [`super::reduce::down_rows`].
+#[inline(always)]
+pub fn down_rows<T: Order, I: Position, O>(
+    kept: Held<'_, T, I>,
+    taps: &[usize],
+    step: usize,
+    width: usize,
+    values: &mut [MaybeUninit<T>],
+    positions: &mut [MaybeUninit<O>],
+    store: impl Fn(I) -> O,
+) {
+    // Rows one apart are one long row.
+    let width = if step == width { values.len() } else { width };
+    let rows = values.chunks_exact_mut(width).zip(positions.chunks_exact_mut(width));
+    for (r, (values, positions)) in rows.enumerate() {
+        let places = values.iter_mut().zip(positions);
+        let row = (&kept.0[r * step..], &kept.1[r * step..]);
+        macro_rules! tap {
+            ($at:expr) => {
+                row.0[$at..][..width].iter().zip(&row.1[$at..][..width])
+            };
+        }
+        match *taps {
+            [] => {}
+            [a] => {
+                for ((v, p), a) in places.zip(tap!(a)) {
+                    v.write(*a.0);
+                    p.write(store(*a.1));
+                }
+            }
+            [a, b] => {
+                for (((v, p), a), b) in places.zip(tap!(a)).zip(tap!(b)) {
+                    let best = better::<T, I>((*a.0, *a.1), (*b.0, *b.1));
+                    v.write(best.0);
+                    p.write(store(best.1));
+                }
+            }
+            [a, b, c] => {
+                for ((((v, p), a), b), c) in places.zip(tap!(a)).zip(tap!(b)).zip(tap!(c)) {
+                    let held = better::<T, I>((*a.0, *a.1), (*b.0, *b.1));
+                    let best = better::<T, I>(held, (*c.0, *c.1));
+                    v.write(best.0);
+                    p.write(store(best.1));
+                }
+            }
+            [a, b, c, d] => {
+                for (((((v, p), a), b), c), d) in places.zip(tap!(a)).zip(tap!(b)).zip(tap!(c)).zip(tap!(d)) {
+                    let held = better::<T, I>((*a.0, *a.1), (*b.0, *b.1));
+                    let held = better::<T, I>(held, (*c.0, *c.1));
+                    let best = better::<T, I>(held, (*d.0, *d.1));
+                    v.write(best.0);
+                    p.write(store(best.1));
+                }
+            }
+            _ => {
+                for (i, (v, p)) in places.enumerate() {
+                    let mut best = (row.0[taps[0] + i], row.1[taps[0] + i]);
+                    for &at in &taps[1..] {
+                        best = better::<T, I>(best, (row.0[at + i], row.1[at + i]));
+                    }
+                    v.write(best.0);
+                    p.write(store(best.1));
                 }
             }
         }
