@@ -459,6 +459,18 @@ pub trait Order: Copy + Default + PartialEq + Send + Sync + 'static {
     }
     /// What orders the other way round: the largest becomes the smallest; a NaN stays one. Twice is nothing.
     fn mirrored(self) -> Self;
+    /// Whether some elements are odd, as NaN is, and two of which none is compare more simply.
+    const ODD: bool = false;
+    /// Whether this is an odd element.
+    #[inline(always)]
+    fn is_odd(self) -> bool {
+        false
+    }
+    /// [`Order::rises`] where neither is odd.
+    #[inline(always)]
+    fn exceeds(self, held: Self) -> bool {
+        self.rises(held)
+    }
 }
 
 /// Elements mirrored on their way in and out, so that the largest is the smallest. (Minima are no kernels of their own:
@@ -552,6 +564,11 @@ macro_rules! floats {
             }
             #[inline(always)]
             fn mirrored(self) -> Self { -self }
+            const ODD: bool = true;
+            #[inline(always)]
+            fn is_odd(self) -> bool { self != self }
+            #[inline(always)]
+            fn exceeds(self, held: Self) -> bool { self > held }
         }
         impl Ring for $t {
             #[inline(always)]
@@ -879,6 +896,15 @@ impl<const TOP: u16> Order for Rank<TOP> {
     #[inline(always)]
     fn mirrored(self) -> Self {
         Self(if self.0 <= TOP { TOP - self.0 } else { self.0 })
+    }
+    const ODD: bool = true;
+    #[inline(always)]
+    fn is_odd(self) -> bool {
+        (self.0 > TOP) | (self.0 == Self::MINUS_ZERO)
+    }
+    #[inline(always)]
+    fn exceeds(self, held: Self) -> bool {
+        self.0 > held.0
     }
 }
 

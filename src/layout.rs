@@ -17,10 +17,10 @@ use crate::error::{Error, Result, Shape};
 
 /// Results from this size on are written past the caches: they would not fit beside their input in the last one, and a
 /// normal store reads each line before it writes it. Filling reused memory on a Zen 5 core with 32 MB of L3, normal and
-/// streamed: 4 MiB 0.04 and 0.15 ms; 16 MiB 0.4 to 0.6 and 0.46; 26 MiB 1.36 and 0.78; 134 MiB 7.1 and 4.0.
-/// (Between 16 and 24 MiB it is even for bilinear x2, and for nearest x2 spares the 1.4 ms that a badly placed result took
-/// instead of 0.5.)
-const STREAMED_BYTES: usize = 16 << 20;
+/// streamed: 4 MiB 0.04 and 0.15 ms; 16 MiB 0.4 to 0.6 and 0.46; 26 MiB 1.36 and 0.78; 134 MiB 7.1 and 4.0. On a Zen 4 core
+/// with as much of it, shared: 12 MiB 0.14 either way where it is in L3, else 0.45 and 0.18; 3 MiB 0.03 and 0.04, else 0.09
+/// and 0.04.
+const STREAMED_BYTES: usize = 6 << 20;
 
 /// Bytes of a cache line.
 pub(crate) const CACHE_LINE: usize = 64;

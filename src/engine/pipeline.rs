@@ -46,9 +46,6 @@ const FOLDED_BAND_BYTES: usize = 4 << 10;
 /// Bytes of input rows to pack at once where they cannot be folded as they lie.
 const FOLDED_PACKED_BYTES: usize = 256 << 10;
 
-/// Input rows of a window that are better kept, where they are packed, than folded one by one.
-const FEW_ROWS: usize = 8;
-
 /// Narrowest column tile worth its overhead.
 const MIN_TILE: usize = 64;
 
@@ -67,8 +64,9 @@ pub enum Way {
     /// As `Ring`, each row folded into one as soon as it has gone across, for long windows that overlap little or not:
     /// nothing is kept.
     Running,
-    /// Each output row from the input rows themselves.
-    Whole,
+    /// Some output rows at once from the input rows themselves, which are read in the order they lie in: short rows as one
+    /// long one where they are next to each other.
+    Band,
     /// The input rows of each output row folded into one, as they are stored, and that taken across: where there are fewer
     /// output rows than input rows.
     Folded,
@@ -92,6 +90,16 @@ pub struct OutRow<'a> {
     pub d: usize,
     /// Its place in the plane.
     pub h: usize,
+    /// The columns wanted.
+    pub cols: &'a Range<usize>,
+}
+
+/// Neighbouring output rows of a plane, or columns of them.
+pub struct OutRows<'a> {
+    /// Their plane.
+    pub d: usize,
+    /// Their places in the plane.
+    pub h: Range<usize>,
     /// The columns wanted.
     pub cols: &'a Range<usize>,
 }
@@ -158,11 +166,16 @@ pub trait Kernel: Sync {
     fn absorb<L: Level>(&self, level: L, into: &mut Self::Slot, later: &Self::Slot) {
         let _ = (level, into, later);
     }
-    /// Makes an output row of the input rows, whose first column is `from`, for [`Way::Whole`].
-    fn whole<L: Level>(
+    /// Output rows of `tile` columns that are made at once, for [`Way::Band`].
+    fn band_rows(&self, tile: usize) -> usize {
+        let _ = tile;
+        1
+    }
+    /// Makes some output rows of the input rows, whose first column is `from`, and finishes each, for [`Way::Band`].
+    fn band<L: Level>(
         &self,
         level: L,
-        to: &OutRow<'_>,
+        to: &OutRows<'_>,
         src: &Rows<'_, Self::Key>,
         from: usize,
         scratch: &mut Self::Scratch,
@@ -403,6 +416,8 @@ struct Shape {
     /// Output columns of a tile, and tiles of a row.
     tile: usize,
     tiles: usize,
+    /// Output rows made at once, for [`Way::Band`].
+    band: usize,
     /// One past the last input row and plane that anything reads.
     used: [usize; 2],
     /// Output lengths `[D, H, W]`.
@@ -423,7 +438,7 @@ impl Shape {
         });
         let (bytes, per_column) = match way {
             Way::Scan(block) => (PLANES_BYTES, 2 * block + 1),
-            Way::Whole | Way::Folded => (RING_BYTES, 1),
+            Way::Band | Way::Folded => (RING_BYTES, 1),
             Way::Running => (RING_BYTES, 2),
             Way::Ring => {
                 // The planes one output plane reads, whole: else the next output plane sends them across again.
@@ -440,12 +455,12 @@ impl Shape {
         let least = (MIN_TILE * size_of::<f64>() / column_bytes.max(size_of::<f64>())).max(1);
         let fitting = (bytes / per_column.saturating_mul(column_bytes).max(1)).max(least);
         let tile = if fitting > TILE_STEP { fitting / TILE_STEP * TILE_STEP } else { fitting }.min(out[2]);
-        Self { way, ring, tile, tiles: out[2].div_ceil(tile), used, out }
+        Self { way, ring, tile, tiles: out[2].div_ceil(tile), band: 1, used, out }
     }
 
     /// Narrows the tiles so that the inputs of one, of `column` bytes for each output column, are not too many.
     fn limit(&mut self, column: usize) {
-        let bytes = if self.way == Way::Folded { FOLDED_BYTES } else { INPUT_BYTES };
+        let bytes = if matches!(self.way, Way::Folded | Way::Band) { FOLDED_BYTES } else { INPUT_BYTES };
         let fitting = (bytes / column.max(1)).max(1);
         let whole = if fitting > TILE_STEP { fitting / TILE_STEP * TILE_STEP } else { fitting };
         self.tile = self.tile.min(whole);
@@ -468,7 +483,7 @@ impl Shape {
     fn slots(&self) -> usize {
         match self.way {
             Way::Scan(block) => 2 * block + 1,
-            Way::Whole => 0,
+            Way::Band => 0,
             Way::Folded => 1,
             Way::Running => 2,
             Way::Ring => self.ring[0] * self.ring[1],
@@ -485,23 +500,15 @@ enum Step {
     Absorb { later: usize, into: usize },
     /// Makes output row `(d, h)` of the slots listed in this range.
     Down(usize, usize, (usize, usize)),
-    /// Makes output row `(d, h)` of the input rows.
-    Whole(usize, usize),
-    /// Asks for input row `(d, h)`.
-    Fetch(usize, usize),
+    /// Makes the output rows from `(d, h)` on, so many, of the input rows.
+    Band(usize, usize, usize),
 }
 
 /// How many steps ahead rows are asked for.
 const AHEAD: usize = 8;
 
-/// How many output rows ahead the input rows are asked for where output rows are made of them directly.
-const AHEAD_WHOLE: usize = 4;
-
 /// How many input rows ahead they are asked for where they are folded.
 const AHEAD_FOLDED: usize = 8;
-
-/// Most rows asked for at once.
-const MOST_FETCHED: usize = 8;
 
 /// Most output rows written down at once: enough for most groups, whose steps then do for the groups that follow.
 const MOST_ROWS: usize = 1024;
@@ -519,15 +526,10 @@ pub fn run<E: Ends>(ends: &E) -> Result<()> {
     }
     let reach = |axis: usize, o: usize| kernel.reach(axis, o);
     let ready = ends.ready();
-    let most = |axis: usize, n: usize| (0..n).map(|o| reach(axis, o).count).max().unwrap_or(0);
-    let way = match kernel.way() {
-        // Packed input is wanted row after row, once.
-        Way::Whole if !ready[0] && most(0, out_d).saturating_mul(most(1, out_h)) > FEW_ROWS => Way::Running,
-        Way::Whole if !ready[0] => Way::Ring,
-        way => way,
-    };
+    let way = kernel.way();
     let mut shape = Shape::new(way, kernel.out_spatial(), kernel.column_bytes(), ready[1], &reach);
     shape.limit(kernel.inputs(0..out_w).len().div_ceil(out_w).saturating_mul(kernel.column_bytes()));
+    shape.band = kernel.band_rows(shape.tile).max(1);
     let row_bytes = shape.tile.saturating_mul(kernel.column_bytes()).max(1);
     let at_once = if ready[1] || row_bytes >= LONG_ROW { usize::MAX } else { (BAND_BYTES / row_bytes).max(1) };
     let units = ends.blocks() * shape.tiles * rows;
@@ -601,7 +603,11 @@ fn stretch<E: Ends>(ends: &E, units: Range<usize>, shape: &Shape, at_once: usize
         ends.with_output(&band, &mut made, |mut dst| {
             let mut left = &script.steps[..];
             while !left.is_empty() {
-                let ([d, h], n) = if packs { input_of(left, most) } else { (reads.clone(), left.len()) };
+                let ([d, h], n) = match left[0] {
+                    _ if !packs => (reads.clone(), left.len()),
+                    Step::Band(d, h, n) => (script.reads(d, h..h + n), 1),
+                    _ => input_of(left, most),
+                };
                 let (steps, rest) = left.split_at(n);
                 left = rest;
                 let src = ends.source(&Place { block, d, h, cols: ins.clone() }, &mut packed)?;
@@ -676,10 +682,8 @@ impl<K: Kernel> Job for Steps<'_, '_, K> {
                     kernel.down(level, &OutRow { d, h, cols }, &rows[first..end], slots, scratch, dst);
                     dst.finish(level, d, h);
                 }
-                Step::Fetch(d, h) => simd::prefetch(src.row(d, h)),
-                Step::Whole(d, h) => {
-                    kernel.whole(level, &OutRow { d, h, cols }, &src, from, scratch, dst);
-                    dst.finish(level, d, h);
+                Step::Band(d, h, n) => {
+                    kernel.band(level, &OutRows { d, h: h..h + n, cols }, &src, from, scratch, dst);
                 }
             }
         }
@@ -747,6 +751,9 @@ impl<'a> Script<'a> {
         self.last = None;
         let reach = self.reach;
         let (mut d, mut h) = (rows.start / out_h, rows.start % out_h);
+        if self.shape.way == Way::Band {
+            return self.bands(rows);
+        }
         let mut rd = reach(0, d);
         // (The first window need not begin first: where it is dilated, the padding may leave it only a later element.)
         let mut reads = [0..0, 0..0];
@@ -759,8 +766,7 @@ impl<'a> Script<'a> {
                 Way::Ring => self.ring((group, rd, rh), d, h),
                 Way::Scan(block) => self.scan((group, rd, rh), d, h, block),
                 Way::Running => self.running((rd, rh), d, h),
-                Way::Whole => self.whole(rd, d, h, (rows.end - d * out_h).min(out_h)),
-                Way::Folded => {}
+                Way::Band | Way::Folded => {}
             }
             h += 1;
             if h == out_h {
@@ -777,8 +783,7 @@ impl<'a> Script<'a> {
             Way::Ring => (rows.saturating_add(1), rows),
             Way::Running => (rows.saturating_mul(2), 1),
             Way::Scan(block) => (block.saturating_mul(6), 2), // both blocks anew
-            Way::Whole => (MOST_FETCHED + 1, 0),
-            Way::Folded => (0, 0), // writes its own
+            Way::Band | Way::Folded => (0, 0),                // write their own
         };
         let reserved = self.steps.try_reserve(steps).and_then(|()| self.rows.try_reserve(listed));
         reserved.map_err(|_| Error::memory(format!("cannot allocate a list of {steps} steps")))
@@ -812,15 +817,31 @@ impl<'a> Script<'a> {
         self.steps.push(Step::Down(d, h, listed));
     }
 
-    fn whole(&mut self, rd: Reach, d: usize, h: usize, end: usize) {
-        if h + AHEAD_WHOLE < end {
-            let rh = (self.reach)(1, h + AHEAD_WHOLE);
-            for j in 0..(rd.count * rh.count).min(MOST_FETCHED) {
-                let (jd, jh) = (j / rh.count, j % rh.count);
-                self.steps.push(Step::Fetch(rd.start + jd * rd.step, rh.start + jh * rh.step));
+    /// The rows as bands of a plane.
+    fn bands(&mut self, rows: &Range<usize>) -> Result<[Range<usize>; 2]> {
+        let (out_h, most) = (self.shape.out[1], self.shape.band);
+        let steps = rows.len().div_ceil(most) + rows.len().div_ceil(out_h) + 1;
+        let reserved = self.steps.try_reserve(steps);
+        reserved.map_err(|_| Error::memory(format!("cannot allocate a list of {steps} steps")))?;
+        let (mut reads, mut row) = ([0..0, 0..0], rows.start);
+        while row < rows.end {
+            let (d, h) = (row / out_h, row % out_h);
+            let n = most.min(out_h - h).min(rows.end - row);
+            self.steps.push(Step::Band(d, h, n));
+            for (all, some) in reads.iter_mut().zip(self.reads(d, h..h + n)) {
+                *all = if all.start == all.end { some } else { all.start.min(some.start)..all.end.max(some.end) };
             }
+            row += n;
         }
-        self.steps.push(Step::Whole(d, h));
+        Ok(reads)
+    }
+
+    /// The input planes and rows that some output rows of a plane read.
+    fn reads(&self, d: usize, h: Range<usize>) -> [Range<usize>; 2] {
+        let mut reads = [0..0, 0..0];
+        widen(&mut reads[0], (self.reach)(0, d));
+        h.for_each(|h| widen(&mut reads[1], (self.reach)(1, h)));
+        reads
     }
 
     fn running(&mut self, (rd, rh): (Reach, Reach), d: usize, h: usize) {

@@ -20,6 +20,9 @@ use crate::layout::Grid;
 /// Bytes of a row that is long enough to be converted by itself, as soon as it has been made.
 pub const LONG_ROW: usize = 4 << 10;
 
+/// Bytes of rows to make at once where they are then written past the caches.
+const STAGE_BYTES: usize = 8 << 10;
+
 /// Position of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct At {
@@ -276,7 +279,7 @@ pub struct RowsMut<'a, T> {
     height: usize,
     rows: Range<usize>,
     len: usize,
-    /// Where a row is made that is then written past the caches, or taken by `emit`.
+    /// Where rows are made that are then written past the caches, or one that is taken by `emit`.
     stage: Option<&'a mut [T]>,
     emit: Option<Emit<'a, T>>,
     /// Elements of a row to be made at once, if parts of rows will do.
@@ -303,12 +306,8 @@ impl<T: Copy> Finish for RowsMut<'_, T> {
     fn finish<L: Level>(&mut self, level: L, d: usize, h: usize) {
         if self.parted {
             self.parted = false;
-        } else if let Some(stage) = self.stage.take() {
-            match self.emit {
-                Some(emit) => emit(stage, At { block: 0, d, h }, 0),
-                None => level.stream(stage, self.place(d, h)),
-            }
-            self.stage = Some(stage);
+        } else {
+            self.finish_rows(level, d, h..h + 1);
         }
     }
 }
@@ -325,10 +324,41 @@ impl<T: Copy> RowsMut<'_, T> {
     /// The row at `(d, h)`, to be written and then [finished](Finish::finish).
     #[inline(always)]
     pub fn row(&mut self, d: usize, h: usize) -> &mut [MaybeUninit<T>] {
+        self.rows(d, h..h + 1)
+    }
+
+    /// How many rows can be had at once.
+    #[inline(always)]
+    #[must_use]
+    pub fn at_once(&self) -> usize {
+        match &self.stage {
+            _ if self.strides[1] != self.len as isize => 1,
+            Some(stage) => stage.len() / self.len.max(1),
+            None => usize::MAX,
+        }
+    }
+
+    /// Some rows of plane `d`, not more than [can be had at once](RowsMut::at_once), one after the other, to be written and
+    /// then [finished](RowsMut::finish_rows).
+    #[inline(always)]
+    pub fn rows(&mut self, d: usize, h: Range<usize>) -> &mut [MaybeUninit<T>] {
+        let n = h.len() * self.len;
         if self.stage.is_none() {
             return self.place(d, h);
         }
-        self.stage.as_deref_mut().map_or(&mut [], as_uninit)
+        self.stage.as_deref_mut().map_or(&mut [], |stage| as_uninit(&mut stage[..n]))
+    }
+
+    /// The rows have been written.
+    #[inline(always)]
+    pub fn finish_rows<L: Level>(&mut self, level: L, d: usize, h: Range<usize>) {
+        if let Some(stage) = self.stage.take() {
+            match self.emit {
+                Some(emit) => emit(stage, At { block: 0, d, h: h.start }, 0),
+                None => level.stream(&stage[..h.len() * self.len], self.place(d, h)),
+            }
+            self.stage = Some(stage);
+        }
     }
 
     /// Elements of a row that may be written at once, if it is written part by part.
@@ -349,13 +379,15 @@ impl<T: Copy> RowsMut<'_, T> {
     }
 
     #[inline(always)]
-    fn place(&mut self, d: usize, h: usize) -> &mut [MaybeUninit<T>] {
-        let row = d * self.height + h;
-        assert!(h < self.height && row >= self.rows.start && row < self.rows.end, "row outside the rows held");
-        let offset = d as isize * self.strides[0] + h as isize * self.strides[1];
+    fn place(&mut self, d: usize, h: Range<usize>) -> &mut [MaybeUninit<T>] {
+        let row = d * self.height + h.start;
+        let held = h.end <= self.height && row >= self.rows.start && row + h.len() <= self.rows.end;
+        assert!(held && (h.len() == 1 || self.strides[1] == self.len as isize), "row outside the rows held");
+        let offset = d as isize * self.strides[0] + h.start as isize * self.strides[1];
         // SAFETY: whoever made this promises `len` writeable elements at every row within the bounds just checked, which
-        // nobody else uses for as long as the borrow of `self`; rows do not overlap.
-        unsafe { std::slice::from_raw_parts_mut(self.origin.wrapping_offset(offset), self.len) }
+        // nobody else uses for as long as the borrow of `self`; rows do not overlap, and several begin each where the one
+        // before ends.
+        unsafe { std::slice::from_raw_parts_mut(self.origin.wrapping_offset(offset), h.len() * self.len) }
     }
 }
 
@@ -599,8 +631,10 @@ impl<T: Copy> Grid<*mut T> {
                 let first = at(rows.start);
                 let origin = row.as_mut_ptr().wrapping_offset(-(first.d as isize * sd + first.h as isize * sh));
                 let stage = if self.streamed {
-                    grow(scratch, len)?;
-                    Some(&mut scratch[..len])
+                    let at_once = if sh == len as isize { STAGE_BYTES / (len * size_of::<T>()).max(1) } else { 1 };
+                    let staged = at_once.clamp(1, rows.len()) * len;
+                    grow(scratch, staged)?;
+                    Some(&mut scratch[..staged])
                 } else {
                     None
                 };

@@ -37,10 +37,10 @@ macro_rules! positions {
 }
 positions!(i32, i64);
 
-/// The better of two elements and its position; the first on a tie.
+/// The better of two elements and its position; the first on a tie. `PLAIN` if no element is odd.
 #[inline(always)]
-fn better<T: Order, I: Position>(held: (T, I), v: (T, I)) -> (T, I) {
-    let replaced = v.0.rises(held.0);
+fn better<T: Order, I: Position, const PLAIN: bool>(held: (T, I), v: (T, I)) -> (T, I) {
+    let replaced = if PLAIN { v.0.exceeds(held.0) } else { v.0.rises(held.0) };
     (if replaced { v.0 } else { held.0 }, if replaced { v.1 } else { held.1 })
 }
 
@@ -87,33 +87,55 @@ pub fn across<T: Order, I: Position>(
     room: &mut Pairs<'_, T, I>,
     dst: &mut Pairs<'_, T, I>,
 ) {
+    across_rows::<T, I, false>(windows, span, 1, base, room, dst);
+}
+
+/// [`across`] for so many rows, as in [`super::reduce::across_rows`]; `P` if no element is odd.
+#[inline(always)]
+pub fn across_rows<T: Order, I: Position, const P: bool>(
+    windows: &RowWindows<'_>,
+    span: &Span<'_, T>,
+    rows: usize,
+    base: usize,
+    room: &mut Pairs<'_, T, I>,
+    dst: &mut Pairs<'_, T, I>,
+) {
     let Span { src, from, cols, inner } = *span;
     let (bins, inside) = (windows.bins, &windows.inside);
-    let mut dst = dst.part(0..cols.len() * inner);
+    let (row, width) = (src.len() / rows, cols.len() * inner);
+    let mut dst = dst.part(0..rows * width);
     let w = match bins {
-        Bins::Sliding(w) if doubles_located(w) => return doubling::<T, I>(w, span, base, room, dst),
+        Bins::Sliding(w) if doubles_located(w) => return doubling::<T, I, P>(w, span, base, room, dst),
         Bins::Sliding(w) if inner == 1 => w,
-        _ => return singly::<T, I>(bins, span, base, dst),
-    };
-    for &(o, r) in windows.cut(cols) {
-        let taps = &src[r.start - from..];
-        let mut held = (taps[0].get(), I::of(base + r.start));
-        for j in 1..r.count {
-            held = better::<T, I>(held, (taps[j * r.step].get(), I::of(base + r.start + j * r.step)));
+        _ => {
+            for (i, src) in src.chunks_exact(row).enumerate() {
+                let span = Span { src, from, cols, inner };
+                singly::<T, I, P>(bins, &span, base + i * bins.in_len(), dst.part(i * width..(i + 1) * width));
+            }
+            return;
         }
-        (dst.values[o - cols.start], dst.positions[o - cols.start]) = held;
-    }
+    };
     let (lo, hi) = (inside.start.clamp(cols.start, cols.end), inside.end.clamp(cols.start, cols.end));
     if lo < hi {
         let start = lo * w.stride - w.pad.before; // a window inside begins where it should
-        let dst = dst.part(lo - cols.start..hi - cols.start);
-        interior::<T, I>(w, &src[start - from..], base + start, room.values, dst);
+        let dst = dst.part(lo - cols.start..hi - cols.start + (rows - 1) * width);
+        interior::<T, I, P>(w, &src[start - from..], base + start, room.values, dst);
+    }
+    for &(o, r) in windows.cut(cols) {
+        for (i, src) in src.chunks_exact(row).enumerate() {
+            let (taps, base) = (&src[r.start - from..], base + i * row);
+            let mut held = (taps[0].get(), I::of(base + r.start));
+            for j in 1..r.count {
+                held = better::<T, I, P>(held, (taps[j * r.step].get(), I::of(base + r.start + j * r.step)));
+            }
+            (dst.values[i * width + o - cols.start], dst.positions[i * width + o - cols.start]) = held;
+        }
     }
 }
 
 /// Window after window.
 #[inline(always)]
-fn singly<T: Order, I: Position>(bins: &Bins, span: &Span<'_, T>, base: usize, dst: Pairs<'_, T, I>) {
+fn singly<T: Order, I: Position, const P: bool>(bins: &Bins, span: &Span<'_, T>, base: usize, dst: Pairs<'_, T, I>) {
     let Span { src, from, cols, inner } = *span;
     let places = dst.values.chunks_exact_mut(inner).zip(dst.positions.chunks_exact_mut(inner));
     for (o, (values, positions)) in cols.clone().zip(places) {
@@ -124,14 +146,14 @@ fn singly<T: Order, I: Position>(bins: &Bins, span: &Span<'_, T>, base: usize, d
             2 => {
                 let places = values.iter_mut().zip(positions.iter_mut());
                 for (((v, p), a), b) in places.zip(row(0)).zip(row(1)) {
-                    (*v, *p) = better::<T, I>((a.get(), at(0)), (b.get(), at(1)));
+                    (*v, *p) = better::<T, I, P>((a.get(), at(0)), (b.get(), at(1)));
                 }
             }
             3 => {
                 let places = values.iter_mut().zip(positions.iter_mut());
                 for ((((v, p), a), b), c) in places.zip(row(0)).zip(row(1)).zip(row(2)) {
-                    let held = better::<T, I>((a.get(), at(0)), (b.get(), at(1)));
-                    (*v, *p) = better::<T, I>(held, (c.get(), at(2)));
+                    let held = better::<T, I, P>((a.get(), at(0)), (b.get(), at(1)));
+                    (*v, *p) = better::<T, I, P>(held, (c.get(), at(2)));
                 }
             }
             n => {
@@ -140,7 +162,7 @@ fn singly<T: Order, I: Position>(bins: &Bins, span: &Span<'_, T>, base: usize, d
                 }
                 for j in 1..n {
                     for ((v, p), a) in values.iter_mut().zip(positions.iter_mut()).zip(row(j)) {
-                        (*v, *p) = better::<T, I>((*v, *p), (a.get(), at(j)));
+                        (*v, *p) = better::<T, I, P>((*v, *p), (a.get(), at(j)));
                     }
                 }
             }
@@ -151,7 +173,7 @@ fn singly<T: Order, I: Position>(bins: &Bins, span: &Span<'_, T>, base: usize, d
 /// Long windows, as in [`super::reduce`]. The padding repeats the element next to it, position and all: counted twice, it
 /// changes nothing, and padding alone never makes a window.
 #[inline(always)]
-fn doubling<T: Order, I: Position>(
+fn doubling<T: Order, I: Position, const P: bool>(
     w: &Windows,
     span: &Span<'_, T>,
     base: usize,
@@ -177,7 +199,7 @@ fn doubling<T: Order, I: Position>(
         let a = cur[..n].iter().zip(&cur_at[..n]);
         let b = cur[ahead..][..n].iter().zip(&cur_at[ahead..][..n]);
         for (((d, p), a), b) in next[..n].iter_mut().zip(&mut next_at[..n]).zip(a).zip(b) {
-            (*d, *p) = better::<T, I>((*a.0, *a.1), (*b.0, *b.1));
+            (*d, *p) = better::<T, I, P>((*a.0, *a.1), (*b.0, *b.1));
         }
         (cur, next) = (next, cur);
         (cur_at, next_at) = (next_at, cur_at);
@@ -191,14 +213,14 @@ fn doubling<T: Order, I: Position>(
         let a = cur[..n].iter().zip(&cur_at[..n]);
         let b = cur[ahead..][..n].iter().zip(&cur_at[ahead..][..n]);
         for (((d, p), a), b) in dst.values.iter_mut().zip(dst.positions.iter_mut()).zip(a).zip(b) {
-            (*d, *p) = better::<T, I>((*a.0, *a.1), (*b.0, *b.1));
+            (*d, *p) = better::<T, I, P>((*a.0, *a.1), (*b.0, *b.1));
         }
         return;
     }
     for (o, (values, places)) in outs {
         for (c, (d, p)) in values.iter_mut().zip(places).enumerate() {
             let (i, j) = (o * step + c, o * step + c + ahead);
-            (*d, *p) = better::<T, I>((cur[i], cur_at[i]), (cur[j], cur_at[j]));
+            (*d, *p) = better::<T, I, P>((cur[i], cur_at[i]), (cur[j], cur_at[j]));
         }
     }
 }
@@ -208,14 +230,20 @@ fn doubling<T: Order, I: Position>(
 /// then folded by plain loops over equal lanes. (Fixed blocks of outputs with strided reads, as in [`super::reduce`],
 /// fall apart into scalars here.)
 #[inline(always)]
-fn interior<T: Order, I: Position>(w: &Windows, src: &[Cell<T>], start: usize, parts: &mut [T], dst: Pairs<'_, T, I>) {
+fn interior<T: Order, I: Position, const P: bool>(
+    w: &Windows,
+    src: &[Cell<T>],
+    start: usize,
+    parts: &mut [T],
+    dst: Pairs<'_, T, I>,
+) {
     let (n, stride) = (dst.values.len(), w.stride);
     let step = I::of(stride);
     let mut at = I::of(start);
     if (w.kernel, w.stride, w.dilation) == (2, 2, 1) {
         for ((value, position), pair) in dst.values.iter_mut().zip(dst.positions).zip(src.chunks_exact(2)) {
             let held = (pair[0].get(), at);
-            (*value, *position) = better::<T, I>(held, (pair[1].get(), at.plus(I::of(1))));
+            (*value, *position) = better::<T, I, P>(held, (pair[1].get(), at.plus(I::of(1))));
             at = at.plus(step);
         }
         return;
@@ -224,7 +252,7 @@ fn interior<T: Order, I: Position>(w: &Windows, src: &[Cell<T>], start: usize, p
     let part = used.div_ceil(stride);
     let row = &src[..used];
     if stride == 1 {
-        return fold_taps::<T, I>(w, start, |k| &row[k * w.dilation..][..n], dst);
+        return fold_taps::<T, I, P>(w, start, |k| &row[k * w.dilation..][..n], dst);
     }
     let parts = &mut parts[..split_room(used, stride)];
     if stride == 2 {
@@ -246,13 +274,13 @@ fn interior<T: Order, I: Position>(w: &Windows, src: &[Cell<T>], start: usize, p
         let at = k * w.dilation;
         &parts[at % stride * part + at / stride..][..n]
     };
-    fold_taps::<T, I>(w, start, tap, dst);
+    fold_taps::<T, I, P>(w, start, tap, dst);
 }
 
 /// Windows whose `k`-th elements are the stretch `tap(k)`; the first begins at position `start`. Two and three elements
 /// are folded in registers, more in passes over the result.
 #[inline(always)]
-fn fold_taps<'a, T: Order + 'a, I: Position>(
+fn fold_taps<'a, T: Order + 'a, I: Position, const P: bool>(
     w: &Windows,
     start: usize,
     tap: impl Fn(usize) -> &'a [Cell<T>],
@@ -264,14 +292,14 @@ fn fold_taps<'a, T: Order + 'a, I: Position>(
     match w.kernel {
         2 => {
             for (((v, p), a), b) in places.zip(tap(0)).zip(tap(1)) {
-                (*v, *p) = better::<T, I>((a.get(), at), (b.get(), at.plus(gap)));
+                (*v, *p) = better::<T, I, P>((a.get(), at), (b.get(), at.plus(gap)));
                 at = at.plus(step);
             }
         }
         3 => {
             for ((((v, p), a), b), c) in places.zip(tap(0)).zip(tap(1)).zip(tap(2)) {
-                let held = better::<T, I>((a.get(), at), (b.get(), at.plus(gap)));
-                (*v, *p) = better::<T, I>(held, (c.get(), at.plus(gap).plus(gap)));
+                let held = better::<T, I, P>((a.get(), at), (b.get(), at.plus(gap)));
+                (*v, *p) = better::<T, I, P>(held, (c.get(), at.plus(gap).plus(gap)));
                 at = at.plus(step);
             }
         }
@@ -283,7 +311,7 @@ fn fold_taps<'a, T: Order + 'a, I: Position>(
             for k in 1..n {
                 let mut at = I::of(start + k * w.dilation);
                 for ((v, p), a) in dst.values.iter_mut().zip(dst.positions.iter_mut()).zip(tap(k)) {
-                    (*v, *p) = better::<T, I>((*v, *p), (a.get(), at));
+                    (*v, *p) = better::<T, I, P>((*v, *p), (a.get(), at));
                     at = at.plus(step);
                 }
             }
@@ -323,20 +351,20 @@ pub fn down<'a, T: Order, I: Position, O>(
         }
         2 => {
             for (((v, p), a), b) in places.zip(row(0)).zip(row(1)) {
-                put(v, p, better::<T, I>((*a.0, *a.1), (*b.0, *b.1)));
+                put(v, p, better::<T, I, false>((*a.0, *a.1), (*b.0, *b.1)));
             }
         }
         3 => {
             for ((((v, p), a), b), c) in places.zip(row(0)).zip(row(1)).zip(row(2)) {
-                let held = better::<T, I>((*a.0, *a.1), (*b.0, *b.1));
-                put(v, p, better::<T, I>(held, (*c.0, *c.1)));
+                let held = better::<T, I, false>((*a.0, *a.1), (*b.0, *b.1));
+                put(v, p, better::<T, I, false>(held, (*c.0, *c.1)));
             }
         }
         4 => {
             for (((((v, p), a), b), c), d) in places.zip(row(0)).zip(row(1)).zip(row(2)).zip(row(3)) {
-                let first = better::<T, I>((*a.0, *a.1), (*b.0, *b.1));
-                let held = better::<T, I>(first, (*c.0, *c.1));
-                put(v, p, better::<T, I>(held, (*d.0, *d.1)));
+                let first = better::<T, I, false>((*a.0, *a.1), (*b.0, *b.1));
+                let held = better::<T, I, false>(first, (*c.0, *c.1));
+                put(v, p, better::<T, I, false>(held, (*d.0, *d.1)));
             }
         }
         _ => {
@@ -346,7 +374,7 @@ pub fn down<'a, T: Order, I: Position, O>(
                 let (mut best, mut at) = ([T::default(); TILE], [I::default(); TILE]);
                 for j in 0..n {
                     for ((v, p), a) in best[..n_cols].iter_mut().zip(&mut at[..n_cols]).zip(row(j).skip(from)) {
-                        (*v, *p) = if j == 0 { (*a.0, *a.1) } else { better::<T, I>((*v, *p), (*a.0, *a.1)) };
+                        (*v, *p) = if j == 0 { (*a.0, *a.1) } else { better::<T, I, false>((*v, *p), (*a.0, *a.1)) };
                     }
                 }
                 let places = values[from..].iter_mut().zip(&mut positions[from..]);
@@ -358,11 +386,79 @@ pub fn down<'a, T: Order, I: Position, O>(
     }
 }
 
+/// [`down`] for several results, as [`super::reduce::down_rows`]; `P` if no element is odd.
+#[inline(always)]
+pub fn down_rows<T: Order, I: Position, O, const P: bool>(
+    kept: Held<'_, T, I>,
+    taps: &[usize],
+    step: usize,
+    width: usize,
+    values: &mut [MaybeUninit<T>],
+    positions: &mut [MaybeUninit<O>],
+    store: impl Fn(I) -> O,
+) {
+    // Rows one apart are one long row.
+    let width = if step == width { values.len() } else { width };
+    let rows = values.chunks_exact_mut(width).zip(positions.chunks_exact_mut(width));
+    for (r, (values, positions)) in rows.enumerate() {
+        let places = values.iter_mut().zip(positions);
+        let row = (&kept.0[r * step..], &kept.1[r * step..]);
+        macro_rules! tap {
+            ($at:expr) => {
+                row.0[$at..][..width].iter().zip(&row.1[$at..][..width])
+            };
+        }
+        match *taps {
+            [] => {}
+            [a] => {
+                for ((v, p), a) in places.zip(tap!(a)) {
+                    v.write(*a.0);
+                    p.write(store(*a.1));
+                }
+            }
+            [a, b] => {
+                for (((v, p), a), b) in places.zip(tap!(a)).zip(tap!(b)) {
+                    let best = better::<T, I, P>((*a.0, *a.1), (*b.0, *b.1));
+                    v.write(best.0);
+                    p.write(store(best.1));
+                }
+            }
+            [a, b, c] => {
+                for ((((v, p), a), b), c) in places.zip(tap!(a)).zip(tap!(b)).zip(tap!(c)) {
+                    let held = better::<T, I, P>((*a.0, *a.1), (*b.0, *b.1));
+                    let best = better::<T, I, P>(held, (*c.0, *c.1));
+                    v.write(best.0);
+                    p.write(store(best.1));
+                }
+            }
+            [a, b, c, d] => {
+                for (((((v, p), a), b), c), d) in places.zip(tap!(a)).zip(tap!(b)).zip(tap!(c)).zip(tap!(d)) {
+                    let held = better::<T, I, P>((*a.0, *a.1), (*b.0, *b.1));
+                    let held = better::<T, I, P>(held, (*c.0, *c.1));
+                    let best = better::<T, I, P>(held, (*d.0, *d.1));
+                    v.write(best.0);
+                    p.write(store(best.1));
+                }
+            }
+            _ => {
+                for (i, (v, p)) in places.enumerate() {
+                    let mut best = (row.0[taps[0] + i], row.1[taps[0] + i]);
+                    for &at in &taps[1..] {
+                        best = better::<T, I, P>(best, (row.0[at + i], row.1[at + i]));
+                    }
+                    v.write(best.0);
+                    p.write(store(best.1));
+                }
+            }
+        }
+    }
+}
+
 /// Folds a row into another that came before it.
 #[inline(always)]
 pub fn absorb<T: Order, I: Position>(into: Pairs<'_, T, I>, later: Held<'_, T, I>) {
     for ((v, p), o) in into.values.iter_mut().zip(into.positions).zip(later.0.iter().zip(later.1)) {
-        (*v, *p) = better::<T, I>((*v, *p), (*o.0, *o.1));
+        (*v, *p) = better::<T, I, false>((*v, *p), (*o.0, *o.1));
     }
 }
 

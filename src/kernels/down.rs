@@ -45,8 +45,9 @@ pub fn fold_rows<'a, T: 'a, A: Copy>(
     }
 }
 
+/// [`fold_rows`] for three rows or more.
 #[inline(always)]
-fn many<'a, T: 'a, A: Copy>(
+pub(super) fn many<'a, T: 'a, A: Copy>(
     n: usize,
     row: impl Fn(usize) -> &'a [T],
     dst: &mut [MaybeUninit<A>],

@@ -10,7 +10,7 @@ use std::cell::Cell;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::down::fold_rows;
+use super::down::{fold_rows, many};
 use crate::element::{Codec, Mirrored, Order, Ordered, Real};
 use crate::error::Result;
 use crate::geometry::Reach;
@@ -44,6 +44,16 @@ pub trait Fold<T>: Copy + Default + Send + Sync + 'static {
     const IDEMPOTENT: bool;
     /// Whether rows may be folded before columns, though elements then meet in another order.
     const UNORDERED: bool;
+    /// The same for elements of which none is [odd](Fold::odd); itself if there is nothing simpler.
+    type Simple: Fold<T>;
+    /// Whether there is something simpler.
+    const SIMPLER: bool = false;
+    /// Whether an element asks for more than the simple fold.
+    #[inline(always)]
+    fn odd(v: T) -> bool {
+        let _ = v;
+        false
+    }
     /// Changes nothing when folded in.
     fn neutral() -> T;
     /// `v` folded into `held`, which came before it.
@@ -57,6 +67,12 @@ pub struct Best;
 impl<T: Order> Fold<T> for Best {
     const IDEMPOTENT: bool = true;
     const UNORDERED: bool = false;
+    type Simple = BestPlain;
+    const SIMPLER: bool = T::ODD;
+    #[inline(always)]
+    fn odd(v: T) -> bool {
+        v.is_odd()
+    }
     #[inline(always)]
     fn neutral() -> T {
         T::LEAST
@@ -67,6 +83,24 @@ impl<T: Order> Fold<T> for Best {
     }
 }
 
+/// The largest of elements of which none is odd: one instruction, where a NaN that wins takes four.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct BestPlain;
+
+impl<T: Order> Fold<T> for BestPlain {
+    const IDEMPOTENT: bool = true;
+    const UNORDERED: bool = false;
+    type Simple = Self;
+    #[inline(always)]
+    fn neutral() -> T {
+        T::LEAST
+    }
+    #[inline(always)]
+    fn fold(held: T, v: T) -> T {
+        if v.exceeds(held) { v } else { held }
+    }
+}
+
 /// The sum.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Sum;
@@ -74,6 +108,7 @@ pub struct Sum;
 impl<T: Real> Fold<T> for Sum {
     const IDEMPOTENT: bool = false;
     const UNORDERED: bool = true;
+    type Simple = Self;
     #[inline(always)]
     fn neutral() -> T {
         T::default()
@@ -147,6 +182,12 @@ impl<'a> RowWindows<'a> {
         Ok(Self { bins, inside, cut })
     }
 
+    /// Whether the windows of rows that lie one after the other are those of one long row, but for the cut ones.
+    #[must_use]
+    pub fn repeat(&self) -> bool {
+        matches!(self.bins, Bins::Sliding(w) if !doubles(w) && w.out_len.checked_mul(w.stride) == Some(w.in_len))
+    }
+
     /// The windows in `cols` that the ends cut.
     #[inline(always)]
     pub fn cut(&self, cols: &Range<usize>) -> impl Iterator<Item = &(usize, Reach)> {
@@ -157,37 +198,57 @@ impl<'a> RowWindows<'a> {
 /// Windows across a row; `room` is [`across_room`].
 #[inline(always)]
 pub fn across<T: Copy, F: Fold<T>>(windows: &RowWindows<'_>, span: &Span<'_, T>, room: &mut [T], dst: &mut [T]) {
+    across_rows::<T, F>(windows, span, 1, room, dst);
+}
+
+/// [`across`] for so many rows that lie one after the other: one, or whole rows whose windows [`RowWindows::repeat`]. They
+/// are one long row; the windows that the ends of each row cut are then computed again.
+#[inline(always)]
+pub fn across_rows<T: Copy, F: Fold<T>>(
+    windows: &RowWindows<'_>,
+    span: &Span<'_, T>,
+    rows: usize,
+    room: &mut [T],
+    dst: &mut [T],
+) {
     let Span { src, from, cols, inner } = *span;
     let (bins, inside) = (windows.bins, &windows.inside);
-    let dst = &mut dst[..cols.len() * inner];
+    let (row, width) = (src.len() / rows, cols.len() * inner);
+    let dst = &mut dst[..rows * width];
     let w = match bins {
         Bins::Sliding(w) if doubles(w) => return doubling::<T, F>(w, span, room, dst),
         Bins::Sliding(w) if inner == 1 || w.stride == 1 => w,
-        _ => return singly::<T, F>(bins, span, dst),
-    };
-    for &(o, r) in windows.cut(cols) {
-        let dst = &mut dst[(o - cols.start) * inner..][..inner];
-        for (c, d) in dst.iter_mut().enumerate() {
-            let taps = &src[(r.start - from) * inner + c..];
-            let mut held = taps[0].get();
-            for j in 1..r.count {
-                held = F::fold(held, taps[j * r.step * inner].get());
+        _ => {
+            for (src, dst) in src.chunks_exact(row).zip(dst.chunks_exact_mut(width)) {
+                singly::<T, F>(bins, &Span { src, from, cols, inner }, dst);
             }
-            *d = held;
+            return;
+        }
+    };
+    let (lo, hi) = (inside.start.clamp(cols.start, cols.end), inside.end.clamp(cols.start, cols.end));
+    if lo < hi {
+        let first = lo * w.stride - w.pad.before - from; // a window inside begins where it should
+        // At stride 1, neighbouring positions of all channels are one row of their own.
+        let dilation = w.dilation * inner;
+        interior::<T, F>(
+            (w.kernel, w.stride, dilation),
+            &src[first * inner..],
+            &mut dst[(lo - cols.start) * inner..(hi - cols.start) * inner + (rows - 1) * width],
+        );
+    }
+    for &(o, r) in windows.cut(cols) {
+        for (src, dst) in src.chunks_exact(row).zip(dst.chunks_exact_mut(width)) {
+            let dst = &mut dst[(o - cols.start) * inner..][..inner];
+            for (c, d) in dst.iter_mut().enumerate() {
+                let taps = &src[(r.start - from) * inner + c..];
+                let mut held = taps[0].get();
+                for j in 1..r.count {
+                    held = F::fold(held, taps[j * r.step * inner].get());
+                }
+                *d = held;
+            }
         }
     }
-    let (lo, hi) = (inside.start.clamp(cols.start, cols.end), inside.end.clamp(cols.start, cols.end));
-    if lo == hi {
-        return;
-    }
-    let first = lo * w.stride - w.pad.before - from; // a window inside begins where it should
-    // At stride 1, neighbouring positions of all channels are one row of their own.
-    let dilation = w.dilation * inner;
-    interior::<T, F>(
-        (w.kernel, w.stride, dilation),
-        &src[first * inner..],
-        &mut dst[(lo - cols.start) * inner..(hi - cols.start) * inner],
-    );
 }
 
 /// Window after window.
@@ -449,6 +510,50 @@ fn block<T: Copy, F: Fold<T>, const S: usize, const N: usize>(
 #[inline(always)]
 pub fn down<'a, T: Copy + 'a, F: Fold<T>>(n: usize, row: impl Fn(usize) -> &'a [T], dst: &mut [MaybeUninit<T>]) {
     fold_rows(n, row, dst, |v| *v, |_, held, v| F::fold(held, *v));
+}
+
+/// [`down`] for several results: row `r` of `dst`, of `width` elements, of the rows that begin at the places `taps` of
+/// `kept`, moved on by `r*step`.
+#[inline(always)]
+pub fn down_rows<T: Copy, F: Fold<T>>(
+    kept: &[T],
+    taps: &[usize],
+    step: usize,
+    width: usize,
+    dst: &mut [MaybeUninit<T>],
+) {
+    // Rows one apart are one long row.
+    let width = if step == width { dst.len() } else { width };
+    for (r, dst) in dst.chunks_exact_mut(width).enumerate() {
+        let row = &kept[r * step..];
+        match *taps {
+            [] => {}
+            [a] => {
+                for (d, a) in dst.iter_mut().zip(&row[a..][..width]) {
+                    d.write(*a);
+                }
+            }
+            [a, b] => {
+                for ((d, a), b) in dst.iter_mut().zip(&row[a..][..width]).zip(&row[b..][..width]) {
+                    d.write(F::fold(*a, *b));
+                }
+            }
+            [a, b, c] => {
+                let rows = row[a..][..width].iter().zip(&row[b..][..width]).zip(&row[c..][..width]);
+                for (d, ((a, b), c)) in dst.iter_mut().zip(rows) {
+                    d.write(F::fold(F::fold(*a, *b), *c));
+                }
+            }
+            [a, b, c, e] => {
+                let rows = row[a..][..width].iter().zip(&row[b..][..width]);
+                let rows = rows.zip(&row[c..][..width]).zip(&row[e..][..width]);
+                for (d, (((a, b), c), e)) in dst.iter_mut().zip(rows) {
+                    d.write(F::fold(F::fold(F::fold(*a, *b), *c), *e));
+                }
+            }
+            _ => many(taps.len(), |j| &row[taps[j]..][..width], dst, |v| *v, |_, held, v| F::fold(held, *v)),
+        }
+    }
 }
 
 /// [`down`] from rows of the input itself.

@@ -213,7 +213,15 @@ impl IndexPlan {
         Err(Error::index(format!("indices[{}] = {index}: must be from 0 to {}", place(&at), self.block - 1)))
     }
 
-    /// Writes zeros and, on each index' place, its value.
+    /// Whether [`IndexPlan::place`] finds by itself that an index is outside its block, in most cases without a reading of
+    /// its own, though it may have written by then: into a fresh result, indices need not be checked before.
+    #[must_use]
+    pub fn checks_while_placing(&self) -> bool {
+        matches!(self.own_windows, Some([_, _, 2])) && !self.axes.channels_last
+    }
+
+    /// Writes zeros and, on each index' place, its value. Indices are to be [checked](IndexPlan::check) before if `out` must
+    /// not change on an error.
     ///
     /// # Errors
     /// [`Error::Index`] as [`IndexPlan::check`]; if scratch cannot be allocated, or the caller interrupts.
@@ -228,13 +236,10 @@ impl IndexPlan {
         T: Copy + Default + Send + Sync + 'static,
         I: IndexElement,
     {
-        if let Some(size @ [_, _, 2]) = self.own_windows
-            && !self.axes.channels_last
+        if let Some(size) = self.own_windows.filter(|_| self.checks_while_placing())
+            && self.settle(size, x, indices, out)?
         {
-            self.check(indices)?;
-            if self.settle(size, x, indices, out)? {
-                return Ok(());
-            }
+            return Ok(());
         }
         match rule {
             Placed::Last => self.scatter::<Plain<T>, I, Latest>(x, indices, out),

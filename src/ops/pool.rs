@@ -9,7 +9,7 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use crate::element::{Absolute, Codec, Linear, Order, Ordered, Plain, Real, Rounding};
-use crate::engine::pipeline::{self, Band, Ends, InRow, Kernel, OutRow, Through, Way};
+use crate::engine::pipeline::{self, Band, Ends, InRow, Kernel, OutRow, OutRows, Through, Way};
 use crate::engine::rows::{Finish, Place, Rows, RowsMut, as_cells, as_uninit, scratch};
 use crate::engine::simd::Level;
 use crate::error::Result;
@@ -222,7 +222,9 @@ impl PoolPlan {
             bins: &self.bins,
             row: RowWindows::new(&self.bins[2])?,
             inner: x.inner,
-            way: way(&self.bins, F::UNORDERED && !around.lifts()),
+            way: way(&self.bins, x.inner, size_of::<C::Computed>(), around.lifts(), F::UNORDERED),
+            whole: whole_windows(&self.bins[1]),
+            rows_first: F::UNORDERED && !around.lifts() && folds_rows_first(&self.bins),
             around,
             marker: PhantomData,
         };
@@ -254,8 +256,10 @@ impl PoolPlan {
     }
 
     fn locating<K, I>(&self, inner: usize) -> Result<Locating<'_, K, I>> {
-        let (row, way) = (RowWindows::new(&self.bins[2])?, way(&self.bins, false));
-        Ok(Locating { bins: &self.bins, row, inner, way, marker: PhantomData })
+        let size = size_of::<K>() + size_of::<I>();
+        let (row, way) = (RowWindows::new(&self.bins[2])?, way(&self.bins, inner, size, false, false));
+        let whole = whole_windows(&self.bins[1]);
+        Ok(Locating { bins: &self.bins, row, inner, way, whole, marker: PhantomData })
     }
 }
 
@@ -268,15 +272,65 @@ const LONGEST_SCAN: usize = 2048;
 /// Rows of a window that are better folded as they come than kept until all are there, if few windows share them.
 const RUNNING: usize = 8;
 
-/// How the rows of these windows are folded; `unordered` if rows may be folded before columns.
-fn way([d, h, w]: &[Bins; 3], unordered: bool) -> Way {
-    let single = d.longest() == 1;
-    let overlap = |b: &Bins| match b {
+/// Windows across a row up to this length are folded before the rows are: that reads the rows in the order they lie in.
+const SHORT: usize = 3;
+
+/// Bytes of input rows, and of what they become across, to aim at for a band: the next rows come in while it is worked
+/// on, which the processor manages only so far ahead. (Reading 26 MB three times, band by band, took 0.7 ms in bands of
+/// 4 KiB and 0.8 to 0.9 in bands of 16 KiB.)
+const BAND_BYTES: usize = 12 << 10;
+
+/// Elements that folded rows are rounded up to: what is left over of a row of 31 takes longer than the rest.
+const WHOLE: usize = 16;
+
+/// Overlapping rows are taken across again with the next band: at most one in so many.
+const AGAIN: usize = 8;
+
+/// How many output rows are made at once, of how many rows of each input plane.
+#[derive(Clone, Copy)]
+struct BandRows {
+    made: usize,
+    read: usize,
+}
+
+/// The rows of a band of `tile` columns, of whose elements `size` bytes are kept across.
+fn rows_of_band([d, h, w]: &[Bins; 3], tile: usize, inner: usize, size: usize) -> BandRows {
+    let row = reach_of_tile(w, tile).saturating_add(tile).saturating_mul(inner).saturating_mul(size);
+    let fitting = BAND_BYTES / row.saturating_mul(d.longest()).max(1);
+    let (longest, step) = (h.longest(), step(h));
+    let made = (fitting.saturating_sub(longest) / step + 1).min(h.out_len());
+    BandRows { made, read: (made - 1).saturating_mul(step).saturating_add(longest).min(h.in_len()) }
+}
+
+/// Most elements from the beginning of a window to that of the next.
+fn step(b: &Bins) -> usize {
+    match b {
+        Bins::Sliding(w) => w.stride,
+        Bins::Listed { windows, in_len } => in_len.div_ceil(windows.len()),
+    }
+}
+
+/// How many windows share an element.
+fn overlap(b: &Bins) -> usize {
+    match b {
         Bins::Sliding(w) => w.kernel.min(w.in_len).div_ceil(w.stride),
         Bins::Listed { windows, in_len } => (b.longest() * windows.len()).div_ceil(*in_len),
-    };
+    }
+}
+
+/// Whether the rows of a window are better folded into one before that is taken across, where the order does not matter.
+fn folds_rows_first([d, h, w]: &[Bins; 3]) -> bool {
+    let (shared, listed) = (overlap(d) * overlap(h), matches!(h, Bins::Listed { .. }));
+    let (shrinks, long) = (w.out_len() < w.in_len(), matches!(w, Bins::Listed { .. }) || w.longest() > SHORT);
+    shrinks && long && (shared == 1 || listed && shared <= 4)
+}
+
+/// How the rows of these windows are folded, of whose elements `size` bytes are kept across; `lifts` if something happens
+/// to elements before, `unordered` if rows may be folded before columns.
+fn way(bins: &[Bins; 3], inner: usize, size: usize, lifts: bool, unordered: bool) -> Way {
+    let [d, h, w] = bins;
     if let Bins::Sliding(s) = h
-        && single
+        && d.longest() == 1
         && s.dilation == 1
         && s.out_len > 1
         && (s.kernel / s.stride > SCAN)
@@ -284,13 +338,31 @@ fn way([d, h, w]: &[Bins; 3], unordered: bool) -> Way {
     {
         return Way::Scan(s.kernel);
     }
-    let (rows, shared) = (d.longest() * h.longest(), overlap(d) * overlap(h));
-    let (listed, shrinks) = (matches!(h, Bins::Listed { .. }), w.out_len() < w.in_len());
-    // (Windows of three rows two apart are better off in the ring: each row is waited for once.)
-    if unordered && shrinks && (shared == 1 || listed && shared <= 4) {
-        return Way::Whole;
+    if unordered && !lifts && folds_rows_first(bins) {
+        return Way::Band;
     }
-    if rows > RUNNING && (shared <= 2 || rows > LONGEST_SCAN) { Way::Running } else { Way::Ring }
+    let (rows, shared) = (d.longest() * h.longest(), overlap(d) * overlap(h));
+    if rows > RUNNING {
+        return if shared <= 2 || rows > LONGEST_SCAN { Way::Running } else { Way::Ring };
+    }
+    let dense = |b: &Bins| matches!(b, Bins::Listed { .. }) || matches!(b, Bins::Sliding(w) if w.dilation == 1);
+    let band = rows_of_band(bins, w.out_len(), inner, size);
+    let again = h.longest().saturating_sub(step(h));
+    let whole = band.made == h.out_len() || band.made * step(h) >= AGAIN * again;
+    let bands = !lifts && dense(h) && overlap(d) == 1 && whole;
+    if bands { Way::Band } else { Way::Ring }
+}
+
+/// The input rows of some neighbouring windows along H. (The first need not begin first: where it is dilated, the padding
+/// may leave it only a later element.)
+#[inline(always)]
+fn rows_read(bins: &Bins, windows: &Range<usize>) -> Range<usize> {
+    let mut read = usize::MAX..0;
+    for o in windows.clone() {
+        let r = bins.at(o);
+        read = read.start.min(r.start)..read.end.max(r.end());
+    }
+    read
 }
 
 /// A dtype positions are stored as.
@@ -318,6 +390,24 @@ pub enum Places<'a> {
     Short(RowsMut<'a, i32>),
 }
 
+impl Places<'_> {
+    #[inline(always)]
+    fn at_once(&self) -> usize {
+        match self {
+            Self::Wide(rows) => rows.at_once(),
+            Self::Short(rows) => rows.at_once(),
+        }
+    }
+
+    #[inline(always)]
+    fn finish_rows<L: Level>(&mut self, level: L, d: usize, h: Range<usize>) {
+        match self {
+            Self::Wide(rows) => rows.finish_rows(level, d, h),
+            Self::Short(rows) => rows.finish_rows(level, d, h),
+        }
+    }
+}
+
 impl Finish for Places<'_> {
     #[inline(always)]
     fn finish<L: Level>(&mut self, level: L, d: usize, h: usize) {
@@ -336,8 +426,8 @@ trait Around<K: Copy>: Sync {
     fn lifts(&self) -> bool;
     /// A row before.
     fn lift<L: Level>(&self, level: L, row: &[Cell<K>], to: &mut [K]);
-    /// A row after.
-    fn finish<L: Level>(&self, level: L, to: &OutRow<'_>, inner: usize, row: &[K], dst: &mut [MaybeUninit<K>]);
+    /// Rows after, whose windows have the same number of rows.
+    fn finish<L: Level>(&self, level: L, to: &OutRows<'_>, inner: usize, row: &[K], dst: &mut [MaybeUninit<K>]);
 }
 
 /// Nothing.
@@ -352,7 +442,7 @@ impl<K: Copy> Around<K> for AsTheyAre {
     #[inline(always)]
     fn lift<L: Level>(&self, _: L, _: &[Cell<K>], _: &mut [K]) {}
     #[inline(always)]
-    fn finish<L: Level>(&self, _: L, _: &OutRow<'_>, _: usize, _: &[K], _: &mut [MaybeUninit<K>]) {}
+    fn finish<L: Level>(&self, _: L, _: &OutRows<'_>, _: usize, _: &[K], _: &mut [MaybeUninit<K>]) {}
 }
 
 /// A division: by the product of a number for each axis.
@@ -397,18 +487,24 @@ impl<K: Real> Mean<K> {
         }
     }
 
-    /// A row of sums, each divided by its divisor.
+    /// Rows of sums, each sum divided by its divisor, which is the same for all rows.
     #[inline(always)]
-    pub(super) fn divide(&self, to: &OutRow<'_>, inner: usize, row: &[K], dst: &mut [MaybeUninit<K>]) {
-        let (by_row, cols) = (self.number(0, to.d) * self.number(1, to.h), to.cols);
+    pub(super) fn divide(&self, to: &OutRows<'_>, inner: usize, sums: &[K], dst: &mut [MaybeUninit<K>]) {
+        let (by_row, cols) = (self.number(0, to.d) * self.number(1, to.h.start), to.cols);
         let (lo, hi) = (self.inside.start.clamp(cols.start, cols.end), self.inside.end.clamp(cols.start, cols.end));
-        for o in (cols.start..lo).chain(hi.max(lo)..cols.end) {
-            let at = (o - cols.start) * inner..(o - cols.start + 1) * inner;
-            norm::divide(&row[at.clone()], K::of(by_row * self.number(2, o)), &mut dst[at]);
+        if lo == cols.start && hi == cols.end {
+            return norm::divide(sums, K::of(by_row * self.width), dst);
         }
-        if lo < hi {
-            let at = (lo - cols.start) * inner..(hi - cols.start) * inner;
-            norm::divide(&row[at.clone()], K::of(by_row * self.width), &mut dst[at]);
+        let width = cols.len() * inner;
+        for (sums, dst) in sums.chunks_exact(width).zip(dst.chunks_exact_mut(width)) {
+            for o in (cols.start..lo).chain(hi.max(lo)..cols.end) {
+                let at = (o - cols.start) * inner..(o - cols.start + 1) * inner;
+                norm::divide(&sums[at.clone()], K::of(by_row * self.number(2, o)), &mut dst[at]);
+            }
+            if lo < hi {
+                let at = (lo - cols.start) * inner..(hi - cols.start) * inner;
+                norm::divide(&sums[at.clone()], K::of(by_row * self.width), &mut dst[at]);
+            }
         }
     }
 }
@@ -435,7 +531,7 @@ impl<K: Real> Around<K> for Scaled<K> {
         }
     }
     #[inline(always)]
-    fn finish<L: Level>(&self, _: L, to: &OutRow<'_>, inner: usize, row: &[K], dst: &mut [MaybeUninit<K>]) {
+    fn finish<L: Level>(&self, _: L, to: &OutRows<'_>, inner: usize, row: &[K], dst: &mut [MaybeUninit<K>]) {
         match self {
             Self::Mean(mean) => mean.divide(to, inner, row, dst),
             Self::Norm(power) => power.root(row, dst),
@@ -449,6 +545,9 @@ struct Folding<'a, K, F, A> {
     row: RowWindows<'a>,
     inner: usize,
     way: Way,
+    /// The windows along H that are alike.
+    whole: Range<usize>,
+    rows_first: bool,
     around: A,
     marker: PhantomData<fn() -> (K, F)>,
 }
@@ -498,11 +597,18 @@ where
         self.way
     }
     fn scratch(&self, tile: usize) -> Result<Self::Scratch> {
-        let whole = self.around.lifts() || self.way == Way::Whole;
+        let rows = if self.way == Way::Band { self.rows_of_band(tile).made } else { 1 };
+        let inputs = if self.around.lifts() || self.rows_first {
+            reach_of_tile(&self.bins[2], tile) + WHOLE
+        } else if self.way == Way::Band {
+            self.rows_of_band(tile).read * self.bins[0].longest() * tile
+        } else {
+            0
+        };
         Ok(Scratch {
             room: scratch(reduce::across_room(&self.bins[2], tile, self.inner))?,
-            inputs: scratch(if whole { reach_of_tile(&self.bins[2], tile) * self.inner } else { 0 })?,
-            outputs: scratch(if A::FINISHES { tile * self.inner } else { 0 })?,
+            inputs: scratch(inputs * self.inner)?,
+            outputs: scratch(if A::FINISHES { rows * tile * self.inner } else { 0 })?,
         })
     }
     fn slot(&self, tile: usize) -> Result<Self::Slot> {
@@ -544,7 +650,8 @@ where
         if A::FINISHES {
             let folded = &mut s.outputs[..dst.len()];
             reduce::down::<K, F>(rows.len(), row, as_uninit(folded));
-            self.around.finish(level, to, self.inner, folded, dst);
+            let to = OutRows { d: to.d, h: to.h..to.h + 1, cols: to.cols };
+            self.around.finish(level, &to, self.inner, folded, dst);
         } else {
             reduce::down::<K, F>(rows.len(), row, dst);
         }
@@ -555,34 +662,158 @@ where
         reduce::absorb::<K, F>(into, later);
     }
 
+    fn band_rows(&self, tile: usize) -> usize {
+        self.rows_of_band(tile).made
+    }
+
     #[inline(always)]
-    fn whole<L: Level>(
+    fn band<L: Level>(
         &self,
         level: L,
-        to: &OutRow<'_>,
+        to: &OutRows<'_>,
         src: &Rows<'_, K>,
         from: usize,
         s: &mut Self::Scratch,
         dst: &mut RowsMut<'_, K>,
     ) {
-        let (rd, rh) = (self.bins[0].at(to.d), self.bins[1].at(to.h));
-        let row = |j: usize| {
-            let (d, h) = if rd.count == 1 { (0, j) } else { (j / rh.count, j % rh.count) };
-            src.row(rd.start + d * rd.step, rh.start + h * rh.step)
-        };
-        let dst = dst.row(to.d, to.h);
-        let (folded, n) = (&mut s.inputs[..row(0).len()], rd.count * rh.count);
-        let made = &mut s.outputs[..dst.len()];
-        let cells = if n == 1 {
-            row(0)
+        if F::SIMPLER && !any_odd(src, &self.bins[0].at(to.d), &rows_read(&self.bins[1], &to.h), F::odd) {
+            self.band_of::<L, F::Simple>(level, to, src, from, s, dst);
         } else {
-            reduce::down_cells::<K, F>(n, row, as_uninit(folded));
-            as_cells(folded)
-        };
-        let span = Span { src: cells, from, cols: to.cols, inner: self.inner };
-        reduce::across::<K, F>(&self.row, &span, &mut s.room, made);
-        self.around.finish(level, to, self.inner, made, dst);
+            self.band_of::<L, F>(level, to, src, from, s, dst);
+        }
     }
+}
+
+impl<K: Copy, F: Fold<K>, A: Around<K>> Folding<'_, K, F, A> {
+    fn rows_of_band(&self, tile: usize) -> BandRows {
+        rows_of_band(self.bins, tile, self.inner, size_of::<K>())
+    }
+
+    #[inline(always)]
+    fn band_of<L: Level, G: Fold<K>>(
+        &self,
+        level: L,
+        to: &OutRows<'_>,
+        src: &Rows<'_, K>,
+        from: usize,
+        s: &mut Scratch<K>,
+        dst: &mut RowsMut<'_, K>,
+    ) {
+        let (rd, read) = (self.bins[0].at(to.d), rows_read(&self.bins[1], &to.h));
+        let (inner, cols, width) = (self.inner, to.cols, to.cols.len() * self.inner);
+        let rows_first = G::UNORDERED && self.rows_first;
+        let kept = (read.len() * width).max(1);
+        for (j, kept) in s.inputs.chunks_exact_mut(kept).take(if rows_first { 0 } else { rd.count }).enumerate() {
+            for (cells, at, rows) in long_rows(src, rd.start + j * rd.step, &read, self.row.repeat()) {
+                let span = Span { src: cells, from, cols, inner };
+                reduce::across_rows::<K, G>(&self.row, &span, rows, &mut s.room, &mut kept[at * width..]);
+            }
+        }
+        let mut h = to.h.start;
+        while h < to.h.end {
+            let rh = self.bins[1].at(h);
+            let n = if rows_first { 1 } else { alike(&self.whole, h..to.h.end).min(dst.at_once()) };
+            let rows = OutRows { d: to.d, h: h..h + n, cols };
+            let places = dst.rows(to.d, h..h + n);
+            let made = if A::FINISHES { &mut s.outputs[..n * width] } else { &mut [] };
+            if rows_first {
+                let n = rd.count * rh.count;
+                let (len, first) = (src.row_len(), (rh.start - read.start) * src.row_len());
+                // In whole vectors, where the elements of the next row follow.
+                let wide = len.next_multiple_of(WHOLE);
+                let end = first + (rh.count - 1) * rh.step * len + wide;
+                let plane = if rd.count == 1 { src.flat(rd.start, read.clone()) } else { None };
+                let plane = plane.filter(|plane| end <= plane.len());
+                let input = |j: usize| match plane {
+                    Some(plane) => &plane[first + j * rh.step * len..][..wide],
+                    None if rd.count == 1 => src.row(rd.start, rh.start + j * rh.step),
+                    None => src.row(rd.start + j / rh.count * rd.step, rh.start + j % rh.count * rh.step),
+                };
+                let folded = &mut s.inputs[..if plane.is_some() { wide } else { len }];
+                let cells = if n == 1 {
+                    &input(0)[..len]
+                } else {
+                    reduce::down_cells::<K, G>(n, input, as_uninit(folded));
+                    &as_cells(folded)[..len]
+                };
+                let span = Span { src: cells, from, cols, inner };
+                reduce::across::<K, G>(&self.row, &span, &mut s.room, made);
+            } else {
+                let mut taps = [0; RUNNING];
+                let taps = taps_of(&mut taps, (rd.count, kept), rh, read.start, width);
+                let to = if A::FINISHES { as_uninit(made) } else { &mut *places };
+                reduce::down_rows::<K, G>(&s.inputs, taps, step(&self.bins[1]) * width, width, to);
+            }
+            if A::FINISHES {
+                self.around.finish(level, &rows, inner, made, places);
+            }
+            dst.finish_rows(level, to.d, h..h + n);
+            h += n;
+        }
+    }
+}
+
+/// Whether one of the rows, or one next to them, holds something odd. (Asked before there is anything to compute, and in
+/// the order the rows lie in, it also brings them in at the speed of memory.)
+#[inline(always)]
+fn any_odd<K: Copy>(src: &Rows<'_, K>, planes: &Reach, read: &Range<usize>, odd: impl Fn(K) -> bool) -> bool {
+    let mut any = false;
+    for j in 0..planes.count {
+        for (cells, _, _) in long_rows(src, planes.start + j * planes.step, read, true) {
+            for v in cells {
+                any |= odd(v.get());
+            }
+        }
+    }
+    any
+}
+
+/// How many of the rows have whole windows, or one that has not.
+#[inline(always)]
+fn alike(whole: &Range<usize>, rows: Range<usize>) -> usize {
+    if rows.start >= whole.start && rows.start < whole.end { rows.end.min(whole.end) - rows.start } else { 1 }
+}
+
+/// Where the rows of a window begin that have gone across: of so many planes, a distance apart, those along H from `first` on.
+#[inline(always)]
+fn taps_of(
+    taps: &mut [usize; RUNNING],
+    (planes, apart): (usize, usize),
+    rh: Reach,
+    first: usize,
+    width: usize,
+) -> &[usize] {
+    let mut n = 0;
+    for d in 0..planes {
+        for j in 0..rh.count {
+            taps[n] = d * apart + (rh.start + j * rh.step - first) * width;
+            n += 1;
+        }
+    }
+    &taps[..n]
+}
+
+/// The windows along H that are whole and equally far apart.
+fn whole_windows(bins: &Bins) -> Range<usize> {
+    match bins {
+        Bins::Sliding(w) => w.interior(),
+        Bins::Listed { .. } => 0..0,
+    }
+}
+
+/// Rows of a plane as long ones where they lie one after the other and `repeat`, else one by one: the elements of each, how
+/// many rows come before it, and how many it is.
+#[inline(always)]
+fn long_rows<'a, K: Copy>(
+    src: &'a Rows<'a, K>,
+    d: usize,
+    read: &'a Range<usize>,
+    repeat: bool,
+) -> impl Iterator<Item = (&'a [Cell<K>], usize, usize)> {
+    let flat = if repeat { src.flat(d, read.clone()) } else { None };
+    let at_once = if flat.is_some() { read.len() } else { 1 };
+    let row = move |h| flat.unwrap_or_else(|| src.row(d, h));
+    read.clone().step_by(at_once.max(1)).map(move |h| (row(h), h - read.start, at_once))
 }
 
 /// Cost of one output row, in elements.
@@ -591,12 +822,19 @@ fn row_cost([d, h, w]: &[Bins; 3], inner: usize) -> usize {
     w.out_len().saturating_mul(inner).saturating_mul(folds)
 }
 
+/// Scratch of a [`Locating`]: values and positions of long windows across, and of rows that have gone across.
+struct Located<K, I> {
+    room: (Vec<K>, Vec<I>),
+    kept: (Vec<K>, Vec<I>),
+}
+
 /// Values and positions.
 struct Locating<'a, K, I> {
     bins: &'a [Bins; 3],
     row: RowWindows<'a>,
     inner: usize,
     way: Way,
+    whole: Range<usize>,
     marker: PhantomData<fn() -> (K, I)>,
 }
 
@@ -605,7 +843,7 @@ impl<K: Order, I: Position> Kernel for Locating<'_, K, I> {
     const BASELINE: bool = size_of::<I>() > 4;
 
     type Key = K;
-    type Scratch = (Vec<K>, Vec<I>);
+    type Scratch = Located<K, I>;
     type Slot = (Vec<K>, Vec<I>);
     type Dst<'a> = (RowsMut<'a, K>, Places<'a>);
 
@@ -629,8 +867,11 @@ impl<K: Order, I: Position> Kernel for Locating<'_, K, I> {
         self.way
     }
     fn scratch(&self, tile: usize) -> Result<Self::Scratch> {
-        let (values, positions) = argmax::across_room(&self.bins[2], tile, self.inner);
-        Ok((scratch(values)?, scratch(positions)?))
+        let band = if self.way == Way::Band { self.rows_of_band(tile).read } else { 1 };
+        let rows = if self.row.repeat() { band } else { 1 };
+        let (values, positions) = argmax::across_room(&self.bins[2], tile * rows, self.inner);
+        let kept = if self.way == Way::Band { band * self.bins[0].longest() * tile * self.inner } else { 0 };
+        Ok(Located { room: (scratch(values)?, scratch(positions)?), kept: (scratch(kept)?, scratch(kept)?) })
     }
     fn slot(&self, tile: usize) -> Result<Self::Slot> {
         Ok((scratch(tile * self.inner)?, scratch(tile * self.inner)?))
@@ -648,7 +889,7 @@ impl<K: Order, I: Position> Kernel for Locating<'_, K, I> {
         let [_, h, w] = self.bins;
         let base = (row.d * h.in_len() + row.h) * w.in_len();
         let span = Span { src: row.cells, from: row.from, cols, inner: self.inner };
-        let mut room = Pairs { values: &mut s.0, positions: &mut s.1 };
+        let mut room = Pairs { values: &mut s.room.0, positions: &mut s.room.1 };
         let mut dst = Pairs { values: &mut slot.0, positions: &mut slot.1 };
         argmax::across::<K, I>(&self.row, &span, base, &mut room, &mut dst);
     }
@@ -676,10 +917,94 @@ impl<K: Order, I: Position> Kernel for Locating<'_, K, I> {
         }
     }
 
+    fn band_rows(&self, tile: usize) -> usize {
+        self.rows_of_band(tile).made
+    }
+
+    #[inline(always)]
+    fn band<L: Level>(
+        &self,
+        level: L,
+        to: &OutRows<'_>,
+        src: &Rows<'_, K>,
+        from: usize,
+        s: &mut Self::Scratch,
+        dst: &mut Self::Dst<'_>,
+    ) {
+        if K::ODD && !any_odd(src, &self.bins[0].at(to.d), &rows_read(&self.bins[1], &to.h), K::is_odd) {
+            self.band_of::<L, true>(level, to, src, from, s, dst);
+        } else {
+            self.band_of::<L, false>(level, to, src, from, s, dst);
+        }
+    }
+
     #[inline(always)]
     fn absorb<L: Level>(&self, _: L, into: &mut Self::Slot, later: &Self::Slot) {
         let into = Pairs { values: &mut into.0, positions: &mut into.1 };
         argmax::absorb::<K, I>(into, (&later.0, &later.1));
+    }
+}
+
+impl<K: Order, I: Position> Locating<'_, K, I> {
+    fn rows_of_band(&self, tile: usize) -> BandRows {
+        rows_of_band(self.bins, tile, self.inner, size_of::<K>() + size_of::<I>())
+    }
+
+    #[inline(always)]
+    fn band_of<L: Level, const PLAIN: bool>(
+        &self,
+        level: L,
+        to: &OutRows<'_>,
+        src: &Rows<'_, K>,
+        from: usize,
+        s: &mut Located<K, I>,
+        (values, positions): &mut (RowsMut<'_, K>, Places<'_>),
+    ) {
+        let [bd, bh, bw] = self.bins;
+        let (rd, read) = (bd.at(to.d), rows_read(bh, &to.h));
+        let (inner, cols, width) = (self.inner, to.cols, to.cols.len() * self.inner);
+        let kept = (read.len() * width).max(1);
+        let mut room = Pairs { values: &mut s.room.0, positions: &mut s.room.1 };
+        let planes = s.kept.0.chunks_exact_mut(kept).zip(s.kept.1.chunks_exact_mut(kept));
+        for (j, (values, positions)) in planes.take(rd.count).enumerate() {
+            let d = rd.start + j * rd.step;
+            for (cells, at, rows) in long_rows(src, d, &read, self.row.repeat()) {
+                let base = (d * bh.in_len() + read.start + at) * bw.in_len();
+                let span = Span { src: cells, from, cols, inner };
+                let (values, positions) = (&mut values[at * width..], &mut positions[at * width..]);
+                argmax::across_rows::<K, I, PLAIN>(
+                    &self.row,
+                    &span,
+                    rows,
+                    base,
+                    &mut room,
+                    &mut Pairs { values, positions },
+                );
+            }
+        }
+        let (kept_of, step) = ((&s.kept.0[..], &s.kept.1[..]), step(bh) * width);
+        let mut h = to.h.start;
+        while h < to.h.end {
+            let n = alike(&self.whole, h..to.h.end).min(values.at_once()).min(positions.at_once());
+            let (rows, mut taps) = (h..h + n, [0; RUNNING]);
+            let taps = taps_of(&mut taps, (rd.count, kept), bh.at(h), read.start, width);
+            let found = values.rows(to.d, rows.clone());
+            match positions {
+                Places::Wide(places) => {
+                    let places = places.rows(to.d, rows.clone());
+                    argmax::down_rows::<K, I, i64, PLAIN>(kept_of, taps, step, width, found, places, I::wide);
+                }
+                Places::Short(places) => {
+                    let places = places.rows(to.d, rows.clone());
+                    argmax::down_rows::<K, I, i32, PLAIN>(kept_of, taps, step, width, found, places, |i| {
+                        i.wide() as i32
+                    });
+                }
+            }
+            values.finish_rows(level, to.d, rows.clone());
+            positions.finish_rows(level, to.d, rows);
+            h += n;
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use super::pool::{Divisor, Mean, PoolPlan};
 use crate::element::{Linear, Real, Rounding};
-use crate::engine::pipeline::{self, InRow, Kernel, OutRow, Through, Way};
+use crate::engine::pipeline::{self, InRow, Kernel, OutRow, OutRows, Through, Way};
 use crate::engine::rows::{RowsMut, as_cells, as_uninit, scratch};
 use crate::engine::simd::{Job, Level};
 use crate::error::{Error, Result, Shape};
@@ -295,7 +295,12 @@ impl<K: Real> Kernel for Sharing<'_, K> {
         let (grads, shares) = (&mut s.grads[..n], &mut s.shares[..n]);
         grads.iter_mut().zip(row.cells).for_each(|(to, g)| *to = g.get());
         let windows = row.from..row.from + n / self.inner;
-        self.mean.divide(&OutRow { d: row.d, h: row.h, cols: &windows }, self.inner, grads, as_uninit(shares));
+        self.mean.divide(
+            &OutRows { d: row.d, h: row.h..row.h + 1, cols: &windows },
+            self.inner,
+            grads,
+            as_uninit(shares),
+        );
         self.sums.across(level, (shares, row.from), (cols, self.inner), &mut s.room, slot);
     }
 
