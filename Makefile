@@ -76,5 +76,5 @@ site: $(BIN)/python
 	@echo "site: $(CURDIR)/site/index.html"
 
 clean:
-	rm -rf $(VENV) target site compare.png
+	rm -rf $(VENV) target site jupyter_execute compare.png
 	rm -f python/upsample_rs/_core*.so

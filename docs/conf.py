@@ -16,6 +16,7 @@ import upsample_rs
 
 ROOT = Path(__file__).parents[1]
 REPOSITORY = "https://github.com/upsample-rs/upsample_rs"
+WIDE = "---\nhtml_theme.sidebar_secondary.remove: true\n---\n"  # tables of calls want the room
 ROOT_PAGES = {"index": "README.md", "contributing": "CONTRIBUTING.md", "changelog": "CHANGELOG.md"}
 SOON = ("onnx", "torch", "jax")  # listed once they are there
 LINK = re.compile(r"(\]\()([^)\s#]+)([^)\s]*\))")
@@ -68,7 +69,8 @@ def read(app: Any, page: str, source: list[str]) -> None:
     if page == "guides":
         soon = [name for name in SOON if name not in app.env.found_docs]
         text = "\n".join(line for line in text.split("\n") if line not in soon)
-    source[0] = text.replace("\n\n```\n", "\n```\n")  # what ends a doctest is not shown
+    text = text.replace("\n\n```\n", "\n```\n")  # what ends a doctest is not shown
+    source[0] = WIDE + text if page.startswith("from/") else text
 
 
 def moved(text: str, folder: str, page: str) -> str:

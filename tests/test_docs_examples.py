@@ -135,7 +135,9 @@ def run_line(words: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     elif words[:1] == ["make"]:
         assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE), words
     elif words and words[0].endswith("pip"):
-        extras = re.findall(r"\[(\w+)\]", " ".join(words))
+        extras = [
+            e for some in re.findall(r"\[([\w,]+)\]", " ".join(words)) for e in some.split(",")
+        ]
         project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
         assert all(re.search(rf"^{extra} = \[", project, re.MULTILINE) for extra in extras), words
 

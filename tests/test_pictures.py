@@ -7,6 +7,7 @@ differ in the last bits between machines, letters between fonts.
 from __future__ import annotations
 
 import runpy
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +23,15 @@ photographs = pytest.mark.skipif(
 )
 
 
-def loaded(script: Path) -> dict[str, object]:
-    """Run a script without its `main`."""
-    return runpy.run_path(str(script))
+@cache
+def made(script: Path, kind: str) -> dict[Path, object]:
+    """Return what a script makes, by the file it is for: its `figures` or its `galleries`."""
+    names = runpy.run_path(str(script))
+    if kind not in names:
+        return {}
+    if kind == "galleries":
+        pytest.importorskip("PIL")
+    return {names["IMAGES"] / name: picture for name, picture in names[kind]().items()}
 
 
 def agreeing(one: np.ndarray, other: np.ndarray) -> float:
@@ -41,21 +48,16 @@ def rgb(path: Path) -> np.ndarray:
 @pytest.mark.skipif(not IMAGES.exists(), reason="the installed package has no docs")
 def test_drawings_of_techniques() -> None:
     """`python docs/figures_techniques.py` would change no drawing."""
-    for name, drawing in loaded(DOCS / "figures_techniques.py")["figures"]().items():
-        assert (IMAGES / "techniques" / name).read_text(encoding="utf-8") == drawing, name
+    for path, drawing in made(DOCS / "figures_techniques.py", "figures").items():
+        assert path.read_text(encoding="utf-8") == drawing, path.name
 
 
 @photographs
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
 def test_pictures_of_the_photograph(script: Path) -> None:
     """Run the script's `galleries`, if it has any, and compare with its files."""
-    names = loaded(script)
-    if "galleries" not in names:
-        return
-    pytest.importorskip("PIL")
-    for name, page in names["galleries"]().items():
-        made = np.asarray(page.convert("RGB"))
-        assert agreeing(rgb(names["IMAGES"] / name), made) > 0.99, name
+    for path, page in made(script, "galleries").items():
+        assert agreeing(rgb(path), np.asarray(page.convert("RGB"))) > 0.99, path.name
 
 
 @photographs
@@ -72,11 +74,7 @@ def test_the_sheet(tmp_path: Path) -> None:
 
 @photographs
 def test_every_picture_has_a_command() -> None:
-    made = {IMAGES / "compare.png"}
+    known = {IMAGES / "compare.png"}
     for script in SCRIPTS:
-        names = loaded(script)
-        made |= {names["IMAGES"] / name for name in names["figures"]()}
-        if "galleries" in names:
-            pytest.importorskip("PIL")
-            made |= {names["IMAGES"] / name for name in names["galleries"]()}
-    assert {path for path in IMAGES.rglob("*") if path.is_file()} == made
+        known |= made(script, "figures").keys() | made(script, "galleries").keys()
+    assert {path for path in IMAGES.rglob("*") if path.is_file()} == known
