@@ -16,12 +16,23 @@ NOT_YET: tuple[str, ...] = ()
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform does not fork")
 
 
-@pytest.fixture(scope="module")
-def runner():
+SETTINGS = {
+    "1 thread": {"UPSAMPLE_RS_NUM_THREADS": "1"},
+    "2 threads": {"UPSAMPLE_RS_NUM_THREADS": "2"},
+    "scalar": {"UPSAMPLE_RS_ISA": "scalar"},
+}
+
+
+@pytest.fixture(scope="module", params=SETTINGS)
+def runner(request):
     """The process that forks a child per entry; it has imported the package once."""
     script = Path(__file__).parent / "abuse" / "run_one.py"
     with subprocess.Popen(
-        [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, str(script)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **SETTINGS[request.param]},
     ) as process:
         yield process
         process.stdin.close()

@@ -389,7 +389,7 @@ REFUSED = [
     (dict(output_size=2**70), ValueError, ["output_size"]),
     (dict(output_size=-1), ValueError, ["output_size = -1"]),
     (dict(output_size=2.0), TypeError, ["output_size"]),
-    (dict(output_size=(3, 3, 3)), ValueError, ["output_size has 3 entries"]),
+    (dict(output_size=(3, 3, 3)), ValueError, ["output_size = (3, 3, 3)", "3 entries"]),
     (dict(output_ratio=0.0), ValueError, ["output_ratio[0] = 0", "above 0 and below 1"]),
     (dict(output_ratio=(0.5, 1.0)), ValueError, ["output_ratio[1] = 1"]),
     (dict(output_ratio=-0.5), ValueError, ["output_ratio[0] = -0.5"]),

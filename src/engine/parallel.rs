@@ -25,6 +25,13 @@ const CHUNKS_PER_THREAD: usize = 4;
 /// Chunks of at most this many units even on one thread, so that an interruption is noticed in time.
 const LONGEST_CHUNK: usize = 1 << 24;
 
+/// What a chunk may take. Costs are estimates: where the first chunk shows that the planned ones would take longer, the
+/// rest are shorter.
+const LONGEST_TIME: Duration = Duration::from_millis(40);
+
+/// From how many grains on a thread's first chunk is a grain, to measure by: one chunk more in a millisecond or longer.
+const MEASURED_FROM: usize = 32;
+
 static FORCED_GRAIN: AtomicUsize = AtomicUsize::new(0);
 static CHOSEN_THREADS: AtomicUsize = AtomicUsize::new(0);
 /// Process id and its default thread count, in one word so that they change together.
@@ -137,25 +144,44 @@ struct Run<'a> {
     stop: AtomicBool,
     failure: OnceLock<Error>,
     total: usize,
-    chunk: usize,
+    /// Units of a thread's first chunk, and of those that follow.
+    first: usize,
+    chunk: AtomicUsize,
     work: Work<'a>,
 }
 
 impl Run<'_> {
     /// Takes chunks until none is left; `between` runs after each.
     fn drain(&self, mut between: impl FnMut() -> Result<()>) {
+        let mut units = self.first;
+        let mut begun = Instant::now();
         while !self.stop.load(Ordering::Relaxed) {
-            let start = self.next.fetch_add(self.chunk, Ordering::Relaxed);
+            let start = self.next.fetch_add(units, Ordering::Relaxed);
             if start >= self.total {
                 return;
             }
-            let end = start.saturating_add(self.chunk).min(self.total);
+            let end = start.saturating_add(units).min(self.total);
             let done = (self.work)(start..end);
             super::simd::fence();
+            let now = Instant::now();
+            self.measured(end - start, now - begun);
+            begun = now;
+            units = self.chunk.load(Ordering::Relaxed);
             if let Err(e) = done.and_then(|()| between()) {
                 let _ = self.failure.set(e); // the first failure is the one told
                 self.stop.store(true, Ordering::Relaxed);
             }
+        }
+    }
+}
+
+impl Run<'_> {
+    /// Shortens the chunks to come if as many units as they have would take too long.
+    fn measured(&self, units: usize, took: Duration) {
+        let planned = self.chunk.load(Ordering::Relaxed);
+        let longest = LONGEST_TIME.as_nanos().saturating_mul(units as u128) / took.as_nanos().max(1);
+        if longest < planned as u128 {
+            self.chunk.fetch_min((longest as usize).max(1), Ordering::Relaxed);
         }
     }
 }
@@ -206,8 +232,16 @@ fn run(total: usize, cost: usize, work: Work<'_>) -> Result<()> {
     let threads = num_threads_cached().min(total).min(all / grain);
     let even = total.div_ceil(threads * if threads > 1 { CHUNKS_PER_THREAD } else { 1 });
     let chunk = even.max(grain.div_ceil(cost)).min((LONGEST_CHUNK / cost).max(1));
-    let run =
-        Run { next: AtomicUsize::new(0), stop: AtomicBool::new(false), failure: OnceLock::new(), total, chunk, work };
+    let first = if all < MEASURED_FROM * grain { chunk } else { chunk.min(grain.div_ceil(cost)) };
+    let run = Run {
+        next: AtomicUsize::new(0),
+        stop: AtomicBool::new(false),
+        failure: OnceLock::new(),
+        total,
+        first,
+        chunk: AtomicUsize::new(chunk),
+        work,
+    };
     match if threads > 1 { pool(threads - 1) } else { None } {
         None => run.drain(watch()),
         Some(pool) => pool.in_place_scope(|scope| {

@@ -816,10 +816,13 @@ fn long_rows<'a, K: Copy>(
     read.clone().step_by(at_once.max(1)).map(move |h| (row(h), h - read.start, at_once))
 }
 
-/// Cost of one output row, in elements.
+/// Cost of one output row, in elements: what is folded for each of its elements, or what it takes of the input, if that
+/// is more.
 fn row_cost([d, h, w]: &[Bins; 3], inner: usize) -> usize {
     let folds = w.longest().min(16).saturating_add(d.longest().saturating_mul(h.longest()).min(16));
-    w.out_len().saturating_mul(inner).saturating_mul(folds)
+    let folded = w.out_len().saturating_mul(folds);
+    let rows = d.in_len().saturating_mul(h.in_len()) / d.out_len().saturating_mul(h.out_len()).max(1);
+    folded.max(w.in_len().saturating_mul(rows)).saturating_mul(inner)
 }
 
 /// Scratch of a [`Locating`]: values and positions of long windows across, and of rows that have gone across.

@@ -131,7 +131,11 @@ impl<S: Summed> Kernel for Resampling<S> {
         self.inner * size_of::<S>()
     }
     fn row_cost(&self) -> usize {
-        self.taps[2].out_len() * self.inner * (self.reach + self.taps[0].widest() * self.taps[1].widest())
+        // What is summed for each element, or what the row takes of the input, if that is more.
+        let [d, h, w] = &self.taps;
+        let summed = w.out_len() * (self.reach + d.widest() * h.widest());
+        let rows = d.in_len().saturating_mul(h.in_len()) / (d.out_len() * h.out_len()).max(1);
+        summed.max(w.in_len().saturating_mul(rows)).saturating_mul(self.inner)
     }
     fn way(&self) -> Way {
         if self.folds { Way::Folded } else { Way::Ring }

@@ -172,7 +172,9 @@ fn roi_align<'py>(
         dispatch!(linear, x, "x", T => {
             // SAFETY: `T` is of the size and alignment of the dtype, and all its bits are valid (see `dispatch`).
             let (x, mut out) = unsafe { (x.view::<T>(), out.view::<T>()) };
-            released(py, volume(&plan.out_shape), || plan.align_forward(&x, &mut out))?;
+            let points = volume(&plan.out_shape).saturating_mul(params.sampling_ratio.saturating_pow(2).max(1));
+            let work = points.max(volume(&plan.in_shape));
+            released(py, work, || plan.align_forward(&x, &mut out))?;
             Ok::<_, Fail>(())
         })?;
         Ok(out.into_array())
@@ -205,7 +207,8 @@ fn roi_pool<'py>(
         dispatch!(ordered, x, "x", T => {
             // SAFETY: `T` is of the size and alignment of the dtype, and all its bits are valid (see `dispatch`).
             let (x, mut out) = unsafe { (x.view::<T>(), out.view::<T>()) };
-            released(py, volume(&plan.out_shape), || plan.pool_forward(&x, &mut out))?;
+            let work = volume(&plan.out_shape).max(volume(&plan.in_shape));
+            released(py, work, || plan.pool_forward(&x, &mut out))?;
             Ok::<_, Fail>(())
         })?;
         Ok(out.into_array())

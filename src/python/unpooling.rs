@@ -193,7 +193,7 @@ fn max_unpool_backward<'py>(
         with_indices!(indices, I => {
             // SAFETY: `T` is of the size and alignment of the dtype, and all its bits are valid (see `dispatch`).
             let indices = unsafe { indices.view::<I>() };
-            released(py, plan.values_shape.len(), || plan.check(&indices))?;
+            released(py, volume(&plan.values_shape), || plan.check(&indices))?;
         });
         let mut out = Output::new(&plan.values_shape, &grad, &[&grad, &indices], given(out), "out")?;
         with_indices!(indices, I => dispatch!(moved, grad, "grad_output", T => {

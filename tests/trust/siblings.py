@@ -1,7 +1,7 @@
 """Wrong calls, generated: every fault of a parameter, on every operation that takes the parameter.
 
-`python tests/trust/siblings.py` makes them all and prints how many were refused. A refusal is one line that names the
-operation, the parameter and its value, changes no input, and comes before anything of the output's size is allocated.
+`python tests/trust/siblings.py [--watch]` makes them all and prints how many were refused. A refusal is one line that names the
+operation, the parameter and its value, changes no input, and comes before anything of the output's size is allocated (`--watch`: under the allocator of `starve.c`).
 
 Two sources. `FAULTS` holds, by parameter, values that no operation accepts. The corpus holds values that broke other
 systems; each is tried on every operation of ours that has the parameter, where it may also be right.
@@ -195,7 +195,7 @@ class Tally:
                 self.problems.append(f"{what}: allocated {largest} bytes first: {line!r}")
 
 
-def run(side: int, allocator: Any = None) -> Tally:
+def every(side: int, allocator: Any = None) -> Tally:
     """Every fault on every operation."""
     tally = Tally(allocator)
     warnings.simplefilter("ignore")
@@ -209,8 +209,13 @@ def run(side: int, allocator: Any = None) -> Tally:
 
 
 def main() -> None:
-    allocator = starve.Allocator() if os.environ.get("UNDER_STARVE") else None
-    tally = run(128 if allocator else 9, allocator)
+    watched = bool(os.environ.get("UNDER_STARVE"))
+    if "--watch" in sys.argv and not watched:
+        run = starve.preloaded(__file__, *sys.argv[1:])
+        print(run.stdout, end="")
+        sys.exit(run.returncode)
+    allocator = starve.Allocator() if watched else None
+    tally = every(128 if allocator else 9, allocator)
     print(*tally.problems[:60], sep="\n")
     print(
         f"siblings: {tally.refused} of {tally.calls} calls refused, {len(tally.problems)} of them wrongly; "
