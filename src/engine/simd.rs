@@ -18,7 +18,7 @@ mod shuffle;
 mod weave;
 mod weigh;
 
-pub use shuffle::{SHUFFLED, Shuffle};
+pub use shuffle::{SHUFFLED, Shuffle, copy_few};
 pub use weigh::{MOST_LANES, Run, Weighing};
 
 /// An instruction-set level.

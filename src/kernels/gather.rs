@@ -94,9 +94,7 @@ fn across<T: Copy + Default, L: Level>(
         for (o, dst) in cols.clone().zip(dst.chunks_exact_mut(inner)) {
             match picks.at(o) {
                 None => zero(dst),
-                Some(i) => {
-                    dst.iter_mut().zip(&src[(i - from) * inner..][..inner]).for_each(|(d, v)| _ = d.write(v.get()))
-                }
+                Some(i) => simd::copy_few(&src[(i - from) * inner..][..inner], dst),
             }
         }
         return;

@@ -176,16 +176,33 @@ pub(super) mod x86 {
                                     }
                                     if full == 2 && taps == 2 {
                                         let (a, b) = ($load(weights.cast()), $load(weights.add(LANES).cast()));
-                                        repeat!($add(b, $pick($window(src.add(step)), i), $mul(a, $pick($window(src), i))));
+                                        if fits >= 2 {
+                                            let next = $shift(i, step);
+                                            repeat!({
+                                                let window = $window(src);
+                                                $add(b, $pick(window, next), $mul(a, $pick(window, i)))
+                                            });
+                                        } else {
+                                            repeat!($add(b, $pick($window(src.add(step)), i), $mul(a, $pick($window(src), i))));
+                                        }
                                     } else if full == 4 && taps == 4 {
                                         let (a, b) = ($load(weights.cast()), $load(weights.add(LANES).cast()));
                                         let (c, d) =
                                             ($load(weights.add(2 * LANES).cast()), $load(weights.add(3 * LANES).cast()));
-                                        repeat!({
-                                            let ab = $add(b, $pick($window(src.add(step)), i), $mul(a, $pick($window(src), i)));
-                                            let abc = $add(c, $pick($window(src.add(2 * step)), i), ab);
-                                            $add(d, $pick($window(src.add(3 * step)), i), abc)
-                                        });
+                                        if fits >= 2 {
+                                            let next = $shift(i, step);
+                                            repeat!({
+                                                let (window, later) = ($window(src), $window(src.add(2 * step)));
+                                                let ab = $add(b, $pick(window, next), $mul(a, $pick(window, i)));
+                                                $add(d, $pick(later, next), $add(c, $pick(later, i), ab))
+                                            });
+                                        } else {
+                                            repeat!({
+                                                let ab = $add(b, $pick($window(src.add(step)), i), $mul(a, $pick($window(src), i)));
+                                                let abc = $add(c, $pick($window(src.add(2 * step)), i), ab);
+                                                $add(d, $pick($window(src.add(3 * step)), i), abc)
+                                            });
+                                        }
                                     } else {
                                         for _ in 0..n / 2 {
                                             let (sum, second) = sums!(src, src.add(advance), weights, i, full);
