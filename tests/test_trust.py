@@ -1,7 +1,7 @@
 """Nothing that is passed, forked, interrupted or starved breaks the package: the short forms.
 
-Each is a script of `trust/` that prints its figure and fails by its exit status; CONTRIBUTING.md says how to run it in
-full, and what it printed last.
+Each is a script of `trust/` that prints its figure and fails by its exit status; CONTRIBUTING.md
+says how to run it in full, and what it printed last.
 """
 
 import os
