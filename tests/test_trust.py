@@ -4,7 +4,7 @@ Each is a script of `trust/` that prints its figure and fails by its exit status
 says how to run it in full, and what it printed last.
 """
 
-import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -18,7 +18,7 @@ on_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="need
 preloads = pytest.mark.skipif(
     not sys.platform.startswith("linux")
     or shutil.which("cc") is None
-    or "glibc" not in (os.confstr("CS_GNU_LIBC_VERSION") or ""),
+    or platform.libc_ver()[0] != "glibc",
     reason="needs glibc and a C compiler",
 )
 

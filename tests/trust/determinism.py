@@ -141,7 +141,7 @@ def main() -> None:
     print(*problems[:60], sep="\n")
     print(
         f"determinism: {count} calls, {len(problems)} with more than one answer; "
-        f"instruction sets differ by at most {worst:.3g} units of the last place of the largest element"
+        f"instruction sets differ by at most {worst:.3g} last places of the largest element"
     )
     sys.exit(bool(problems))
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import gc
 import itertools
-import os
 import sys
 import time
 import warnings
@@ -64,7 +63,7 @@ def main() -> None:
     took = time.perf_counter() - begin
     print(
         f"soak: {options.good} good calls, memory {growth['good'] / 1024:+.0f} KiB; "
-        f"{options.refused} refused, {growth['refused'] / 1024:+.0f} KiB; {took:.0f} s, pid {os.getpid()}"
+        f"{options.refused} refused, {growth['refused'] / 1024:+.0f} KiB; {took:.0f} s"
     )
     sys.exit(max(growth.values()) >= MOST)
 
