@@ -72,7 +72,7 @@ def test_the_default_is_the_cpus_this_process_may_use():
 
 @pytest.fixture
 def one_cpu_group():
-    """The file that puts a process into a control group of one CPU's time, where one can be made."""
+    """The file that puts a process into a control group of one CPU, where one can be made."""
     v1, v2 = Path("/sys/fs/cgroup/cpu/upsample_rs"), Path("/sys/fs/cgroup/upsample_rs")
     group = v1 if v1.parent.is_dir() else v2
     try:

@@ -1,7 +1,7 @@
 """Starvation: the n-th allocation of the extension fails, for every n, in every call of the
 catalogue.
 
-`python tests/trust/starve.py [--most N] [--threads N] [--trace] [LABEL ...]` compiles
+`python tests/trust/starve.py [--most N] [--threads N] [--side N] [--trace] [LABEL ...]` compiles
 `starve.c`, runs itself under it, and prints how many allocations were refused and what came of
 them: every call must succeed or raise `MemoryError`. Each call is tried with the n-th allocation
 alone refused, and with it and all later ones.
@@ -112,6 +112,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--most", type=int, default=1 << 20, help="allocations tried per call")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--side", type=int, default=12, help="lengths of the spatial axes, about")
     parser.add_argument("--trace", action="store_true", help="where each refused allocation was")
     parser.add_argument("labels", nargs="*")
     options = parser.parse_args()
@@ -134,7 +135,7 @@ def main() -> None:
         if line not in ("success", "MemoryError"):
             wrong.append(f"{label}: allocation {first}{' on' if last > first else ''}: {line}")
 
-    for call in catalogue.calls(12):
+    for call in catalogue.calls(options.side):
         if not options.labels or call.label in options.labels:
             starved(allocator, call, options.most, options.trace, report)
     for line in wrong[:50]:
