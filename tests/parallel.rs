@@ -38,6 +38,22 @@ fn each_unit_runs_exactly_once() {
     }
 }
 
+/// Units that take far longer than their cost says are cut into short chunks, so that an interruption is noticed.
+#[test]
+fn chunks_follow_the_time_they_take() {
+    let _engine = Engine::hold();
+    set_num_threads(1).unwrap();
+    force_grain(4);
+    let longest = AtomicUsize::new(0);
+    for_each(200, 1, |units| {
+        longest.fetch_max(units.len(), Ordering::Relaxed);
+        std::thread::sleep(std::time::Duration::from_millis(2 * units.len() as u64));
+        Ok(())
+    })
+    .unwrap();
+    assert!(longest.into_inner() <= 20, "40 ms at most");
+}
+
 #[test]
 fn calls_within_calls_and_beside_each_other_finish() {
     let _engine = Engine::hold();

@@ -1,4 +1,6 @@
-"""The size arithmetic against Python's integers: for all small parameters, and at the ends of 64 bits."""
+"""The size arithmetic against Python's integers: for all small parameters, and at the ends of 64
+bits.
+"""
 
 import itertools
 
@@ -25,7 +27,9 @@ def conv_len(size, kernel, stride, pad, dilation):
 
 
 def pool_len(size, kernel, stride, pad, dilation, ceil_mode):
-    """Windows of a pooling: with `ceil_mode` one more where it begins inside the input or its left padding."""
+    """Windows of a pooling: with `ceil_mode` one more where it begins inside the input or its left
+    padding.
+    """
     n = conv_len(size, kernel, stride, pad, dilation)
     if n is None or not ceil_mode:
         return n

@@ -70,6 +70,35 @@ def test_the_default_is_the_cpus_this_process_may_use():
         assert in_new_process(code, UPSAMPLE_RS_NUM_THREADS="") == len(some)
 
 
+@pytest.fixture
+def one_cpu_group():
+    """The file that puts a process into a control group of one CPU, where one can be made."""
+    v1, v2 = Path("/sys/fs/cgroup/cpu/upsample_rs"), Path("/sys/fs/cgroup/upsample_rs")
+    group = v1 if v1.parent.is_dir() else v2
+    try:
+        group.mkdir()
+    except OSError:
+        pytest.skip("no right to make a control group")
+    try:
+        if not (group / "cgroup.procs").exists():
+            pytest.skip("not a control group")
+        if group == v1:
+            (group / "cpu.cfs_period_us").write_text("100000")
+            (group / "cpu.cfs_quota_us").write_text("100000")
+        else:
+            (group / "cpu.max").write_text("100000 100000")
+        yield group / "cgroup.procs"
+    except OSError:
+        pytest.skip("no control group for CPUs")
+    finally:
+        group.rmdir()
+
+
+def test_the_default_is_bounded_by_the_quota(one_cpu_group):
+    code = f"open({str(one_cpu_group)!r}, 'w').write(str(os.getpid()))\nprint(us.get_num_threads())"
+    assert in_new_process(code, UPSAMPLE_RS_NUM_THREADS="") == 1
+
+
 def test_environment_forces_an_instruction_set():
     for isa in laws.ISAS:
         config = in_new_process("print(json.dumps(us.config()))", UPSAMPLE_RS_ISA=isa)

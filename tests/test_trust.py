@@ -1,10 +1,10 @@
 """Nothing that is passed, forked, interrupted or starved breaks the package: the short forms.
 
-Each is a script of `trust/` that prints its figure and fails by its exit status; CONTRIBUTING.md says how to run it in
-full, and what it printed last.
+Each is a script of `trust/` that prints its figure and fails by its exit status; CONTRIBUTING.md
+says how to run it in full, and what it printed last.
 """
 
-import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -18,7 +18,7 @@ on_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="need
 preloads = pytest.mark.skipif(
     not sys.platform.startswith("linux")
     or shutil.which("cc") is None
-    or "glibc" not in (os.confstr("CS_GNU_LIBC_VERSION") or ""),
+    or platform.libc_ver()[0] != "glibc",
     reason="needs glibc and a C compiler",
 )
 

@@ -232,7 +232,7 @@ fn run(total: usize, cost: usize, work: Work<'_>) -> Result<()> {
     let threads = num_threads_cached().min(total).min(all / grain);
     let even = total.div_ceil(threads * if threads > 1 { CHUNKS_PER_THREAD } else { 1 });
     let chunk = even.max(grain.div_ceil(cost)).min((LONGEST_CHUNK / cost).max(1));
-    let first = if all < MEASURED_FROM * grain { chunk } else { chunk.min(grain.div_ceil(cost)) };
+    let first = if all < grain.saturating_mul(MEASURED_FROM) { chunk } else { chunk.min(grain.div_ceil(cost)) };
     let run = Run {
         next: AtomicUsize::new(0),
         stop: AtomicBool::new(false),

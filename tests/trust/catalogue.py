@@ -1,4 +1,5 @@
-"""One valid call of every operation, as data: what the trust tests turn into wrong, starved and repeated calls.
+"""One valid call of every operation, as data: what the trust tests turn into wrong, starved and
+repeated calls.
 
 `calls(side)` gives a `Call` for every function that computes, in every rank and, where kernels
 differ, in several modes; `side` sets how long the spatial axes are.

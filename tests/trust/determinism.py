@@ -1,8 +1,9 @@
 """Determinism: the same bytes, whatever the number of threads, the time, the layout in memory.
 
-`python tests/trust/determinism.py [--repeats 100] [--threads 8] [--side 24] [--dtypes f4,f2,u1]` hashes the results of
-every operation and prints how many calls there were and how many hashes each operation had; more than one is a failure.
-It also prints the largest difference between instruction sets, which must be none where nothing is summed in floats.
+`python tests/trust/determinism.py [--repeats 100] [--threads 8] [--side 24] [--dtypes f4,f2,u1]`
+hashes the results of every operation and prints how many calls there were and how many hashes
+each operation had; more than one is a failure. It also prints the largest difference between
+instruction sets, which must be none where nothing is summed in floats.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 
 import catalogue  # noqa: E402
+
 import upsample_rs as us  # noqa: E402
 from upsample_rs import _core  # noqa: E402
 
@@ -76,7 +78,9 @@ def exact(call: catalogue.Call, dtype: str) -> bool:
     return bool(moves) or dtype[0] in "iu"
 
 
-def run(repeats: int, threads: list[int], side: int, dtypes: list[str]) -> tuple[int, float, list[str]]:
+def run(
+    repeats: int, threads: list[int], side: int, dtypes: list[str]
+) -> tuple[int, float, list[str]]:
     """Calls made, the largest difference between instruction sets, and what went wrong."""
     count, worst, problems = 0, 0.0, []
     grain = 64  # even small arrays are cut into tasks
@@ -116,8 +120,12 @@ def integer_calls(side: int, dtype: str) -> list[catalogue.Call]:
         def change(a: np.ndarray) -> np.ndarray:
             return abs(a * 4).astype(dtype) if a.dtype == np.float32 else a
 
-        kwargs = {k: change(v) if k in ("x", "weight", "bias") else v for k, v in call.kwargs.items()}
-        made.append(catalogue.replace(call, kwargs=kwargs, prepared=tuple(map(change, call.prepared))))
+        kwargs = {
+            k: change(v) if k in ("x", "weight", "bias") else v for k, v in call.kwargs.items()
+        }
+        made.append(
+            catalogue.replace(call, kwargs=kwargs, prepared=tuple(map(change, call.prepared)))
+        )
     return made
 
 
@@ -132,8 +140,8 @@ def main() -> None:
     count, worst, problems = run(options.repeats, threads, options.side, options.dtypes.split(","))
     print(*problems[:60], sep="\n")
     print(
-        f"determinism: {count} calls, {len(problems)} with more than one answer; instruction sets differ "
-        f"by at most {worst:.3g} units of the last place of the largest element"
+        f"determinism: {count} calls, {len(problems)} with more than one answer; "
+        f"instruction sets differ by at most {worst:.3g} last places of the largest element"
     )
     sys.exit(bool(problems))
 

@@ -1,8 +1,10 @@
-"""Structured fuzzing between guard pages: random calls whose arrays end, or begin, where memory does.
+"""Structured fuzzing between guard pages: random calls whose arrays end, or begin, where memory
+does.
 
-`python tests/trust/fuzz.py [--calls 1000000] [--seed 0]` draws operation, shapes, strides, dtype, parameters, threads and
-instruction set, places every input and every `out` against a page that may not be touched, and prints how many calls
-there were and how many computed. A read or write outside any array ends the process; the parent prints the call.
+`python tests/trust/fuzz.py [--calls 1000000] [--seed 0]` draws operation, shapes, strides,
+dtype, parameters, threads and instruction set, places every input and every `out` against a page
+that may not be touched, and prints how many calls there were and how many computed. A read or
+write outside any array ends the process; the parent prints the call.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 
 import catalogue  # noqa: E402
 import determinism  # noqa: E402
+
 import upsample_rs as us  # noqa: E402
 from upsample_rs import _core  # noqa: E402
 
@@ -46,8 +49,12 @@ class Arena:
                 raise OSError(ctypes.get_errno(), "mprotect")
         self.bytes = np.frombuffer(self.map, np.uint8)
 
-    def place(self, rng: np.random.Generator, shape: tuple[int, ...], dtype: Any) -> np.ndarray | None:
-        """An array of that shape with drawn strides, against one of the guards; None if it is too large."""
+    def place(
+        self, rng: np.random.Generator, shape: tuple[int, ...], dtype: Any
+    ) -> np.ndarray | None:
+        """An array of that shape with drawn strides, against one of the guards; None if it is too
+        large.
+        """
         dtype = np.dtype(dtype)
         steps = [1 + int(rng.random() < 0.2) for _ in shape]  # every element, or every other one
         order = rng.permutation(len(shape)) if rng.random() < 0.3 else np.arange(len(shape))
@@ -63,7 +70,9 @@ class Arena:
         return array[flips]
 
 
-def resized(rng: np.random.Generator, call: catalogue.Call, arenas: list[Arena]) -> catalogue.Call | None:
+def resized(
+    rng: np.random.Generator, call: catalogue.Call, arenas: list[Arena]
+) -> catalogue.Call | None:
     """The call with parameters drawn anew and its arrays placed between guards."""
     kwargs = dict(call.kwargs)
     for name in call.parameters():
@@ -121,7 +130,9 @@ NUMBERS: dict[str, Any] = {
     "output_size": small(1, 9),
     "align_corners": one_of(True, False),
     "antialias": one_of(True, False),
-    "mode": one_of("nearest", "bilinear", "bicubic", "trilinear", "linear", "area", "lanczos", "avg", "max"),
+    "mode": one_of(
+        "nearest", "bilinear", "bicubic", "trilinear", "linear", "area", "lanczos", "avg", "max"
+    ),
     "padding_mode": one_of("zeros", "border", "reflection"),
     "method": one_of("linear", "cubic", "nearest", "lanczos3", "gaussian", "area"),
     "coordinates": one_of("half_pixel", "align_corners", "asymmetric", "pytorch_half_pixel"),
@@ -211,11 +222,18 @@ def main() -> None:
     if child == 0:
         came = fuzz(options.calls, options.seed, note)
         ran = came["computed"] + 2 * came["computed, twice"] + came["refused"]
-        print(f"fuzz: {ran} calls between guard pages, {dict(came)}, none outside its arrays", flush=True)
+        print(
+            f"fuzz: {ran} calls between guard pages, {dict(came)}, none outside its arrays",
+            flush=True,
+        )
         os._exit(0)
     status = os.waitpid(child, 0)[1]
     if status:
-        how = signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else f"status {status}"
+        how = (
+            signal.Signals(os.WTERMSIG(status)).name
+            if os.WIFSIGNALED(status)
+            else f"status {status}"
+        )
         print(f"fuzz: died, {how}, in: {note[:].split(bytes(1))[0].decode()}")
         sys.exit(1)
 

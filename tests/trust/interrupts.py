@@ -1,8 +1,8 @@
 """Ctrl-C in the middle of an operation of some seconds: how long until `KeyboardInterrupt`.
 
-`python tests/trust/interrupts.py [--only NAME ...]` interrupts one operation of every family half a second after it began
-and prints, for each, the milliseconds it took, on one thread and on two; whether anything went on computing; and whether
-the next call was right.
+`python tests/trust/interrupts.py [--only NAME ...]` interrupts one operation of every family
+half a second after it began and prints, for each, the milliseconds it took, on one thread and on
+two; whether anything went on computing; and whether the next call was right.
 """
 
 from __future__ import annotations
@@ -38,14 +38,18 @@ CALLS: dict[str, Callable[[], object]] = {
     "lp_pool2d": lambda: us.lp_pool2d(ones(2000, 1000, 1000), 2.5, 500),
     "lp_pool1d one window": lambda: us.lp_pool1d(ones(2_000_000_000), 2.5, 2_000_000_000),
     "adaptive_avg_pool2d": lambda: us.adaptive_avg_pool2d(ones(40_000, 1000, 1000), 3),
-    "fractional_max_pool2d": lambda: us.fractional_max_pool2d(ones(20_000, 1000, 1000), 90, 11, seed=1),
+    "fractional_max_pool2d": lambda: us.fractional_max_pool2d(
+        ones(20_000, 1000, 1000), 90, 11, seed=1
+    ),
     "interpolate bilinear": lambda: us.interpolate(
         ones(40_000, 1000, 1000), (20, 20), mode="bilinear", antialias=True
     ),
     "interpolate lanczos": lambda: us.interpolate(
         ones(20_000, 1000, 1000, dtype="u1"), (20, 20), mode="lanczos", antialias=True
     ),
-    "resize": lambda: us.resize(ones(20_000, 1000, 1000), (20, 20), axes=(1, 2), method="cubic", antialias=True),
+    "resize": lambda: us.resize(
+        ones(20_000, 1000, 1000), (20, 20), axes=(1, 2), method="cubic", antialias=True
+    ),
     "grid_sample": lambda: us.grid_sample(
         ones(100_000, 50, 300, 300), ones(100_000, 30, 30, 2, dtype="f4"), "bicubic"
     ),
@@ -66,14 +70,20 @@ CALLS: dict[str, Callable[[], object]] = {
         ones(100, 256, 64, 64), np.ones((256, 8, 7, 7), "f4"), None, 1, 3
     ),
     "conv2d_backward": lambda: us.conv2d_backward(
-        ones(100, 64, 64, 64), ones(100, 64, 64, 64), np.ones((64, 64, 3, 3), "f4"), 1, 1,
+        ones(100, 64, 64, 64),
+        ones(100, 64, 64, 64),
+        np.ones((64, 64, 3, 3), "f4"),
+        1,
+        1,
         output_mask=(False, True, False),
     ),
     "unfold": lambda: us.unfold(ones(60, 40, 1000, 1000, dtype="u1"), 30, stride=50),
     "max_unpool2d": lambda: us.max_unpool2d(
         ones(800, 1000, 1000, dtype="u1"), np.broadcast_to(np.int64(0), (800, 1000, 1000)), 1
     ),
-    "avg_pool2d_backward": lambda: us.avg_pool2d_backward(ones(600, 901, 901), (600, 1000, 1000), 100, 1),
+    "avg_pool2d_backward": lambda: us.avg_pool2d_backward(
+        ones(600, 901, 901), (600, 1000, 1000), 100, 1
+    ),
     "lp_pool2d_backward": lambda: us.lp_pool2d_backward(
         ones(200, 901, 901), ones(200, 1000, 1000), 2.5, 100, 1
     ),
@@ -86,7 +96,9 @@ def cpu_of_other_threads() -> float:
 
 
 def interrupted(call: Callable[[], object], after: float) -> tuple[float | None, float]:
-    """Seconds from the signal to the exception (None: it had finished), and what others computed in the next 0.3 s."""
+    """Seconds from the signal to the exception (None: it had finished), and what others computed
+    in the next 0.3 s.
+    """
     sent: list[tuple[float, float]] = []
 
     def send() -> None:
@@ -115,7 +127,9 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=list(CALLS))
     parser.add_argument("--after", type=float, default=0.5)
     options = parser.parse_args()
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell ignores it
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a background job of a shell ignores it
     worst, late = 0.0, []
     want = us.max_pool2d([[1, 2], [3, 4]], 2).tolist()
     for name in options.only:
@@ -133,7 +147,9 @@ def main() -> None:
             if took > LIMIT or after > 0.05:
                 late.append(f"{name}, {threads} threads: {took * 1e3:.0f} ms, {after:.2f} s after")
             assert us.max_pool2d([[1, 2], [3, 4]], 2).tolist() == want
-    print(f"interrupts: at most {worst * 1e3:.0f} ms until KeyboardInterrupt; late: {late or 'none'}")
+    print(
+        f"interrupts: at most {worst * 1e3:.0f} ms until KeyboardInterrupt; late: {late or 'none'}"
+    )
     sys.exit(bool(late))
 
 

@@ -1,6 +1,7 @@
 """`out=`, every way it can be given: exact, or refused with nothing written.
 
-`python tests/trust/outs.py` tries all of them on every operation that has `out` and prints how many there were.
+`python tests/trust/outs.py` tries all of them on every operation that has `out` and prints how
+many there were.
 """
 
 from __future__ import annotations
@@ -73,8 +74,12 @@ def unwritable(want: np.ndarray) -> Iterator[tuple[str, Any]]:
         yield "itself, rows too close", as_strided(cells, shape, strides, writeable=True)
 
 
-def overlaps(array: np.ndarray, want: np.ndarray) -> Iterator[tuple[str, bool, np.ndarray, np.ndarray]]:
-    """(name, whether memory is shared, a copy of `array`, an out) in one buffer, at every distance that matters."""
+def overlaps(
+    array: np.ndarray, want: np.ndarray
+) -> Iterator[tuple[str, bool, np.ndarray, np.ndarray]]:
+    """(name, whether memory is shared, a copy of `array`, an out) in one buffer, at every distance
+    that matters.
+    """
     unit = max(array.itemsize, want.itemsize)
     gap = -(-array.nbytes // unit) * unit
     room = -(-want.nbytes // unit) * unit
@@ -118,7 +123,9 @@ class Tally:
         if [a.tobytes() for a in arrays] != before:
             self.problems.append(f"{call.label}, {what}: refused, but something was written")
 
-    def accept(self, call: catalogue.Call, what: str, outs: Any, want: tuple[np.ndarray, ...]) -> None:
+    def accept(
+        self, call: catalogue.Call, what: str, outs: Any, want: tuple[np.ndarray, ...]
+    ) -> None:
         """The call must give what a fresh result holds, and touch nothing around it."""
         got = outs if isinstance(outs, tuple) else (outs,)
         results = call.run(out=outs)

@@ -1,7 +1,7 @@
 """Processes and threads: every way programs fork, spawn and share, and no hang in any.
 
-`python tests/trust/processes.py [--children 1000]` runs each pattern in a process of its own with a time limit and prints
-how many children gave the parent's result.
+`python tests/trust/processes.py [--children 1000]` runs each pattern in a process of its own
+with a time limit and prints how many children gave the parent's result.
 """
 
 from __future__ import annotations
@@ -87,7 +87,9 @@ def joblib_workers(backend: str, children: int) -> int:
 
 
 def prefork_server(children: int) -> int:
-    """A web server's way: the parent loads and warms, forks workers once, and they answer requests."""
+    """A web server's way: the parent loads and warms, forks workers once, and they answer
+    requests.
+    """
     want = work()
     requests, answers = os.pipe(), os.pipe()
     workers = []
@@ -152,7 +154,9 @@ def no_threads(children: int) -> int:
 
 
 def racing_writers(children: int) -> int:
-    """Threads that write inputs, indices, grid and boxes during calls: some result or a refusal, no crash."""
+    """Threads that write inputs, indices, grid and boxes during calls: some result or a refusal,
+    no crash.
+    """
     rng, stop, good = np.random.default_rng(0), threading.Event(), 0
     x = rng.random((4, 64, 64), "f4")
     values, indices = us.max_pool2d(x, 2, return_indices=True)
@@ -281,9 +285,13 @@ def main() -> None:
         command = [sys.executable, "-W", "ignore", __file__, "--one", name, "--count", str(count)]
         begin = time.perf_counter()
         try:
-            run = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS + count, check=False)
+            run = subprocess.run(
+                command, capture_output=True, text=True, timeout=SECONDS + count, check=False
+            )
             good = int(run.stdout.split()[-1]) if run.returncode == 0 else 0
-            detail = "" if run.returncode == 0 else f" (status {run.returncode}: {run.stderr[-300:]})"
+            detail = (
+                "" if run.returncode == 0 else f" (status {run.returncode}: {run.stderr[-300:]})"
+            )
         except subprocess.TimeoutExpired:
             good, detail = 0, " (hangs)"
         print(f"{name}: {good} of {count}, {time.perf_counter() - begin:.1f} s{detail}", flush=True)

@@ -1,8 +1,8 @@
 """Scale: more than 2^31 elements, in and out, in every family.
 
-`python tests/trust/scale.py [--only NAME ...]` computes on arrays beyond 2^31 elements, which repeat along an axis where
-memory would not do, and checks the results where an index of 32 bits would be wrong: at the end. Needs 6 GB and some
-minutes; run it by hand.
+`python tests/trust/scale.py [--only NAME ...]` computes on arrays beyond 2^31 elements, which
+repeat along an axis where memory would not do, and checks the results where an index of 32 bits
+would be wrong: at the end. Needs 6 GB and some minutes; run it by hand.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ import upsample_rs as us
 ROWS, COLUMNS = 70_000, 40_000  # 2.8e9 elements
 ROW = (np.arange(COLUMNS) * 7 % 251).astype(np.uint8)
 PICTURE = np.broadcast_to(ROW, (ROWS, COLUMNS))  # every row the same
-LEAD = np.broadcast_to((np.arange(64 * 64) % 251).astype(np.uint8).reshape(64, 64), (700_000, 64, 64))
+LEAD = np.broadcast_to(
+    (np.arange(64 * 64) % 251).astype(np.uint8).reshape(64, 64), (700_000, 64, 64)
+)
 
 
 def same(a: np.ndarray, b: np.ndarray) -> None:
@@ -45,7 +47,9 @@ def indices_beyond() -> None:
     at = np.full((1, 1), ROWS * COLUMNS - 1)
     taken = us.max_unpool2d_backward(x, at)
     same(taken, np.zeros((1, 1), np.uint8))
-    big = us.max_unpool2d(np.full((1, 1), 9, np.uint8), at, (ROWS, COLUMNS), output_size=(ROWS, COLUMNS))
+    big = us.max_unpool2d(
+        np.full((1, 1), 9, np.uint8), at, (ROWS, COLUMNS), output_size=(ROWS, COLUMNS)
+    )
     assert big[-1, -1] == 9 and big[-1, -2] == 0 and int(big[::997].sum()) in (0, 9)
     del big, grad
 
@@ -122,7 +126,15 @@ def gradients() -> None:
 CASES: dict[str, Callable[[], None]] = {
     f.__name__: f
     for f in (
-        pools, indices_beyond, reduce_by_resizing, enlarge, columns, convolutions, points, shuffles, gradients
+        pools,
+        indices_beyond,
+        reduce_by_resizing,
+        enlarge,
+        columns,
+        convolutions,
+        points,
+        shuffles,
+        gradients,
     )
 }
 

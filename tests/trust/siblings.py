@@ -1,10 +1,13 @@
 """Wrong calls, generated: every fault of a parameter, on every operation that takes the parameter.
 
-`python tests/trust/siblings.py [--watch]` makes them all and prints how many were refused. A refusal is one line that names the
-operation, the parameter and its value, changes no input, and comes before anything of the output's size is allocated (`--watch`: under the allocator of `starve.c`).
+`python tests/trust/siblings.py [--watch]` makes them all and prints how many were refused. A
+refusal is one line that names the operation, the parameter and its value, changes no input, and
+comes before anything of the output's size is allocated (`--watch`: under the allocator of
+`starve.c`).
 
-Two sources. `FAULTS` holds, by parameter, values that no operation accepts. The corpus holds values that broke other
-systems; each is tried on every operation of ours that has the parameter, where it may also be right.
+Two sources. `FAULTS` holds, by parameter, values that no operation accepts. The corpus holds
+values that broke other systems; each is tried on every operation of ours that has the parameter,
+where it may also be right.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 
 import catalogue  # noqa: E402
 import starve  # noqa: E402
+
 from abuse import corpus, run_one  # noqa: E402
 
 nan, inf, HUGE = float("nan"), float("inf"), 10**30
@@ -49,16 +53,43 @@ class Wild:
 COUNTS = [0, -1, -(2**63), HUGE, -HUGE, 2**63 - 1, 1.5, nan, "2", b"2", {}, set(), Wild(), (1,) * 9]
 COUNTS += [(), (0,) * 2, (1.0, 1.0), (None, "x"), np.zeros((0,)), np.array([[2, 2]])]
 STRIDES = [v for v in COUNTS if not (isinstance(v, int) and v == 2**63 - 1)]  # one window is fine
-PADS = [-1, (-1, 0), ((-1, 0),) * 2, HUGE, 0.5, "reflect", "", Wild(), ((0, 0, 0),) * 2, {}, (1,) * 9]
+PADS = [
+    -1,
+    (-1, 0),
+    ((-1, 0),) * 2,
+    HUGE,
+    0.5,
+    "reflect",
+    "",
+    Wild(),
+    ((0, 0, 0),) * 2,
+    {},
+    (1,) * 9,
+]
 NUMBERS = [nan, inf, -inf, "2", b"2", {}, Wild(), HUGE**20, 1j, (1.0,) * 9, [[]]]
 FLAGS = [2.5, "yes", (), {}, [True], np.ones(3, bool), Wild(), 1j]
 CHOICES = ["", "nonsense", "NEAREST", 3, 0.5, b"x", {}, Wild(), "a\nb"]
-SHAPES = [3, None, (), (0,), "4444", (2**62,) * 4, (2, 4, -1, 8), (1.5,) * 4, HUGE, (HUGE,) * 4, {}, Wild()]
+SHAPES = [
+    3,
+    None,
+    (),
+    (0,),
+    "4444",
+    (2**62,) * 4,
+    (2, 4, -1, 8),
+    (1.5,) * 4,
+    HUGE,
+    (HUGE,) * 4,
+    {},
+    Wild(),
+]
 MASKS = [(), (True,), (True,) * 9, "TTT", 3, None, (1.5, 1, 1), Wild(), {}]
 
 # By parameter: values that no operation accepts.
 FAULTS: dict[str, list[Any]] = {
-    **dict.fromkeys(("kernel_size", "factor", "upscale_factor", "downscale_factor", "block"), COUNTS),
+    **dict.fromkeys(
+        ("kernel_size", "factor", "upscale_factor", "downscale_factor", "block"), COUNTS
+    ),
     **dict.fromkeys(("dilation", "groups"), COUNTS),
     "stride": STRIDES,
     "padding": PADS,
@@ -85,7 +116,16 @@ FAULTS: dict[str, list[Any]] = {
     **dict.fromkeys(("method", "coordinates", "edge", "nearest_rounding"), CHOICES),
     "keep_aspect_ratio": CHOICES,
     "output_mask": MASKS,
-    "out": [3, "x", [[1.0]], (), np.zeros(3), np.zeros((2, 2), ">f8"), np.asmatrix(np.eye(2)), Wild()],
+    "out": [
+        3,
+        "x",
+        [[1.0]],
+        (),
+        np.zeros(3),
+        np.zeros((2, 2), ">f8"),
+        np.asmatrix(np.eye(2)),
+        Wild(),
+    ],
 }
 
 # Made from the array that is there: what is wrong with its dtype, its shape, its kind.
@@ -105,12 +145,14 @@ ARRAY_FAULTS = {
 # None is a value of these.
 OPTIONAL_ARRAYS = {"bias"}
 
-# A line of refusal: the operation, the parameter or a part of it, the value, what is allowed. Two parameters that do not
+# A line of refusal: the operation, the parameter or a part of it, the value, what is allowed. Two
+# parameters that do not
 # go together are named both; an axis and a shape that are no parameter go by their names.
 PART = r"(\[\d+\]|\.[a-z_]+)*"
 SUBJECT = rf"([a-z_]+{PART}( and [a-z_]+)?|axis [A-Z]|axis \d+|output shape|weights of an axis)"
 LINE = re.compile(rf"{SUBJECT} = [^:].*")
-# Bytes that a refused call may allocate, messages and tables of an axis; the outputs are far larger.
+# Bytes that a refused call may allocate, messages and tables of an axis; the outputs are far
+# larger.
 MOST_BYTES = 1 << 16
 
 
@@ -126,7 +168,9 @@ def faults(call: catalogue.Call) -> Iterator[tuple[str, Any]]:
 
 
 def transplants(call: catalogue.Call) -> Iterator[tuple[str, Any]]:
-    """(parameter, value) of every refused entry of the corpus, where this operation has the parameter."""
+    """(parameter, value) of every refused entry of the corpus, where this operation has the
+    parameter.
+    """
     known, seen = set(call.parameters()), set()
     for entry in corpus.CORPUS:
         if entry["expect"] != "error":
@@ -147,9 +191,11 @@ def small(entry: dict[str, Any]) -> bool:
 
 def wrong(call: catalogue.Call, line: str) -> str | None:
     """What is wrong with a refusal's line."""
-    if not line.startswith(call.op + ": "):
+    op, _, rest = line.partition(": ")
+    ours = op == call.op or call.prepared and op.startswith(call.op.removeprefix("prepare_"))
+    if not ours:
         return "does not begin with the operation"
-    if not LINE.fullmatch(line.removeprefix(call.op + ": ")):
+    if not LINE.fullmatch(rest):
         return "not `parameter = value`"
     return "longer than a line" if len(line) > 400 else None
 
@@ -218,8 +264,8 @@ def main() -> None:
     tally = every(128 if allocator else 9, allocator)
     print(*tally.problems[:60], sep="\n")
     print(
-        f"siblings: {tally.refused} of {tally.calls} calls refused, {len(tally.problems)} of them wrongly; "
-        f"largest allocation before a refusal: {tally.largest} bytes"
+        f"siblings: {tally.refused} of {tally.calls} calls refused, {len(tally.problems)} of "
+        f"them wrongly; largest allocation before a refusal: {tally.largest} bytes"
     )
     sys.exit(bool(tally.problems) or tally.refused < 1500)
 

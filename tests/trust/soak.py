@@ -1,7 +1,7 @@
 """Soak: a million good calls and a hundred thousand refused ones; resident memory must not grow.
 
-`python tests/trust/soak.py [--good 1000000] [--refused 100000]` prints by how much it grew between a tenth of the way and
-the end.
+`python tests/trust/soak.py [--good 1000000] [--refused 100000]` prints by how much it grew
+between a tenth of the way and the end.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import gc
 import itertools
-import os
 import sys
 import time
 import warnings
@@ -63,8 +62,8 @@ def main() -> None:
         growth[name] = resident() - before
     took = time.perf_counter() - begin
     print(
-        f"soak: {options.good} good calls, memory {growth['good'] / 1024:+.0f} KiB; {options.refused} "
-        f"refused, {growth['refused'] / 1024:+.0f} KiB; {took:.0f} s, pid {os.getpid()}"
+        f"soak: {options.good} good calls, memory {growth['good'] / 1024:+.0f} KiB; "
+        f"{options.refused} refused, {growth['refused'] / 1024:+.0f} KiB; {took:.0f} s"
     )
     sys.exit(max(growth.values()) >= MOST)
 

@@ -1,8 +1,10 @@
-"""Starvation: the n-th allocation of the extension fails, for every n, in every call of the catalogue.
+"""Starvation: the n-th allocation of the extension fails, for every n, in every call of the
+catalogue.
 
-`python tests/trust/starve.py [--most N] [--threads N] [--trace] [LABEL ...]` compiles `starve.c`, runs itself under it,
-and prints how many allocations were refused and what came of them: every call must succeed or raise `MemoryError`. Each
-call is tried with the n-th allocation alone refused, and with it and all later ones.
+`python tests/trust/starve.py [--most N] [--threads N] [--side N] [--trace] [LABEL ...]` compiles
+`starve.c`, runs itself under it, and prints how many allocations were refused and what came of
+them: every call must succeed or raise `MemoryError`. Each call is tried with the n-th allocation
+alone refused, and with it and all later ones.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ class Allocator:
         self.lib.starve_largest.restype = ctypes.c_size_t
         self.lib.starve_seen.restype = self.lib.starve_failed.restype = ctypes.c_long
         name = Path(str(_core.__file__)).name
-        lines = [line.split()[0] for line in open("/proc/self/maps") if line.rstrip().endswith(name)]
+        lines = [
+            line.split()[0] for line in open("/proc/self/maps") if line.rstrip().endswith(name)
+        ]
         ends = [int(end, 16) for line in lines for end in line.split("-")]
         self.lib.starve_module(ctypes.c_size_t(min(ends)), ctypes.c_size_t(max(ends)))
 
@@ -45,7 +49,9 @@ class Allocator:
         return lib.starve_seen(), lib.starve_failed(), lib.starve_largest()
 
 
-def preloaded(script: str | Path, *args: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def preloaded(
+    script: str | Path, *args: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run a script under the allocator."""
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder) / "starve.so"
@@ -106,6 +112,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--most", type=int, default=1 << 20, help="allocations tried per call")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--side", type=int, default=12, help="lengths of the spatial axes, about")
     parser.add_argument("--trace", action="store_true", help="where each refused allocation was")
     parser.add_argument("labels", nargs="*")
     options = parser.parse_args()
@@ -114,6 +121,7 @@ def main() -> None:
         print(run.stdout, end="")
         sys.exit(run.returncode)
     import catalogue
+
     import upsample_rs as us
     from upsample_rs import _core
 
@@ -127,7 +135,7 @@ def main() -> None:
         if line not in ("success", "MemoryError"):
             wrong.append(f"{label}: allocation {first}{' on' if last > first else ''}: {line}")
 
-    for call in catalogue.calls(12):
+    for call in catalogue.calls(options.side):
         if not options.labels or call.label in options.labels:
             starved(allocator, call, options.most, options.trace, report)
     for line in wrong[:50]:
