@@ -12,6 +12,9 @@ use crate::geometry::taps::{Period, Picks, reserved};
 /// Columns of a row after which bytes are a whole number of shuffles, and of lines of the cache, whatever the elements.
 pub const SHUFFLED_COLUMNS: usize = 64;
 
+/// Bytes of the longest rows that have shuffles: the table takes half as many again.
+const MOST_SHUFFLED: usize = 1 << 20;
+
 /// The bytes of a row of `inner` elements `T` for each column, sixteen after sixteen, each out of sixteen neighbouring bytes
 /// of the input: as it is where a row is stretched. Nothing where it is not, where some outputs have no input, or where
 /// each input is copied by itself.
@@ -26,10 +29,10 @@ pub fn shuffles<T>(picks: &Picks, inner: usize) -> Result<Option<Vec<Shuffle>>> 
     // What the period's loops make as quickly.
     let zipped = inner == 1 && matches!(picks.period_hint(), (1 | 2, 1)) && matches!(size, 1 | 2 | 4 | 8);
     let fits = (1..=SHUFFLED).contains(&group) && picks.out_len() >= picks.in_len();
-    if simd::current() == Isa::Scalar || zipped || !fits {
+    let bytes = picks.out_len().saturating_mul(group);
+    if simd::current() == Isa::Scalar || zipped || !fits || bytes > MOST_SHUFFLED {
         return Ok(None);
     }
-    let bytes = picks.out_len() * group;
     let mut all = reserved(bytes.div_ceil(SHUFFLED))?;
     for first in (0..bytes).step_by(SHUFFLED) {
         let n = SHUFFLED.min(bytes - first);
@@ -57,7 +60,8 @@ pub struct Across<'a, T> {
     pub picks: &'a Picks,
     /// Where they repeat.
     pub period: Option<&'a Period>,
-    /// The bytes of the row, if they are to be shuffled; columns begin with a multiple of [`SHUFFLED_COLUMNS`] then.
+    /// The bytes of the row, if they are to be shuffled; columns begin with a multiple of [`SHUFFLED_COLUMNS`] then, and end with
+    /// one or with the row.
     pub shuffles: Option<&'a [Shuffle]>,
     /// The row.
     pub span: Span<'a, T>,
@@ -256,7 +260,7 @@ mod tests {
             let source = |o: usize| Some(if mirrored { in_len - 1 - o * in_len / out_len } else { o * in_len / out_len });
             let picks = Picks::new(in_len, out_len, (out_len, in_len), source).map_err(|e| TestCaseError::fail(e.to_string()))?;
             let start = (cut * SHUFFLED_COLUMNS).min(out_len / SHUFFLED_COLUMNS * SHUFFLED_COLUMNS);
-            for cols in [0..out_len, start..out_len, 0..out_len / 2] {
+            for cols in [0..out_len, start..out_len, 0..start] {
                 let n = in_len * inner;
                 let [got, want] = moved(&picks, inner, &mut (0..n).map(|i| i as u8).collect::<Vec<_>>(), cols.clone());
                 prop_assert_eq!(got, want);

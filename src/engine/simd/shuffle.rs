@@ -1,7 +1,7 @@
 //! Bytes of a row put where they are wanted, sixteen at a time.
 //!
 //! Where a row is stretched, any sixteen neighbouring bytes of the result come from sixteen neighbouring bytes of the row: one
-//! load, one byte shuffle and one store, whatever the elements' size and the number of channels.
+//! load, one byte shuffle and one store, whatever the size of the elements and the number of channels.
 
 use std::cell::Cell;
 use std::mem::MaybeUninit;
