@@ -46,6 +46,9 @@ const FOLDED_BAND_BYTES: usize = 4 << 10;
 /// Bytes of input rows to pack at once where they cannot be folded as they lie.
 const FOLDED_PACKED_BYTES: usize = 256 << 10;
 
+/// Input rows of a window that are better packed all at once, where they must be, than folded one by one.
+const FEW_ROWS: usize = 8;
+
 /// Narrowest column tile worth its overhead.
 const MIN_TILE: usize = 64;
 
@@ -526,7 +529,12 @@ pub fn run<E: Ends>(ends: &E) -> Result<()> {
     }
     let reach = |axis: usize, o: usize| kernel.reach(axis, o);
     let ready = ends.ready();
-    let way = kernel.way();
+    let most = |axis: usize, n: usize| (0..n).map(|o| reach(axis, o).count).max().unwrap_or(0);
+    let way = match kernel.way() {
+        // Packed input is wanted row after row, once.
+        Way::Band if !ready[0] && most(0, out_d).saturating_mul(most(1, out_h)) > FEW_ROWS => Way::Running,
+        way => way,
+    };
     let mut shape = Shape::new(way, kernel.out_spatial(), kernel.column_bytes(), ready[1], &reach);
     shape.limit(kernel.inputs(0..out_w).len().div_ceil(out_w).saturating_mul(kernel.column_bytes()));
     shape.band = kernel.band_rows(shape.tile).max(1);

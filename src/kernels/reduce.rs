@@ -182,10 +182,17 @@ impl<'a> RowWindows<'a> {
         Ok(Self { bins, inside, cut })
     }
 
-    /// Whether the windows of rows that lie one after the other are those of one long row, but for the cut ones.
+    /// Whether the windows of whole rows that lie one after the other are those of one long row, but for the cut ones.
     #[must_use]
-    pub fn repeat(&self) -> bool {
+    pub fn may_repeat(&self) -> bool {
         matches!(self.bins, Bins::Sliding(w) if !doubles(w) && w.out_len.checked_mul(w.stride) == Some(w.in_len))
+    }
+
+    /// Whether those in `cols` of rows of `len` elements are.
+    #[inline(always)]
+    #[must_use]
+    pub fn repeat(&self, cols: &Range<usize>, len: usize, inner: usize) -> bool {
+        self.may_repeat() && cols.len() == self.bins.out_len() && len == self.bins.in_len() * inner
     }
 
     /// The windows in `cols` that the ends cut.
@@ -201,7 +208,7 @@ pub fn across<T: Copy, F: Fold<T>>(windows: &RowWindows<'_>, span: &Span<'_, T>,
     across_rows::<T, F>(windows, span, 1, room, dst);
 }
 
-/// [`across`] for so many rows that lie one after the other: one, or whole rows whose windows [`RowWindows::repeat`]. They
+/// [`across`] for so many rows that lie one after the other: one, or rows whose windows [`RowWindows::repeat`]. They
 /// are one long row; the windows that the ends of each row cut are then computed again.
 #[inline(always)]
 pub fn across_rows<T: Copy, F: Fold<T>>(
