@@ -1001,6 +1001,14 @@ fn convolutions() -> Vec<Case> {
         (vec![1, 4, 6, 10], vec![4, 3, 3, 3], transposed(params(2, 3, 2, 2, 2), 2)),
         (vec![2, 20], vec![2, 3, 2], transposed(params(1, 3, 0, 1, 1), 0)),
         (vec![1, 2, 3, 4, 9], vec![2, 2, 2, 2, 3], transposed(params(3, 2, 0, 1, 1), 1)),
+        // One input channel and rows of a vector or more: of one plane or several, in pairs or not, woven or not.
+        (vec![2, 3, 6, 37], vec![6, 1, 3, 3], params(2, 1, 1, 1, 3)),
+        (vec![1, 4, 9, 70], vec![4, 1, 3, 3], params(2, 2, 1, 1, 4)),
+        (vec![1, 2, 3, 6, 34], vec![2, 1, 2, 3, 3], params(3, 1, 1, 2, 2)),
+        (vec![900], vec![5], params(1, 1, 4, 2, 1)),
+        (vec![1, 3, 5, 33], vec![3, 1, 4, 4], transposed(params(2, 2, 1, 1, 3), 0)),
+        (vec![1, 500], vec![1, 2, 7], transposed(params(1, 3, 2, 1, 1), 1)),
+        (vec![2, 2, 40], vec![2, 1, 12], transposed(params(1, 10, 0, 1, 2), 0)),
     ]
 }
 

@@ -168,9 +168,10 @@ impl Scheme {
 
     /// Room for sums that a band of `slices` needs at this level: of one block, or of all if they are kept.
     pub fn room<L: Level, T: Laned>(&self, outs: &Range<usize>, slices: &[Slice], keep: bool) -> usize {
-        let together = self.together(most_rows::<L, T>()).min(outs.len());
+        let rows = rows::<L, T>(slices);
+        let together = self.together(rows).min(outs.len());
         let width = L::Register::<T>::LANES;
-        let pitch = columns::<L, T>(self.tallest(together, most_rows::<L, T>())) * width;
+        let pitch = columns::<L, T>(self.tallest(together, rows)) * width;
         let block = together * self.residues.len() * pitch;
         if !keep {
             return block;
@@ -204,6 +205,16 @@ impl Scheme {
         let parts = outs.start / at_once..outs.end.div_ceil(at_once);
         parts.map(move |part| (part, outs.start.max(part * at_once)..outs.end.min((part + 1) * at_once)))
     }
+}
+
+/// Most rows of the tiles of a band: half as many where all lanes of a slice then fit one tile, for weights are read once
+/// for each. (k4s2 512 channels of 8 x 8, whose weights are in L2.)
+#[inline(always)]
+fn rows<L: Level, T: Laned>(slices: &[Slice]) -> usize {
+    let width = L::Register::<T>::LANES;
+    let wide = |s: &Slice| (L::TILE.1 + 1..=L::WIDE_TILE).contains(&s.lanes.len().div_ceil(width));
+    let half = L::WIDE_TILE <= T::LARGEST.1 && slices.iter().all(wide);
+    if half { L::TILE.0 / 2 } else { most_rows::<L, T>() }
 }
 
 /// The work on one band.
@@ -411,7 +422,7 @@ impl<T: Laned> Job for Products<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<L: Level>(mut self, level: L) {
-        let rows = most_rows::<L, T>();
+        let rows = rows::<L, T>(self.slices);
         let together = self.scheme.together(rows).min(self.outs.len());
         let columns = columns::<L, T>(self.scheme.tallest(together, rows));
         let width = L::Register::<T>::LANES;

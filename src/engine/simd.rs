@@ -103,7 +103,6 @@ pub trait Level: Copy {
         // SAFETY: all loads and stores are of elements below `n`, of which both slices have so many.
         unsafe {
             if n >= wide {
-                // (Not `step_by`: the compiler divides for it.)
                 let mut i = 0;
                 while i < n - wide {
                     Self::Register::<T>::load(from.add(i)).store(to.add(i));
@@ -168,11 +167,16 @@ pub fn prefetch_at<T>(first: *const T, n: usize) {
         return;
     }
     #[cfg(target_arch = "x86_64")]
-    for line in (0..bytes).step_by(64) {
-        // SAFETY: SSE is part of every x86-64; a prefetch of any address is harmless.
-        unsafe {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            _mm_prefetch::<_MM_HINT_T0>(first.cast::<i8>().wrapping_add(line));
+    {
+        // (Not `step_by`, here as elsewhere: the compiler divides for it.)
+        let mut line = 0;
+        while line < bytes {
+            // SAFETY: SSE is part of every x86-64; a prefetch of any address is harmless.
+            unsafe {
+                use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+                _mm_prefetch::<_MM_HINT_T0>(first.cast::<i8>().wrapping_add(line));
+            }
+            line += 64;
         }
     }
 }
