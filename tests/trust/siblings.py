@@ -143,7 +143,7 @@ ARRAY_FAULTS = {
     "33 axes or 0": lambda a: np.zeros(()),
 }
 # None is a value of these.
-OPTIONAL_ARRAYS = {"bias"}
+OPTIONAL_ARRAYS = {"bias", "random_samples"}
 
 # A line of refusal: the operation, the parameter or a part of it, the value, what is allowed. Two
 # parameters that do not
