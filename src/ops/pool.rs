@@ -363,8 +363,9 @@ fn way(bins: &[Bins; 3], inner: usize, size: usize, lifts: bool, unordered: bool
 /// may leave it only a later element.)
 #[inline(always)]
 fn rows_read(bins: &Bins, windows: &Range<usize>) -> Range<usize> {
-    let mut read = usize::MAX..0;
-    for o in windows.clone() {
+    let first = bins.at(windows.start);
+    let mut read = first.start..first.end();
+    for o in windows.clone().skip(1) {
         let r = bins.at(o);
         read = read.start.min(r.start)..read.end.max(r.end());
     }
