@@ -363,8 +363,9 @@ fn way(bins: &[Bins; 3], inner: usize, size: usize, lifts: bool, unordered: bool
 /// may leave it only a later element.)
 #[inline(always)]
 fn rows_read(bins: &Bins, windows: &Range<usize>) -> Range<usize> {
-    let mut read = usize::MAX..0;
-    for o in windows.clone() {
+    let first = bins.at(windows.start);
+    let mut read = first.start..first.end();
+    for o in windows.clone().skip(1) {
         let r = bins.at(o);
         read = read.start.min(r.start)..read.end.max(r.end());
     }
@@ -778,7 +779,8 @@ fn any_odd<K: Copy>(src: &Rows<'_, K>, planes: &Reach, read: &Range<usize>, odd:
     any
 }
 
-/// Brings rows in, in the order they lie in: read in turns, they come at half the speed, and asked for ahead not faster.
+/// Brings rows in, in the order they lie in. (13 MB from memory on a Zen 4 core: in order 0.5 ms, two rows in turns 1.2, with
+/// rows asked for ahead, near or far, 0.65 to 0.95: what is asked for does not teach the processor which rows come next.)
 #[inline(always)]
 fn touch<K: Copy>(src: &Rows<'_, K>, planes: &Reach, read: &Range<usize>) {
     let line = (CACHE_LINE / size_of::<K>().max(1)).max(1);
