@@ -208,7 +208,7 @@ impl Scheme {
 }
 
 /// Most rows of the tiles of a band: half as many where all lanes of a slice then fit one tile, for weights are read once
-/// for each. (k4s2 512 channels of 8 x 8, whose weights are in L2.)
+/// for each. (1-D k16s8, 512 channels of 64, whose weights are in L2: 3.3 ms with all rows, 2.9 with half.)
 #[inline(always)]
 fn rows<L: Level, T: Laned>(slices: &[Slice]) -> usize {
     let width = L::Register::<T>::LANES;
@@ -634,7 +634,9 @@ impl<T: Laned> Products<'_, T> {
     }
 }
 
-/// Asks for the places a block's sums will be written to, while its products are taken.
+/// Asks for the places a block's sums will be written to, while its products are taken. (k2s2 of 64 channels of 128 x 128:
+/// 4.9 ms without, 4.3 with. Results of 16 MiB and more written past the caches instead were no faster, and 6 % slower
+/// for k16s8.)
 #[inline(always)]
 fn ask<T>(scheme: &Scheme, target: &Place<*mut T>, segments: &[Segment], block: &Block) {
     let [sd, sh, sw] = target.spatial;
