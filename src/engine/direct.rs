@@ -231,6 +231,7 @@ impl<T: Laned> Phase<'_, T> {
     /// # Safety
     /// As for [`Phase::sums`].
     #[inline(always)]
+    #[allow(clippy::needless_range_loop)] // indices, so that the arrays stay in registers
     unsafe fn fixed<L: Level, const R: usize, const V: usize>(self, last: isize, to: [*mut T; R]) {
         let width = L::Register::<T>::LANES as isize;
         let at = |v: usize| if v + 1 == V { last } else { v as isize * width };
