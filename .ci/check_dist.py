@@ -34,6 +34,7 @@ ROOT = (
     "LICENSE-MIT",
     "Makefile",
     "README.md",
+    "build.rs",
     "pyproject.toml",
 )
 GENERATED = ("__pycache__", "jupyter_execute", "proptest-regressions")

@@ -73,16 +73,41 @@ mod sealed {
 pub trait Element: sealed::Sealed + Copy + Default + PartialEq + Send + Sync + 'static {
     /// Its dtype.
     const DTYPE: Dtype;
+    /// An integer, or two, of its size and alignment: what moves it, moves all types of that size.
+    type Bits: Copy + Default + Send + Sync + 'static;
+    /// Its bits.
+    fn bits(self) -> Self::Bits;
 }
 
 macro_rules! elements {
-    ($($t:ty => $d:ident),* $(,)?) => {$(
+    ($($t:ty, $bits:ty, $v:ident => $of:expr, $d:ident);* $(;)?) => {$(
+        const _: () = assert!(size_of::<$t>() == size_of::<$bits>() && align_of::<$t>() == align_of::<$bits>());
         impl sealed::Sealed for $t {}
-        impl Element for $t { const DTYPE: Dtype = Dtype::$d; }
+        impl Element for $t {
+            const DTYPE: Dtype = Dtype::$d;
+            type Bits = $bits;
+            #[inline(always)]
+            fn bits(self) -> $bits { let $v = self; $of }
+        }
     )*};
 }
-elements!(bool => Bool, i8 => I8, i16 => I16, i32 => I32, i64 => I64, u8 => U8, u16 => U16, u32 => U32, u64 => U64,
-    f16 => F16, bf16 => BF16, f32 => F32, f64 => F64, Complex<f32> => C64, Complex<f64> => C128);
+elements! {
+    bool, u8, v => u8::from(v), Bool;
+    i8, u8, v => v.cast_unsigned(), I8;
+    i16, u16, v => v.cast_unsigned(), I16;
+    i32, u32, v => v.cast_unsigned(), I32;
+    i64, u64, v => v.cast_unsigned(), I64;
+    u8, u8, v => v, U8;
+    u16, u16, v => v, U16;
+    u32, u32, v => v, U32;
+    u64, u64, v => v, U64;
+    f16, u16, v => v.to_bits(), F16;
+    bf16, u16, v => v.to_bits(), BF16;
+    f32, u32, v => v.to_bits(), F32;
+    f64, u64, v => v.to_bits(), F64;
+    Complex<f32>, [u32; 2], v => [v.re.to_bits(), v.im.to_bits()], C64;
+    Complex<f64>, [u64; 2], v => [v.re.to_bits(), v.im.to_bits()], C128;
+}
 
 /// Stored elements to computed ones and back.
 pub trait Codec: Copy + Send + Sync + 'static {

@@ -13,6 +13,7 @@ use std::ops::Range;
 
 use ndarray::{ArrayViewD, ArrayViewMutD};
 
+use crate::element::{Element, Linear};
 use crate::error::{Error, Result, Shape};
 
 /// Results from this size on are written past the caches: they would not fit beside their input in the last one, and a
@@ -68,6 +69,30 @@ impl<'a, T> View<'a, T> {
     /// In canonical form.
     pub(crate) fn grid_of(&self, axes: &Axes) -> Grid<*const T> {
         Grid::new(self.ptr, self.shape, self.strides, axes)
+    }
+}
+
+impl<T: Element> View<'_, T> {
+    /// The same memory as bits, which are of the same size and alignment.
+    #[must_use]
+    pub(crate) fn bits(&self) -> View<'_, T::Bits> {
+        View { ptr: self.ptr.cast(), shape: self.shape, strides: self.strides, life: PhantomData }
+    }
+}
+
+impl<'a, T: Linear> View<'a, T> {
+    /// The same memory as numbers, for which all bits will do.
+    #[must_use]
+    pub(crate) fn of_bits(bits: &View<'a, T::Bits>) -> Self {
+        View { ptr: bits.ptr.cast(), shape: bits.shape, strides: bits.strides, life: PhantomData }
+    }
+}
+
+impl<T: Element> ViewMut<'_, T> {
+    /// The same memory for bits of elements.
+    #[must_use]
+    pub(crate) fn bits(&mut self) -> ViewMut<'_, T::Bits> {
+        ViewMut { ptr: self.ptr.cast(), shape: self.shape, strides: self.strides, life: PhantomData }
     }
 }
 

@@ -111,6 +111,8 @@ pub struct OutRows<'a> {
 pub trait Kernel: Sync {
     /// Whether only the target's guaranteed features are worth compiling for.
     const BASELINE: bool = false;
+    /// As [`Job::WIDE`].
+    const WIDE: bool = true;
 
     /// What is computed with.
     type Key: Copy + Default + Send + Sync + 'static;
@@ -120,6 +122,8 @@ pub trait Kernel: Sync {
     type Slot;
     /// Where output rows go.
     type Dst<'a>: Finish;
+    /// Per-thread memory for output rows that cannot be written where they lie.
+    type Made: Default;
 
     /// Output lengths `[D, H, W]`.
     fn out_spatial(&self) -> [usize; 3];
@@ -217,17 +221,9 @@ pub struct Band {
     pub cols: Range<usize>,
 }
 
-/// The arrays at both ends of a kernel.
-pub trait Ends: Sync {
-    /// The kernel.
-    type Kernel: Kernel;
-    /// Per-thread memory for rows that cannot be read where they lie, and for those that cannot be written there.
-    type Packed: Default;
-    /// As `Packed`.
-    type Made: Default;
-
-    /// The kernel.
-    fn kernel(&self) -> &Self::Kernel;
+/// The arrays at both ends of a kernel. The run knows them by this alone, and so is compiled for each kernel, not for each
+/// type that is stored.
+pub trait Ends<K: Kernel>: Sync {
     /// Number of outer blocks.
     fn blocks(&self) -> usize;
     /// Whether input rows are read, and output rows written, where they lie.
@@ -236,21 +232,19 @@ pub trait Ends: Sync {
     ///
     /// # Errors
     /// If there is no memory to pack them.
-    fn source<'a>(
-        &'a self,
-        place: &Place,
-        packed: &'a mut Self::Packed,
-    ) -> Result<Rows<'a, <Self::Kernel as Kernel>::Key>>;
+    fn source<'a>(&'a self, place: &Place, packed: &'a mut Vec<K::Key>) -> Result<Rows<'a, K::Key>>;
     /// Lets `run` have the output rows of a band.
     ///
     /// # Errors
     /// If there is no memory to make them in; or what `run` returns.
-    fn with_output(
+    fn with_output<'r>(
         &self,
         band: &Band,
-        made: &mut Self::Made,
-        run: impl FnOnce(<Self::Kernel as Kernel>::Dst<'_>) -> Result<()>,
-    ) -> Result<()>;
+        made: &mut K::Made,
+        run: &'r mut dyn for<'d> FnMut(K::Dst<'d>) -> Result<()>,
+    ) -> Result<()>
+    where
+        K: 'r;
     /// Folds the input columns `ins` for each row of a band, one after the other into `to`, for [`Way::Folded`].
     ///
     /// # Errors
@@ -259,9 +253,9 @@ pub trait Ends: Sync {
         &self,
         band: &Band,
         ins: &Range<usize>,
-        scratch: &mut <Self::Kernel as Kernel>::Scratch,
-        packed: &mut Self::Packed,
-        to: &mut [<Self::Kernel as Kernel>::Key],
+        scratch: &mut K::Scratch,
+        packed: &mut Vec<K::Key>,
+        to: &mut [K::Key],
     ) -> Result<()> {
         let _ = (band, ins, scratch, packed, to);
         Ok(())
@@ -269,9 +263,9 @@ pub trait Ends: Sync {
 }
 
 /// One array in, one out.
-pub struct Through<K, I: Codec, O: Codec = I> {
+pub struct Through<'a, K, I: Codec, O: Codec = I> {
     /// The kernel.
-    pub kernel: K,
+    pub kernel: &'a K,
     /// From what is stored to what is computed with.
     pub load: I,
     /// And back.
@@ -282,26 +276,19 @@ pub struct Through<K, I: Codec, O: Codec = I> {
     pub out: Grid<*mut O::Stored>,
 }
 
-impl<K, I, O> Ends for Through<K, I, O>
+impl<K, I, O> Ends<K> for Through<'_, K, I, O>
 where
     I: Codec,
     O: Codec<Computed = I::Computed>,
-    K: for<'a> Kernel<Key = I::Computed, Dst<'a> = RowsMut<'a, I::Computed>>,
+    K: for<'a> Kernel<Key = I::Computed, Dst<'a> = RowsMut<'a, I::Computed>, Made = Vec<I::Computed>>,
 {
-    type Kernel = K;
-    type Packed = Vec<I::Computed>;
-    type Made = Vec<I::Computed>;
-
-    fn kernel(&self) -> &K {
-        &self.kernel
-    }
     fn blocks(&self) -> usize {
         self.x.blocks()
     }
     fn ready(&self) -> [bool; 2] {
         [self.x.rows_lie_ready::<I>(), self.out.rows_lie_ready::<O>()]
     }
-    fn source<'a>(&'a self, place: &Place, packed: &'a mut Self::Packed) -> Result<Rows<'a, I::Computed>> {
+    fn source<'a>(&'a self, place: &Place, packed: &'a mut Vec<I::Computed>) -> Result<Rows<'a, I::Computed>> {
         if !I::SAME {
             // The rows that will be wanted next.
             let (d, end) = (place.d.start, place.h.end);
@@ -311,24 +298,27 @@ where
         }
         self.x.rows(self.load, place, packed)
     }
-    fn with_output(
+    fn with_output<'r>(
         &self,
         band: &Band,
-        made: &mut Self::Made,
-        run: impl FnOnce(RowsMut<'_, I::Computed>) -> Result<()>,
-    ) -> Result<()> {
+        made: &mut Vec<I::Computed>,
+        run: &'r mut dyn for<'d> FnMut(RowsMut<'d, I::Computed>) -> Result<()>,
+    ) -> Result<()>
+    where
+        K: 'r,
+    {
         let settle = |at: At, e: usize| self.settle(at, band.cols.start * self.out.inner + e);
-        self.out.write_rows_then(self.store, band.block, &band.rows, &band.cols, made, run, settle)
+        self.out.write_rows_then(self.store, band.block, &band.rows, &band.cols, made, run, &settle)
     }
     fn fold(
         &self,
         band: &Band,
         ins: &Range<usize>,
         scratch: &mut K::Scratch,
-        packed: &mut Self::Packed,
+        packed: &mut Vec<I::Computed>,
         to: &mut [I::Computed],
     ) -> Result<()> {
-        let (kernel, inner) = (&self.kernel, self.x.inner);
+        let (kernel, inner) = (self.kernel, self.x.inner);
         let [_, height, _] = kernel.out_spatial();
         let mut reads = [0..0, 0..0];
         for row in band.rows.clone() {
@@ -365,7 +355,7 @@ where
     }
 }
 
-impl<K: Kernel<Key = I::Computed>, I: Codec, O: Codec<Computed = I::Computed>> Through<K, I, O> {
+impl<K: Kernel<Key = I::Computed>, I: Codec, O: Codec<Computed = I::Computed>> Through<'_, K, I, O> {
     /// Computes an element again, in double.
     #[cold]
     fn settle(&self, at: At, e: usize) {
@@ -520,8 +510,7 @@ const MOST_ROWS: usize = 1024;
 ///
 /// # Errors
 /// If scratch cannot be allocated, or the caller interrupts.
-pub fn run<E: Ends>(ends: &E) -> Result<()> {
-    let kernel = ends.kernel();
+pub fn run<K: Kernel>(kernel: &K, ends: &dyn Ends<K>) -> Result<()> {
     let [out_d, out_h, out_w] = kernel.out_spatial();
     let rows = out_d * out_h;
     if ends.blocks() == 0 || rows == 0 || out_w == 0 || kernel.column_bytes() == 0 {
@@ -542,19 +531,17 @@ pub fn run<E: Ends>(ends: &E) -> Result<()> {
     let at_once = if ready[1] || row_bytes >= LONG_ROW { usize::MAX } else { (BAND_BYTES / row_bytes).max(1) };
     let units = ends.blocks() * shape.tiles * rows;
     parallel::for_each(units, kernel.row_cost() / shape.tiles, |units| match way {
-        Way::Folded => folded(ends, units, &shape, at_once),
-        _ => stretch(ends, units, &shape, at_once),
+        Way::Folded => folded(kernel, ends, units, &shape, at_once),
+        _ => stretch(kernel, ends, units, &shape, at_once),
     })
 }
 
 /// As [`stretch`], for [`Way::Folded`].
-fn folded<E: Ends>(ends: &E, units: Range<usize>, shape: &Shape, at_once: usize) -> Result<()> {
-    let kernel = ends.kernel();
+fn folded<K: Kernel>(kernel: &K, ends: &dyn Ends<K>, units: Range<usize>, shape: &Shape, at_once: usize) -> Result<()> {
     let [_, height, _] = shape.out;
     let mut scratch = kernel.scratch(shape.tile)?;
     let mut slots = [kernel.slot(shape.tile)?];
-    let (mut packed, mut made, mut rows_folded, mut steps) =
-        (E::Packed::default(), E::Made::default(), Vec::new(), Vec::new());
+    let (mut packed, mut made, mut rows_folded, mut steps) = (Vec::new(), K::Made::default(), Vec::new(), Vec::new());
     let mut unit = units.start;
     while unit < units.end {
         let (group, _) = shape.rows_at(unit, units.end, 1);
@@ -565,9 +552,9 @@ fn folded<E: Ends>(ends: &E, units: Range<usize>, shape: &Shape, at_once: usize)
         let most = at_once.min((FOLDED_BAND_BYTES / bytes.max(1)).max(1));
         let (_, rows) = shape.rows_at(unit, units.end, most);
         unit += rows.len();
-        let width = bytes / size_of::<<E::Kernel as Kernel>::Key>().max(1);
+        let width = bytes / size_of::<K::Key>().max(1);
         let band = Band { block, rows, cols };
-        ends.with_output(&band, &mut made, |mut dst| {
+        ends.with_output(&band, &mut made, &mut |mut dst| {
             grow(&mut rows_folded, band.rows.len() * width)?;
             let to = &mut rows_folded[..band.rows.len() * width];
             ends.fold(&band, &ins, &mut scratch, &mut packed, to)?;
@@ -579,7 +566,7 @@ fn folded<E: Ends>(ends: &E, units: Range<usize>, shape: &Shape, at_once: usize)
             }
             let (steps, rows, cols, from) = (&steps[..], &[0][..], &band.cols, ins.start);
             let (scratch, slots) = (&mut scratch, &mut slots[..]);
-            simd::dispatch(Steps { kernel, steps, rows, cols, src, from, scratch, slots, dst: &mut dst });
+            simd::dispatch((kernel, Steps { steps, rows, cols, src, from, scratch, slots, dst: &mut dst }));
             Ok(())
         })?;
     }
@@ -587,8 +574,13 @@ fn folded<E: Ends>(ends: &E, units: Range<usize>, shape: &Shape, at_once: usize)
 }
 
 /// Runs a range of units; a unit is one output row of one column tile of one block, rows fastest.
-fn stretch<E: Ends>(ends: &E, units: Range<usize>, shape: &Shape, at_once: usize) -> Result<()> {
-    let kernel = ends.kernel();
+fn stretch<K: Kernel>(
+    kernel: &K,
+    ends: &dyn Ends<K>,
+    units: Range<usize>,
+    shape: &Shape,
+    at_once: usize,
+) -> Result<()> {
     let reach = |axis: usize, o: usize| kernel.reach(axis, o);
     let packs = !ends.ready()[0];
     let mut scratch = kernel.scratch(shape.tile)?;
@@ -597,7 +589,7 @@ fn stretch<E: Ends>(ends: &E, units: Range<usize>, shape: &Shape, at_once: usize
         slots.push(kernel.slot(shape.tile)?);
     }
     let mut script = Script::new(shape, &reach)?;
-    let (mut packed, mut made) = (E::Packed::default(), E::Made::default());
+    let (mut packed, mut made) = (Vec::new(), K::Made::default());
     let mut unit = units.start;
     while unit < units.end {
         let (group, rows) = shape.rows_at(unit, units.end, at_once);
@@ -608,7 +600,7 @@ fn stretch<E: Ends>(ends: &E, units: Range<usize>, shape: &Shape, at_once: usize
         let ins = kernel.inputs(cols.clone());
         let most = if packs { (BAND_BYTES / ins.len().saturating_mul(kernel.column_bytes()).max(1)).max(1) } else { 0 };
         let band = Band { block, rows, cols };
-        ends.with_output(&band, &mut made, |mut dst| {
+        ends.with_output(&band, &mut made, &mut |mut dst| {
             let mut left = &script.steps[..];
             while !left.is_empty() {
                 let ([d, h], n) = match left[0] {
@@ -621,8 +613,8 @@ fn stretch<E: Ends>(ends: &E, units: Range<usize>, shape: &Shape, at_once: usize
                 let src = ends.source(&Place { block, d, h, cols: ins.clone() }, &mut packed)?;
                 let (rows, cols, from) = (&script.rows[..], &band.cols, ins.start);
                 let (scratch, slots) = (&mut scratch, &mut slots[..]);
-                let job = Steps { kernel, steps, rows, cols, src, from, scratch, slots, dst: &mut dst };
-                if E::Kernel::BASELINE { simd::baseline(job) } else { simd::dispatch(job) }
+                let job = (kernel, Steps { steps, rows, cols, src, from, scratch, slots, dst: &mut dst });
+                if K::BASELINE { simd::baseline(job) } else { simd::dispatch(job) }
             }
             Ok(())
         })?;
@@ -655,7 +647,6 @@ fn input_of(steps: &[Step], most: usize) -> ([Range<usize>; 2], usize) {
 
 /// The steps of one band. (Each method of the kernel is called in one place: it is inlined there, once for each level.)
 struct Steps<'a, 'd, K: Kernel> {
-    kernel: &'a K,
     steps: &'a [Step],
     /// Slots, listed for the steps.
     rows: &'a [usize],
@@ -667,11 +658,13 @@ struct Steps<'a, 'd, K: Kernel> {
     dst: &'a mut K::Dst<'d>,
 }
 
-impl<K: Kernel> Job for Steps<'_, '_, K> {
+/// (With the kernel first, for it is to its module that the compiler counts the work.)
+impl<K: Kernel> Job for (&K, Steps<'_, '_, K>) {
+    const WIDE: bool = K::WIDE;
     type Output = ();
     #[inline(always)]
     fn run<L: Level>(self, level: L) {
-        let Self { kernel, steps, rows, cols, src, from, scratch, slots, dst } = self;
+        let (kernel, Steps { steps, rows, cols, src, from, scratch, slots, dst }) = self;
         for (i, &step) in steps.iter().enumerate() {
             if let Some(&Step::Across(d, h, _)) = steps.get(i + AHEAD) {
                 simd::prefetch(src.row(d, h));

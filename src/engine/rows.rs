@@ -132,7 +132,7 @@ fn convert<C: Codec>(
     from: &[C::Computed],
     to: &mut [MaybeUninit<C::Stored>],
     streamed: bool,
-    settle: impl Fn(usize),
+    settle: &dyn Fn(usize),
 ) {
     let mut done = 0;
     while let Some(found) = simd::dispatch(Store { codec, from: &from[done..], to: &mut to[done..], streamed }) {
@@ -325,6 +325,13 @@ impl<T: Copy> RowsMut<'_, T> {
     #[inline(always)]
     pub fn row(&mut self, d: usize, h: usize) -> &mut [MaybeUninit<T>] {
         self.rows(d, h..h + 1)
+    }
+
+    /// Whether rows are made elsewhere, and then written.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_staged(&self) -> bool {
+        self.stage.is_some()
     }
 
     /// How many rows can be had at once.
@@ -573,6 +580,64 @@ impl<T: Copy> Grid<*const T> {
     }
 }
 
+/// An array to be read, whatever its elements are stored as: for what need not be compiled for each stored type.
+pub trait Readable<K: Copy>: Sync {
+    /// Whether rows are read where they lie.
+    fn ready(&self) -> bool;
+    /// Lengths `[D, H, W]`, and channels.
+    fn lens(&self) -> ([usize; 3], usize);
+    /// As [`Grid::load`].
+    fn row<'a>(&'a self, at: At, cols: &Range<usize>, scratch: &'a mut [K]) -> &'a [Cell<K>];
+    /// As [`Grid::rows`].
+    ///
+    /// # Errors
+    /// If there is no memory to pack them.
+    fn rows<'a>(&'a self, place: &Place, packed: &'a mut Vec<K>) -> Result<Rows<'a, K>>;
+}
+
+/// An array to be written, whatever its elements are stored as.
+pub trait Writable<K>: Sync {
+    /// Lengths `[D, H, W]`, and channels.
+    fn lens(&self) -> ([usize; 3], usize);
+    /// As [`Grid::store_from`].
+    fn write(&self, at: At, cols: &Range<usize>, values: &mut [K]);
+    /// As [`Grid::store`].
+    fn make(&self, at: At, cols: &Range<usize>, scratch: &mut [K], fill: &mut dyn FnMut(&mut [MaybeUninit<K>]));
+}
+
+impl<C: Codec> Readable<C::Computed> for (C, Grid<*const C::Stored>) {
+    fn ready(&self) -> bool {
+        self.1.rows_lie_ready::<C>()
+    }
+    fn lens(&self) -> ([usize; 3], usize) {
+        (self.1.spatial, self.1.inner)
+    }
+    fn row<'a>(&'a self, at: At, cols: &Range<usize>, scratch: &'a mut [C::Computed]) -> &'a [Cell<C::Computed>] {
+        self.1.load(self.0, at, cols, scratch)
+    }
+    fn rows<'a>(&'a self, place: &Place, packed: &'a mut Vec<C::Computed>) -> Result<Rows<'a, C::Computed>> {
+        self.1.rows(self.0, place, packed)
+    }
+}
+
+impl<C: Codec> Writable<C::Computed> for (C, Grid<*mut C::Stored>) {
+    fn lens(&self) -> ([usize; 3], usize) {
+        (self.1.spatial, self.1.inner)
+    }
+    fn write(&self, at: At, cols: &Range<usize>, values: &mut [C::Computed]) {
+        self.1.store_from(self.0, at, cols, values);
+    }
+    fn make(
+        &self,
+        at: At,
+        cols: &Range<usize>,
+        scratch: &mut [C::Computed],
+        fill: &mut dyn FnMut(&mut [MaybeUninit<C::Computed>]),
+    ) {
+        self.1.store(self.0, at, cols, scratch, fill);
+    }
+}
+
 impl<T: Copy> Grid<*mut T> {
     /// Whether [`Grid::write_rows`] writes the rows where they lie.
     pub fn rows_lie_ready<C: Codec<Stored = T>>(&self) -> bool {
@@ -593,9 +658,9 @@ impl<T: Copy> Grid<*mut T> {
         rows: &Range<usize>,
         cols: &Range<usize>,
         scratch: &mut Vec<C::Computed>,
-        fill: impl FnOnce(RowsMut<'_, C::Computed>) -> Result<()>,
+        fill: &mut dyn FnMut(RowsMut<'_, C::Computed>) -> Result<()>,
     ) -> Result<()> {
-        self.write_rows_then(codec, block, rows, cols, scratch, fill, |_, _| {})
+        self.write_rows_then(codec, block, rows, cols, scratch, fill, &|_, _| {})
     }
 
     /// As [`Grid::write_rows`]; `settle` is told where a result is in doubt once it has been stored: the row, which of its
@@ -611,8 +676,8 @@ impl<T: Copy> Grid<*mut T> {
         rows: &Range<usize>,
         cols: &Range<usize>,
         scratch: &mut Vec<C::Computed>,
-        fill: impl FnOnce(RowsMut<'_, C::Computed>) -> Result<()>,
-        settle: impl Fn(At, usize),
+        fill: &mut dyn FnMut(RowsMut<'_, C::Computed>) -> Result<()>,
+        settle: &dyn Fn(At, usize),
     ) -> Result<()> {
         let [_, height, _] = self.spatial;
         let len = cols.len() * self.inner;
@@ -661,8 +726,8 @@ impl<T: Copy> Grid<*mut T> {
             let emit = |values: &mut [C::Computed], at: At, first: usize| {
                 let at = At { block, ..at };
                 match values.len() {
-                    n if n == len => self.store_settled(codec, at, cols, values, &settle),
-                    _ => self.store_part(codec, at, cols, first, values, &settle),
+                    n if n == len => self.store_settled(codec, at, cols, values, settle),
+                    _ => self.store_part(codec, at, cols, first, values, settle),
                 }
             };
             let origin = std::ptr::NonNull::dangling().as_ptr();
@@ -703,7 +768,7 @@ impl<T: Copy> Grid<*mut T> {
             let n = rows.len() * len;
             // SAFETY: as in `store`, for rows that lie one after the other.
             let to = unsafe { std::slice::from_raw_parts_mut(self.ptr.offset(offset).cast::<MaybeUninit<T>>(), n) };
-            convert(codec, &scratch[..n], to, false, |e| settle(at(rows.start + e / len), e % len));
+            convert(codec, &scratch[..n], to, false, &|e| settle(at(rows.start + e / len), e % len));
             return Ok(());
         }
         for (row, values) in rows.clone().zip(scratch.chunks_exact_mut(len)) {
@@ -784,7 +849,7 @@ impl<T: Copy> Grid<*mut T> {
         at: At,
         cols: &Range<usize>,
         values: &mut [C::Computed],
-        settle: &impl Fn(At, usize),
+        settle: &dyn Fn(At, usize),
     ) {
         let (offset, s) = self.row(at, cols);
         if !s.contiguous() || s.len() == 0 {
@@ -797,7 +862,7 @@ impl<T: Copy> Grid<*mut T> {
         // SAFETY: as in `store`.
         let row = unsafe { std::slice::from_raw_parts_mut(self.ptr.offset(offset).cast::<MaybeUninit<T>>(), s.len()) };
         if codec.doubts() {
-            convert(codec, &values[..s.len()], row, self.streamed, |e| settle(at, e));
+            convert(codec, &values[..s.len()], row, self.streamed, &|e| settle(at, e));
         } else {
             self.put(codec, &values[..s.len()], row);
         }
@@ -811,7 +876,7 @@ impl<T: Copy> Grid<*mut T> {
         cols: &Range<usize>,
         first: usize,
         values: &[C::Computed],
-        settle: &impl Fn(At, usize),
+        settle: &dyn Fn(At, usize),
     ) {
         let (offset, s) = self.row(at, cols);
         assert!(s.contiguous() && first + values.len() <= s.len(), "part outside the row");
@@ -820,14 +885,14 @@ impl<T: Copy> Grid<*mut T> {
             let start = self.ptr.offset(offset).add(first).cast::<MaybeUninit<T>>();
             std::slice::from_raw_parts_mut(start, values.len())
         };
-        convert(codec, values, part, self.streamed, |e| settle(at, first + e));
+        convert(codec, values, part, self.streamed, &|e| settle(at, first + e));
     }
 
     /// Writes a computed row to a contiguous one.
     fn put<C: Codec<Stored = T>>(&self, codec: C, from: &[C::Computed], to: &mut [MaybeUninit<T>]) {
         match C::borrow_mut(to) {
             Some(to) if self.streamed => simd::dispatch(Stream { from, to }),
-            _ => convert(codec, from, to, self.streamed, |_| {}),
+            _ => convert(codec, from, to, self.streamed, &|_| {}),
         }
     }
 }

@@ -88,6 +88,13 @@ pub trait Level: Copy {
         let _ = (what, src, dst);
     }
 
+    /// Whether loops for special cases are not worth compiling.
+    const LEAN: bool = false;
+
+    /// Runs a job at this level, as a function of its own: a few nanoseconds, for what is wanted in several places, or is long.
+    /// (The compiler's time grows faster than a function's length.)
+    fn call<J: Job>(self, job: J) -> J::Output;
+
     /// `dst[2*i] = a[i]`, `dst[2*i + 1] = b[i]`; `None` stands for zeros. The slices must agree in length.
     ///
     /// (Left to the compiler, these loops stay scalar more often than not: it must allow for `dst` overlapping a row
@@ -197,7 +204,14 @@ pub struct Baseline;
 
 impl Level for Baseline {
     const FMA: bool = cfg!(target_arch = "aarch64");
+    // Every x86-64 that is still in use has AVX2.
+    const LEAN: bool = cfg!(target_arch = "x86_64");
     type Register<T: Laned> = T::Bytes16;
+
+    #[inline(always)]
+    fn call<J: Job>(self, job: J) -> J::Output {
+        job.baseline()
+    }
 
     #[inline(always)]
     fn zip<T: Copy + Default>(self, a: Option<&[Cell<T>]>, b: Option<&[Cell<T>]>, dst: &mut [MaybeUninit<T>]) {
@@ -220,7 +234,7 @@ mod x86 {
     use super::shuffle::{Shuffle, x86 as shuffle};
     use super::weave::x86 as weave;
     use super::weigh::x86 as weigh;
-    use super::{Cell, Laned, Level, MaybeUninit, Weighing, zip_singly};
+    use super::{Cell, Compiled, Job, Laned, Level, MaybeUninit, Weighing, zip_singly};
     use std::arch::x86_64::*;
 
     /// AVX2 and what belongs to it.
@@ -290,6 +304,12 @@ mod x86 {
         const VECTOR: usize = 32;
 
         #[inline(always)]
+        fn call<J: Job>(self, job: J) -> J::Output {
+            // SAFETY: the level's value proves the instructions exist.
+            unsafe { job.avx2() }
+        }
+
+        #[inline(always)]
         fn weigh<T: Copy + Default>(
             self,
             what: &Weighing<'_, T>,
@@ -357,6 +377,12 @@ mod x86 {
         const VECTOR: usize = 64;
         const SMALLEST: usize = 2;
         const MASKS: bool = true;
+
+        #[inline(always)]
+        fn call<J: Job>(self, job: J) -> J::Output {
+            // SAFETY: the level's value proves the instructions exist; those of the level below are among them.
+            if J::WIDE { unsafe { job.avx512() } } else { unsafe { job.avx2() } }
+        }
 
         #[inline(always)]
         fn weigh<T: Copy + Default>(
@@ -431,6 +457,8 @@ mod x86 {
 
 /// Work to be compiled for every level. `run` must be `#[inline(always)]`, as must all it calls in a hot loop.
 pub trait Job {
+    /// Whether it is worth compiling for the widest vectors; if not, it runs one level lower where those are.
+    const WIDE: bool = true;
     /// What it returns.
     type Output;
     /// The work.
@@ -532,31 +560,48 @@ fn run_at<J: Job>(isa: Isa, job: J) -> J::Output {
     #[cfg(target_arch = "x86_64")]
     match isa {
         // SAFETY: the level is at most the detected one, for which every feature that `avx512` enables was found.
-        Isa::Avx512 => return unsafe { avx512(job) },
-        // SAFETY: as above, for `avx2`.
-        Isa::Avx2 => return unsafe { avx2(job) },
+        Isa::Avx512 if J::WIDE => return unsafe { job.avx512() },
+        // SAFETY: as above, for `avx2`, whose features are among those of `avx512`.
+        Isa::Avx512 | Isa::Avx2 => return unsafe { job.avx2() },
         Isa::Scalar => {}
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = isa;
-    baseline(job)
+    job.baseline()
 }
 
-/// Runs the job with what the target guarantees. (Never inlined: a job's callers are many, one for each stored type; as
-/// part of each of them the jobs took up a third of the library.)
-#[inline(never)]
+/// Runs the job with what the target guarantees.
+#[inline(always)]
 pub fn baseline<J: Job>(job: J) -> J::Output {
-    job.run(Baseline)
+    job.baseline()
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512cd,avx2,fma,f16c,bmi1,bmi2,lzcnt,popcnt")]
-fn avx512<J: Job>(job: J) -> J::Output {
-    job.run(x86::Avx512(()))
+/// A job compiled for each level. (Never inlined: a job's callers are many, one for each stored type; as part of each of them
+/// the jobs took up a third of the library. And methods of the job, for the compiler divides its work by the modules of what
+/// methods belong to: as functions of this file, all jobs were one piece of work, which took nine minutes.)
+trait Compiled: Job + Sized {
+    #[inline(never)]
+    fn baseline(self) -> Self::Output {
+        self.run(Baseline)
+    }
+
+    /// # Safety
+    /// The features must be there.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(never)]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512cd,avx2,fma,f16c,bmi1,bmi2,lzcnt,popcnt")]
+    unsafe fn avx512(self) -> Self::Output {
+        self.run(x86::Avx512(()))
+    }
+
+    /// # Safety
+    /// The features must be there.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(never)]
+    #[target_feature(enable = "avx2,fma,f16c,bmi1,bmi2,lzcnt,popcnt")]
+    unsafe fn avx2(self) -> Self::Output {
+        self.run(x86::Avx2(()))
+    }
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma,f16c,bmi1,bmi2,lzcnt,popcnt")]
-fn avx2<J: Job>(job: J) -> J::Output {
-    job.run(x86::Avx2(()))
-}
+impl<J: Job> Compiled for J {}

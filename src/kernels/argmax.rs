@@ -10,6 +10,7 @@ use std::ops::Range;
 use super::reduce::{RowWindows, Span, doubles, padded_len};
 use crate::element::Order;
 use crate::engine::rows::as_cells;
+use crate::engine::simd::{Job, Level};
 use crate::geometry::bins::Bins;
 use crate::geometry::window::Windows;
 
@@ -73,6 +74,11 @@ pub struct Pairs<'a, T, I> {
 
 impl<T, I> Pairs<'_, T, I> {
     #[inline(always)]
+    fn all(&mut self) -> Pairs<'_, T, I> {
+        Pairs { values: &mut *self.values, positions: &mut *self.positions }
+    }
+
+    #[inline(always)]
     fn part(&mut self, range: Range<usize>) -> Pairs<'_, T, I> {
         Pairs { values: &mut self.values[range.clone()], positions: &mut self.positions[range] }
     }
@@ -80,19 +86,21 @@ impl<T, I> Pairs<'_, T, I> {
 
 /// Windows across a row whose first element has position `base`; `room` is [`across_room`].
 #[inline(always)]
-pub fn across<T: Order, I: Position>(
+pub fn across<L: Level, T: Order, I: Position>(
+    level: L,
     windows: &RowWindows<'_>,
     span: &Span<'_, T>,
     base: usize,
     room: &mut Pairs<'_, T, I>,
     dst: &mut Pairs<'_, T, I>,
 ) {
-    across_rows::<T, I, false>(windows, span, 1, base, room, dst);
+    across_rows::<L, T, I, false>(level, windows, span, 1, base, room, dst);
 }
 
 /// [`across`] for so many rows, as in [`super::reduce::across_rows`]; `P` if no element is odd.
 #[inline(always)]
-pub fn across_rows<T: Order, I: Position, const P: bool>(
+pub fn across_rows<L: Level, T: Order, I: Position, const P: bool>(
+    level: L,
     windows: &RowWindows<'_>,
     span: &Span<'_, T>,
     rows: usize,
@@ -100,42 +108,69 @@ pub fn across_rows<T: Order, I: Position, const P: bool>(
     room: &mut Pairs<'_, T, I>,
     dst: &mut Pairs<'_, T, I>,
 ) {
-    let Span { src, from, cols, inner } = *span;
-    let (bins, inside) = (windows.bins, &windows.inside);
-    let (row, width) = (src.len() / rows, cols.len() * inner);
-    let mut dst = dst.part(0..rows * width);
-    let w = match bins {
-        Bins::Sliding(w) if doubles_located(w) => return doubling::<T, I, P>(w, span, base, room, dst),
-        Bins::Sliding(w) if inner == 1 => w,
-        _ => {
-            for (i, src) in src.chunks_exact(row).enumerate() {
-                let span = Span { src, from, cols, inner };
-                singly::<T, I, P>(bins, &span, base + i * bins.in_len(), dst.part(i * width..(i + 1) * width));
+    let (room, dst) = (room.all(), dst.all());
+    level.call(AcrossRows::<T, I, P> { windows, span, rows, base, room, dst });
+}
+
+/// What [`across_rows`] does, compiled once.
+struct AcrossRows<'a, T, I, const P: bool> {
+    windows: &'a RowWindows<'a>,
+    span: &'a Span<'a, T>,
+    rows: usize,
+    base: usize,
+    room: Pairs<'a, T, I>,
+    dst: Pairs<'a, T, I>,
+}
+
+impl<T: Order, I: Position, const P: bool> Job for AcrossRows<'_, T, I, P> {
+    const WIDE: bool = false;
+    type Output = ();
+    #[inline(always)]
+    fn run<L: Level>(self, _: L) {
+        let Self { windows, span, rows, base, mut room, mut dst } = self;
+        let Span { src, from, cols, inner } = *span;
+        let (bins, inside) = (windows.bins, &windows.inside);
+        let (row, width) = (src.len() / rows, cols.len() * inner);
+        let mut dst = dst.part(0..rows * width);
+        let w = match bins {
+            Bins::Sliding(w) if doubles_located(w) => return doubling::<T, I, P>(w, span, base, &mut room, dst),
+            Bins::Sliding(w) if inner == 1 => w,
+            _ => {
+                for (i, src) in src.chunks_exact(row).enumerate() {
+                    let span = Span { src, from, cols, inner };
+                    let dst = dst.part(i * width..(i + 1) * width);
+                    singly::<L, T, I, P>(bins, &span, base + i * bins.in_len(), dst);
+                }
+                return;
             }
-            return;
+        };
+        let (lo, hi) = (inside.start.clamp(cols.start, cols.end), inside.end.clamp(cols.start, cols.end));
+        if lo < hi {
+            let start = lo * w.stride - w.pad.before; // a window inside begins where it should
+            let dst = dst.part(lo - cols.start..hi - cols.start + (rows - 1) * width);
+            interior::<L, T, I, P>(w, &src[start - from..], base + start, room.values, dst);
         }
-    };
-    let (lo, hi) = (inside.start.clamp(cols.start, cols.end), inside.end.clamp(cols.start, cols.end));
-    if lo < hi {
-        let start = lo * w.stride - w.pad.before; // a window inside begins where it should
-        let dst = dst.part(lo - cols.start..hi - cols.start + (rows - 1) * width);
-        interior::<T, I, P>(w, &src[start - from..], base + start, room.values, dst);
-    }
-    for &(o, r) in windows.cut(cols) {
-        for (i, src) in src.chunks_exact(row).enumerate() {
-            let (taps, base) = (&src[r.start - from..], base + i * row);
-            let mut held = (taps[0].get(), I::of(base + r.start));
-            for j in 1..r.count {
-                held = better::<T, I, P>(held, (taps[j * r.step].get(), I::of(base + r.start + j * r.step)));
+        for &(o, r) in windows.cut(cols) {
+            for (i, src) in src.chunks_exact(row).enumerate() {
+                let (taps, base) = (&src[r.start - from..], base + i * row);
+                let mut held = (taps[0].get(), I::of(base + r.start));
+                for j in 1..r.count {
+                    held = better::<T, I, P>(held, (taps[j * r.step].get(), I::of(base + r.start + j * r.step)));
+                }
+                (dst.values[i * width + o - cols.start], dst.positions[i * width + o - cols.start]) = held;
             }
-            (dst.values[i * width + o - cols.start], dst.positions[i * width + o - cols.start]) = held;
         }
     }
 }
 
 /// Window after window.
 #[inline(always)]
-fn singly<T: Order, I: Position, const P: bool>(bins: &Bins, span: &Span<'_, T>, base: usize, dst: Pairs<'_, T, I>) {
+fn singly<L: Level, T: Order, I: Position, const P: bool>(
+    bins: &Bins,
+    span: &Span<'_, T>,
+    base: usize,
+    dst: Pairs<'_, T, I>,
+) {
     let Span { src, from, cols, inner } = *span;
     let places = dst.values.chunks_exact_mut(inner).zip(dst.positions.chunks_exact_mut(inner));
     for (o, (values, positions)) in cols.clone().zip(places) {
@@ -143,13 +178,13 @@ fn singly<T: Order, I: Position, const P: bool>(bins: &Bins, span: &Span<'_, T>,
         let at = |j: usize| I::of(base + r.start + j * r.step);
         let row = |j: usize| &src[(r.start + j * r.step - from) * inner..][..inner];
         match r.count {
-            2 => {
+            2 if !L::LEAN => {
                 let places = values.iter_mut().zip(positions.iter_mut());
                 for (((v, p), a), b) in places.zip(row(0)).zip(row(1)) {
                     (*v, *p) = better::<T, I, P>((a.get(), at(0)), (b.get(), at(1)));
                 }
             }
-            3 => {
+            3 if !L::LEAN => {
                 let places = values.iter_mut().zip(positions.iter_mut());
                 for ((((v, p), a), b), c) in places.zip(row(0)).zip(row(1)).zip(row(2)) {
                     let held = better::<T, I, P>((a.get(), at(0)), (b.get(), at(1)));
@@ -230,7 +265,7 @@ fn doubling<T: Order, I: Position, const P: bool>(
 /// then folded by plain loops over equal lanes. (Fixed blocks of outputs with strided reads, as in [`super::reduce`],
 /// fall apart into scalars here.)
 #[inline(always)]
-fn interior<T: Order, I: Position, const P: bool>(
+fn interior<L: Level, T: Order, I: Position, const P: bool>(
     w: &Windows,
     src: &[Cell<T>],
     start: usize,
@@ -240,7 +275,7 @@ fn interior<T: Order, I: Position, const P: bool>(
     let (n, stride) = (dst.values.len(), w.stride);
     let step = I::of(stride);
     let mut at = I::of(start);
-    if (w.kernel, w.stride, w.dilation) == (2, 2, 1) {
+    if !L::LEAN && (w.kernel, w.stride, w.dilation) == (2, 2, 1) {
         for ((value, position), pair) in dst.values.iter_mut().zip(dst.positions).zip(src.chunks_exact(2)) {
             let held = (pair[0].get(), at);
             (*value, *position) = better::<T, I, P>(held, (pair[1].get(), at.plus(I::of(1))));
@@ -252,7 +287,7 @@ fn interior<T: Order, I: Position, const P: bool>(
     let part = used.div_ceil(stride);
     let row = &src[..used];
     if stride == 1 {
-        return fold_taps::<T, I, P>(w, start, |k| &row[k * w.dilation..][..n], dst);
+        return fold_taps::<L, T, I, P>(w, start, |k| &row[k * w.dilation..][..n], dst);
     }
     let parts = &mut parts[..split_room(used, stride)];
     if stride == 2 {
@@ -274,13 +309,13 @@ fn interior<T: Order, I: Position, const P: bool>(
         let at = k * w.dilation;
         &parts[at % stride * part + at / stride..][..n]
     };
-    fold_taps::<T, I, P>(w, start, tap, dst);
+    fold_taps::<L, T, I, P>(w, start, tap, dst);
 }
 
 /// Windows whose `k`-th elements are the stretch `tap(k)`; the first begins at position `start`. Two and three elements
 /// are folded in registers, more in passes over the result.
 #[inline(always)]
-fn fold_taps<'a, T: Order + 'a, I: Position, const P: bool>(
+fn fold_taps<'a, L: Level, T: Order + 'a, I: Position, const P: bool>(
     w: &Windows,
     start: usize,
     tap: impl Fn(usize) -> &'a [Cell<T>],
@@ -290,13 +325,13 @@ fn fold_taps<'a, T: Order + 'a, I: Position, const P: bool>(
     let mut at = I::of(start);
     let places = dst.values.iter_mut().zip(dst.positions.iter_mut());
     match w.kernel {
-        2 => {
+        2 if !L::LEAN => {
             for (((v, p), a), b) in places.zip(tap(0)).zip(tap(1)) {
                 (*v, *p) = better::<T, I, P>((a.get(), at), (b.get(), at.plus(gap)));
                 at = at.plus(step);
             }
         }
-        3 => {
+        3 if !L::LEAN => {
             for ((((v, p), a), b), c) in places.zip(tap(0)).zip(tap(1)).zip(tap(2)) {
                 let held = better::<T, I, P>((a.get(), at), (b.get(), at.plus(gap)));
                 (*v, *p) = better::<T, I, P>(held, (c.get(), at.plus(gap).plus(gap)));
@@ -324,7 +359,7 @@ pub type Held<'a, T, I> = (&'a [T], &'a [I]);
 
 /// Extrema down rows, the first row first. Positions are stored by `store`.
 #[inline(always)]
-pub fn down<'a, T: Order, I: Position, O>(
+pub fn down<'a, L: Level, T: Order, I: Position, O>(
     n: usize,
     row: impl Fn(usize) -> Held<'a, T, I>,
     values: &mut [MaybeUninit<T>],
@@ -344,23 +379,23 @@ pub fn down<'a, T: Order, I: Position, O>(
     let places = values.iter_mut().zip(positions.iter_mut());
     match n {
         0 => {}
-        1 => {
+        1 if !L::LEAN => {
             for ((v, p), a) in places.zip(row(0)) {
                 put(v, p, (*a.0, *a.1));
             }
         }
-        2 => {
+        2 if !L::LEAN => {
             for (((v, p), a), b) in places.zip(row(0)).zip(row(1)) {
                 put(v, p, better::<T, I, false>((*a.0, *a.1), (*b.0, *b.1)));
             }
         }
-        3 => {
+        3 if !L::LEAN => {
             for ((((v, p), a), b), c) in places.zip(row(0)).zip(row(1)).zip(row(2)) {
                 let held = better::<T, I, false>((*a.0, *a.1), (*b.0, *b.1));
                 put(v, p, better::<T, I, false>(held, (*c.0, *c.1)));
             }
         }
-        4 => {
+        4 if !L::LEAN => {
             for (((((v, p), a), b), c), d) in places.zip(row(0)).zip(row(1)).zip(row(2)).zip(row(3)) {
                 let first = better::<T, I, false>((*a.0, *a.1), (*b.0, *b.1));
                 let held = better::<T, I, false>(first, (*c.0, *c.1));
@@ -388,7 +423,9 @@ pub fn down<'a, T: Order, I: Position, O>(
 
 /// [`down`] for several results, as [`super::reduce::down_rows`]; `P` if no element is odd.
 #[inline(always)]
-pub fn down_rows<T: Order, I: Position, O, const P: bool>(
+#[allow(clippy::too_many_arguments)]
+pub fn down_rows<L: Level, T: Order, I: Position, O, const P: bool>(
+    level: L,
     kept: Held<'_, T, I>,
     taps: &[usize],
     step: usize,
@@ -397,57 +434,78 @@ pub fn down_rows<T: Order, I: Position, O, const P: bool>(
     positions: &mut [MaybeUninit<O>],
     store: impl Fn(I) -> O,
 ) {
-    // Rows one apart are one long row.
-    let width = if step == width { values.len() } else { width };
-    let rows = values.chunks_exact_mut(width).zip(positions.chunks_exact_mut(width));
-    for (r, (values, positions)) in rows.enumerate() {
-        let places = values.iter_mut().zip(positions);
-        let row = (&kept.0[r * step..], &kept.1[r * step..]);
-        macro_rules! tap {
-            ($at:expr) => {
-                row.0[$at..][..width].iter().zip(&row.1[$at..][..width])
-            };
-        }
-        match *taps {
-            [] => {}
-            [a] => {
-                for ((v, p), a) in places.zip(tap!(a)) {
-                    v.write(*a.0);
-                    p.write(store(*a.1));
-                }
+    level.call(DownRows::<T, I, O, _, P> { kept, taps, step, width, values, positions, store });
+}
+
+/// What [`down_rows`] does, compiled once.
+struct DownRows<'a, T, I, O, S, const P: bool> {
+    kept: Held<'a, T, I>,
+    taps: &'a [usize],
+    step: usize,
+    width: usize,
+    values: &'a mut [MaybeUninit<T>],
+    positions: &'a mut [MaybeUninit<O>],
+    store: S,
+}
+
+impl<T: Order, I: Position, O, S: Fn(I) -> O, const P: bool> Job for DownRows<'_, T, I, O, S, P> {
+    const WIDE: bool = false;
+    type Output = ();
+    #[inline(always)]
+    fn run<L: Level>(self, _: L) {
+        let Self { kept, taps, step, width, values, positions, store } = self;
+        // Rows one apart are one long row.
+        let width = if step == width { values.len() } else { width };
+        let rows = values.chunks_exact_mut(width).zip(positions.chunks_exact_mut(width));
+        for (r, (values, positions)) in rows.enumerate() {
+            let places = values.iter_mut().zip(positions);
+            let row = (&kept.0[r * step..], &kept.1[r * step..]);
+            macro_rules! tap {
+                ($at:expr) => {
+                    row.0[$at..][..width].iter().zip(&row.1[$at..][..width])
+                };
             }
-            [a, b] => {
-                for (((v, p), a), b) in places.zip(tap!(a)).zip(tap!(b)) {
-                    let best = better::<T, I, P>((*a.0, *a.1), (*b.0, *b.1));
-                    v.write(best.0);
-                    p.write(store(best.1));
-                }
-            }
-            [a, b, c] => {
-                for ((((v, p), a), b), c) in places.zip(tap!(a)).zip(tap!(b)).zip(tap!(c)) {
-                    let held = better::<T, I, P>((*a.0, *a.1), (*b.0, *b.1));
-                    let best = better::<T, I, P>(held, (*c.0, *c.1));
-                    v.write(best.0);
-                    p.write(store(best.1));
-                }
-            }
-            [a, b, c, d] => {
-                for (((((v, p), a), b), c), d) in places.zip(tap!(a)).zip(tap!(b)).zip(tap!(c)).zip(tap!(d)) {
-                    let held = better::<T, I, P>((*a.0, *a.1), (*b.0, *b.1));
-                    let held = better::<T, I, P>(held, (*c.0, *c.1));
-                    let best = better::<T, I, P>(held, (*d.0, *d.1));
-                    v.write(best.0);
-                    p.write(store(best.1));
-                }
-            }
-            _ => {
-                for (i, (v, p)) in places.enumerate() {
-                    let mut best = (row.0[taps[0] + i], row.1[taps[0] + i]);
-                    for &at in &taps[1..] {
-                        best = better::<T, I, P>(best, (row.0[at + i], row.1[at + i]));
+            match *taps {
+                [] => {}
+                [a] if !L::LEAN => {
+                    for ((v, p), a) in places.zip(tap!(a)) {
+                        v.write(*a.0);
+                        p.write(store(*a.1));
                     }
-                    v.write(best.0);
-                    p.write(store(best.1));
+                }
+                [a, b] if !L::LEAN => {
+                    for (((v, p), a), b) in places.zip(tap!(a)).zip(tap!(b)) {
+                        let best = better::<T, I, P>((*a.0, *a.1), (*b.0, *b.1));
+                        v.write(best.0);
+                        p.write(store(best.1));
+                    }
+                }
+                [a, b, c] if !L::LEAN => {
+                    for ((((v, p), a), b), c) in places.zip(tap!(a)).zip(tap!(b)).zip(tap!(c)) {
+                        let held = better::<T, I, P>((*a.0, *a.1), (*b.0, *b.1));
+                        let best = better::<T, I, P>(held, (*c.0, *c.1));
+                        v.write(best.0);
+                        p.write(store(best.1));
+                    }
+                }
+                [a, b, c, d] if !L::LEAN => {
+                    for (((((v, p), a), b), c), d) in places.zip(tap!(a)).zip(tap!(b)).zip(tap!(c)).zip(tap!(d)) {
+                        let held = better::<T, I, P>((*a.0, *a.1), (*b.0, *b.1));
+                        let held = better::<T, I, P>(held, (*c.0, *c.1));
+                        let best = better::<T, I, P>(held, (*d.0, *d.1));
+                        v.write(best.0);
+                        p.write(store(best.1));
+                    }
+                }
+                _ => {
+                    for (i, (v, p)) in places.enumerate() {
+                        let mut best = (row.0[taps[0] + i], row.1[taps[0] + i]);
+                        for &at in &taps[1..] {
+                            best = better::<T, I, P>(best, (row.0[at + i], row.1[at + i]));
+                        }
+                        v.write(best.0);
+                        p.write(store(best.1));
+                    }
                 }
             }
         }

@@ -45,6 +45,31 @@ pub fn fold_rows<'a, T: 'a, A: Copy>(
     }
 }
 
+/// [`fold_rows`] without loops for few rows.
+#[inline(always)]
+pub(super) fn any<'a, T: 'a, A: Copy>(
+    n: usize,
+    row: impl Fn(usize) -> &'a [T],
+    dst: &mut [MaybeUninit<A>],
+    first: impl Fn(&T) -> A,
+    fold: impl Fn(usize, A, &T) -> A,
+) {
+    if n == 0 {
+        return;
+    }
+    for (i, dst) in dst.chunks_mut(TILE).enumerate() {
+        let tile = |j: usize| &row(j)[i * TILE..][..dst.len()];
+        let mut held = [first(&tile(0)[0]); TILE];
+        held.iter_mut().zip(tile(0)).for_each(|(h, v)| *h = first(v));
+        for j in 1..n {
+            for (h, v) in held.iter_mut().zip(tile(j)) {
+                *h = fold(j, *h, v);
+            }
+        }
+        dst.iter_mut().zip(held).for_each(|(d, h)| _ = d.write(h));
+    }
+}
+
 /// [`fold_rows`] for three rows or more.
 #[inline(always)]
 pub(super) fn many<'a, T: 'a, A: Copy>(

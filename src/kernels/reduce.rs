@@ -7,11 +7,13 @@
 //! length is made up), down rows by the pipeline's block scans.
 
 use std::cell::Cell;
+use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::down::{fold_rows, many};
+use super::down::{any as fold_any, fold_rows, many};
 use crate::element::{Codec, Mirrored, Order, Ordered, Real};
+use crate::engine::simd::{Job, Level};
 use crate::error::Result;
 use crate::geometry::Reach;
 use crate::geometry::bins::Bins;
@@ -204,55 +206,82 @@ impl<'a> RowWindows<'a> {
 
 /// Windows across a row; `room` is [`across_room`].
 #[inline(always)]
-pub fn across<T: Copy, F: Fold<T>>(windows: &RowWindows<'_>, span: &Span<'_, T>, room: &mut [T], dst: &mut [T]) {
-    across_rows::<T, F>(windows, span, 1, room, dst);
+pub fn across<L: Level, T: Copy, F: Fold<T>>(
+    level: L,
+    windows: &RowWindows<'_>,
+    span: &Span<'_, T>,
+    room: &mut [T],
+    dst: &mut [T],
+) {
+    across_rows::<L, T, F>(level, windows, span, 1, room, dst);
 }
 
 /// [`across`] for so many rows that lie one after the other: one, or rows whose windows [`RowWindows::repeat`]. They
 /// are one long row; the windows that the ends of each row cut are then computed again.
 #[inline(always)]
-pub fn across_rows<T: Copy, F: Fold<T>>(
+pub fn across_rows<L: Level, T: Copy, F: Fold<T>>(
+    level: L,
     windows: &RowWindows<'_>,
     span: &Span<'_, T>,
     rows: usize,
     room: &mut [T],
     dst: &mut [T],
 ) {
-    let Span { src, from, cols, inner } = *span;
-    let (bins, inside) = (windows.bins, &windows.inside);
-    let (row, width) = (src.len() / rows, cols.len() * inner);
-    let dst = &mut dst[..rows * width];
-    let w = match bins {
-        Bins::Sliding(w) if doubles(w) => return doubling::<T, F>(w, span, room, dst),
-        Bins::Sliding(w) if inner == 1 || w.stride == 1 => w,
-        _ => {
-            for (src, dst) in src.chunks_exact(row).zip(dst.chunks_exact_mut(width)) {
-                singly::<T, F>(bins, &Span { src, from, cols, inner }, dst);
-            }
-            return;
-        }
-    };
-    let (lo, hi) = (inside.start.clamp(cols.start, cols.end), inside.end.clamp(cols.start, cols.end));
-    if lo < hi {
-        let first = lo * w.stride - w.pad.before - from; // a window inside begins where it should
-        // At stride 1, neighbouring positions of all channels are one row of their own.
-        let dilation = w.dilation * inner;
-        interior::<T, F>(
-            (w.kernel, w.stride, dilation),
-            &src[first * inner..],
-            &mut dst[(lo - cols.start) * inner..(hi - cols.start) * inner + (rows - 1) * width],
-        );
-    }
-    for &(o, r) in windows.cut(cols) {
-        for (src, dst) in src.chunks_exact(row).zip(dst.chunks_exact_mut(width)) {
-            let dst = &mut dst[(o - cols.start) * inner..][..inner];
-            for (c, d) in dst.iter_mut().enumerate() {
-                let taps = &src[(r.start - from) * inner + c..];
-                let mut held = taps[0].get();
-                for j in 1..r.count {
-                    held = F::fold(held, taps[j * r.step * inner].get());
+    level.call(AcrossRows::<T, F> { windows, span, rows, room, dst, fold: PhantomData });
+}
+
+/// What [`across_rows`] does, compiled once for all that fold so.
+struct AcrossRows<'a, T, F> {
+    windows: &'a RowWindows<'a>,
+    span: &'a Span<'a, T>,
+    rows: usize,
+    room: &'a mut [T],
+    dst: &'a mut [T],
+    fold: PhantomData<F>,
+}
+
+impl<T: Copy, F: Fold<T>> Job for AcrossRows<'_, T, F> {
+    const WIDE: bool = false;
+    type Output = ();
+    #[inline(always)]
+    fn run<L: Level>(self, _: L) {
+        let Self { windows, span, rows, room, dst, fold: _ } = self;
+        let Span { src, from, cols, inner } = *span;
+        let (bins, inside) = (windows.bins, &windows.inside);
+        let (row, width) = (src.len() / rows, cols.len() * inner);
+        let dst = &mut dst[..rows * width];
+        let w = match bins {
+            Bins::Sliding(w) if doubles(w) => return doubling::<T, F>(w, span, room, dst),
+            Bins::Sliding(w) if inner == 1 || w.stride == 1 => w,
+            _ => {
+                for (src, dst) in src.chunks_exact(row).zip(dst.chunks_exact_mut(width)) {
+                    singly::<T, F>(bins, &Span { src, from, cols, inner }, dst);
                 }
-                *d = held;
+                return;
+            }
+        };
+        let (lo, hi) = (inside.start.clamp(cols.start, cols.end), inside.end.clamp(cols.start, cols.end));
+        if lo < hi {
+            let first = lo * w.stride - w.pad.before - from; // a window inside begins where it should
+            // At stride 1, neighbouring positions of all channels are one row of their own.
+            let dilation = w.dilation * inner;
+            interior::<L, T, F>(
+                (w.kernel, w.stride, dilation),
+                &src[first * inner..],
+                &mut dst[(lo - cols.start) * inner..(hi - cols.start) * inner + (rows - 1) * width],
+            );
+        }
+        for &(o, r) in windows.cut(cols) {
+            for (src, dst) in src.chunks_exact(row).zip(dst.chunks_exact_mut(width)) {
+                let dst = &mut dst[(o - cols.start) * inner..][..inner];
+                for (c, d) in dst.iter_mut().enumerate() {
+                    let taps = &src[(r.start - from) * inner + c..];
+                    let mut held = taps[0].get();
+                    for j in 1..r.count {
+                        held = F::fold(held, taps[j * r.step * inner].get());
+                    }
+                    *d = held;
+                }
             }
         }
     }
@@ -376,8 +405,9 @@ fn add_run<T: Copy, F: Fold<T>>(runs: &[T], stride: usize, inner: usize, first: 
 /// Whole windows of `(kernel, stride, dilation)`; the first begins at `src[0]`. With the stride (and, for the common
 /// kernels, the length) a constant, the compiler separates even from odd elements by shuffles.
 #[inline(always)]
-fn interior<T: Copy, F: Fold<T>>(shape: (usize, usize, usize), src: &[Cell<T>], dst: &mut [T]) {
+fn interior<L: Level, T: Copy, F: Fold<T>>(shape: (usize, usize, usize), src: &[Cell<T>], dst: &mut [T]) {
     match shape {
+        (k, s, d) if L::LEAN => any::<T, F>(k, s, d, src, dst),
         (k, 1, d) => side_by_side::<T, F>(k, d, src, dst),
         // By pairs, which the compiler loads once and separates: a quarter faster than two strided reads.
         (k, 2, 1) if k > 1 && (size_of::<T>() < 4 || k == 2 && dst.len() >= PAIRS) => pairs::<T, F>(k, src, dst),
@@ -386,14 +416,19 @@ fn interior<T: Copy, F: Fold<T>>(shape: (usize, usize, usize), src: &[Cell<T>], 
         (k, 2, d) => blocks::<T, F, 2>(src, k, d, dst),
         (k, 3, d) => blocks::<T, F, 3>(src, k, d, dst),
         (k, 4, d) => blocks::<T, F, 4>(src, k, d, dst),
-        (k, s, d) => {
-            for (o, held) in dst.iter_mut().enumerate() {
-                *held = src[o * s].get();
-                for j in 1..k {
-                    *held = F::fold(*held, src[o * s + j * d].get());
-                }
-            }
+        (k, s, d) => any::<T, F>(k, s, d, src, dst),
+    }
+}
+
+/// Windows of any kind.
+#[inline(always)]
+fn any<T: Copy, F: Fold<T>>(kernel: usize, stride: usize, dilation: usize, src: &[Cell<T>], dst: &mut [T]) {
+    for (o, to) in dst.iter_mut().enumerate() {
+        let mut held = src[o * stride].get();
+        for j in 1..kernel {
+            held = F::fold(held, src[o * stride + j * dilation].get());
         }
+        *to = held;
     }
 }
 
@@ -515,61 +550,96 @@ fn block<T: Copy, F: Fold<T>, const S: usize, const N: usize>(
 
 /// Folds rows, the first row first.
 #[inline(always)]
-pub fn down<'a, T: Copy + 'a, F: Fold<T>>(n: usize, row: impl Fn(usize) -> &'a [T], dst: &mut [MaybeUninit<T>]) {
+pub fn down<'a, L: Level, T: Copy + 'a, F: Fold<T>>(
+    n: usize,
+    row: impl Fn(usize) -> &'a [T],
+    dst: &mut [MaybeUninit<T>],
+) {
+    if L::LEAN {
+        return fold_any(n, row, dst, |v| *v, |_, held, v| F::fold(held, *v));
+    }
     fold_rows(n, row, dst, |v| *v, |_, held, v| F::fold(held, *v));
 }
 
 /// [`down`] for several results: row `r` of `dst`, of `width` elements, of the rows that begin at the places `taps` of
 /// `kept`, moved on by `r*step`.
 #[inline(always)]
-pub fn down_rows<T: Copy, F: Fold<T>>(
+pub fn down_rows<L: Level, T: Copy, F: Fold<T>>(
+    level: L,
     kept: &[T],
     taps: &[usize],
     step: usize,
     width: usize,
     dst: &mut [MaybeUninit<T>],
 ) {
-    // Rows one apart are one long row.
-    let width = if step == width { dst.len() } else { width };
-    for (r, dst) in dst.chunks_exact_mut(width).enumerate() {
-        let row = &kept[r * step..];
-        match *taps {
-            [] => {}
-            [a] => {
-                for (d, a) in dst.iter_mut().zip(&row[a..][..width]) {
-                    d.write(*a);
+    level.call(DownRows::<T, F> { kept, taps, step, width, dst, fold: PhantomData });
+}
+
+/// What [`down_rows`] does, compiled once for all that fold so.
+struct DownRows<'a, T, F> {
+    kept: &'a [T],
+    taps: &'a [usize],
+    step: usize,
+    width: usize,
+    dst: &'a mut [MaybeUninit<T>],
+    fold: PhantomData<F>,
+}
+
+impl<T: Copy, F: Fold<T>> Job for DownRows<'_, T, F> {
+    const WIDE: bool = false;
+    type Output = ();
+    #[inline(always)]
+    fn run<L: Level>(self, _: L) {
+        let Self { kept, taps, step, width, dst, fold: _ } = self;
+        // Rows one apart are one long row.
+        let width = if step == width { dst.len() } else { width };
+        for (r, dst) in dst.chunks_exact_mut(width).enumerate() {
+            let row = &kept[r * step..];
+            match *taps {
+                [] => {}
+                _ if L::LEAN => {
+                    let tap = |j: usize| &row[taps[j]..][..width];
+                    fold_any(taps.len(), tap, dst, |v| *v, |_, held, v| F::fold(held, *v));
                 }
-            }
-            [a, b] => {
-                for ((d, a), b) in dst.iter_mut().zip(&row[a..][..width]).zip(&row[b..][..width]) {
-                    d.write(F::fold(*a, *b));
+                [a] => {
+                    for (d, a) in dst.iter_mut().zip(&row[a..][..width]) {
+                        d.write(*a);
+                    }
                 }
-            }
-            [a, b, c] => {
-                let rows = row[a..][..width].iter().zip(&row[b..][..width]).zip(&row[c..][..width]);
-                for (d, ((a, b), c)) in dst.iter_mut().zip(rows) {
-                    d.write(F::fold(F::fold(*a, *b), *c));
+                [a, b] => {
+                    for ((d, a), b) in dst.iter_mut().zip(&row[a..][..width]).zip(&row[b..][..width]) {
+                        d.write(F::fold(*a, *b));
+                    }
                 }
-            }
-            [a, b, c, e] => {
-                let rows = row[a..][..width].iter().zip(&row[b..][..width]);
-                let rows = rows.zip(&row[c..][..width]).zip(&row[e..][..width]);
-                for (d, (((a, b), c), e)) in dst.iter_mut().zip(rows) {
-                    d.write(F::fold(F::fold(F::fold(*a, *b), *c), *e));
+                [a, b, c] => {
+                    let rows = row[a..][..width].iter().zip(&row[b..][..width]).zip(&row[c..][..width]);
+                    for (d, ((a, b), c)) in dst.iter_mut().zip(rows) {
+                        d.write(F::fold(F::fold(*a, *b), *c));
+                    }
                 }
+                [a, b, c, e] => {
+                    let rows = row[a..][..width].iter().zip(&row[b..][..width]);
+                    let rows = rows.zip(&row[c..][..width]).zip(&row[e..][..width]);
+                    for (d, (((a, b), c), e)) in dst.iter_mut().zip(rows) {
+                        d.write(F::fold(F::fold(F::fold(*a, *b), *c), *e));
+                    }
+                }
+                _ => many(taps.len(), |j| &row[taps[j]..][..width], dst, |v| *v, |_, held, v| F::fold(held, *v)),
             }
-            _ => many(taps.len(), |j| &row[taps[j]..][..width], dst, |v| *v, |_, held, v| F::fold(held, *v)),
         }
     }
 }
 
 /// [`down`] from rows of the input itself.
 #[inline(always)]
-pub fn down_cells<'a, T: Copy + 'a, F: Fold<T>>(
+pub fn down_cells<'a, L: Level, T: Copy + 'a, F: Fold<T>>(
     n: usize,
     row: impl Fn(usize) -> &'a [Cell<T>],
     dst: &mut [MaybeUninit<T>],
 ) {
+    if L::LEAN {
+        return fold_any(n, row, dst, Cell::get, |_, held, v| F::fold(held, v.get()));
+    }
     fold_rows(n, row, dst, Cell::get, |_, held, v| F::fold(held, v.get()));
 }
 

@@ -376,7 +376,7 @@ impl<const N: usize> Unfolding<N> {
                                 &all,
                                 &cols,
                                 &mut made,
-                                |dst| {
+                                &mut |dst| {
                                     let take = TakeTap {
                                         src: from.zip(plane),
                                         from: across.start,

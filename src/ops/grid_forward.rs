@@ -31,7 +31,7 @@ impl GridPlan {
         out: &mut ViewMut<'_, T>,
     ) -> Result<()> {
         if self.is_move() {
-            return self.run_move(x, points, out);
+            return self.run_move(&x.bits(), points, &mut out.bits());
         }
         let run = Forward::new(self, T::sum_codec(self.rounding), x, points, out);
         run.each(|units| run.blend(units))

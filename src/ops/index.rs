@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use crate::element::{Added, Codec, Element, Order, Ordered, Plain, Ring};
 use crate::engine::parallel;
-use crate::engine::rows::{At, Finish, Place, RowsMut, scratch};
+use crate::engine::rows::{At, Finish, Place, Readable, RowsMut, Writable, scratch};
 use crate::engine::simd::{self, Level};
 use crate::error::{Error, Result, Shape};
 use crate::geometry::taps::reserved;
@@ -194,9 +194,9 @@ impl IndexPlan {
         if grid.spatial_is_flat() {
             grid.flatten_spatial();
         }
-        let chunks = Chunks::of(&grid);
-        let bad = AtomicBool::new(false);
-        parallel::for_each(grid.blocks() * chunks.per_block, chunks.elements, |units| {
+        let (chunks, blocks) = (Chunks::of(&grid), grid.blocks());
+        let (bad, grid) = (AtomicBool::new(false), (I::ToWide::default(), grid));
+        parallel::for_each(blocks * chunks.per_block, chunks.elements, |units| {
             let (lo, hi) = extent_of(&grid, chunks, units)?;
             if lo < 0 || hi as u64 >= self.block as u64 {
                 bad.store(true, Ordering::Relaxed);
@@ -298,7 +298,7 @@ impl IndexPlan {
                 let (mut found, out_cols) = (0, cols.start * sw..cols.end * sw);
                 for d_out in d * sd..(d + 1) * sd {
                     let to = d_out * out_h + h.start * sh..d_out * out_h + h.end * sh;
-                    out.write_rows(plain, block, &to, &out_cols, &mut made, |mut dst| {
+                    out.write_rows(plain, block, &to, &out_cols, &mut made, &mut |mut dst| {
                         // As one, if they lie one after the other.
                         let flat = indices.flat(d, h.clone()).zip(values.flat(d, h.clone()));
                         let step = if flat.is_some() { h.len() } else { 1 };
@@ -462,18 +462,9 @@ impl IndexPlan {
         if out.spatial_is_flat() {
             out.flatten_spatial();
         }
-        let chunks = Chunks::of(&i);
-        // A tile is a number of whole rows of the output, or a part of one.
-        let [d, h, w] = out.spatial;
-        let width = (TILE / out.inner).max(1).min(w);
-        let rows = if width < w { 1 } else { (TILE / (w * out.inner)).clamp(1, d * h) };
-        let strips = w.div_ceil(width);
-        let tiles = (d * h).div_ceil(rows) * strips;
-        let extents = if tiles > 1 { Some(extents(&i, chunks)?) } else { None };
-        let job =
-            Scattering::<C, I, P> { x, indices: i, out, chunks, extents, rows, width, strips, tiles, put: PhantomData };
-        let cost = (rows * width * job.out.inner).max(chunks.per_block * chunks.elements / tiles);
-        parallel::for_each(job.out.blocks() * tiles, cost, |units| job.run(units))
+        let (chunks, blocks) = (Chunks::of(&i), out.blocks());
+        let (x, indices, out) = ((C::default(), x), (I::ToWide::default(), i), (C::default(), out));
+        Scattering::<C::Computed, P>::of(&x, &indices, &out, chunks, blocks)?.all(blocks)
     }
 }
 
@@ -523,23 +514,23 @@ impl Chunks {
 }
 
 /// Smallest and largest index of some chunks.
-fn extent_of<I: IndexElement>(grid: &Grid<*const I>, chunks: Chunks, units: Range<usize>) -> Result<(i64, i64)> {
+fn extent_of(indices: &dyn Readable<i64>, chunks: Chunks, units: Range<usize>) -> Result<(i64, i64)> {
     let mut packed = scratch(chunks.elements)?;
     Ok(units.fold((i64::MAX, i64::MIN), |(lo, hi), n| {
         let (at, cols) = chunks.at(n);
-        let (a, b) = simd::dispatch(Extent(grid.load(I::ToWide::default(), at, &cols, &mut packed)));
+        let (a, b) = simd::dispatch(Extent(indices.row(at, &cols, &mut packed)));
         (lo.min(a), hi.max(b))
     }))
 }
 
 /// Smallest and largest index of each chunk.
-fn extents<I: IndexElement>(grid: &Grid<*const I>, chunks: Chunks) -> Result<Vec<[AtomicI64; 2]>> {
-    let total = grid.blocks() * chunks.per_block;
+fn extents(indices: &dyn Readable<i64>, chunks: Chunks, blocks: usize) -> Result<Vec<[AtomicI64; 2]>> {
+    let total = blocks * chunks.per_block;
     let mut table = reserved(total)?;
     table.resize_with(total, || [AtomicI64::new(0), AtomicI64::new(0)]);
     parallel::for_each(total, chunks.elements, |units| {
         for n in units {
-            let (lo, hi) = extent_of(grid, chunks, n..n + 1)?;
+            let (lo, hi) = extent_of(indices, chunks, n..n + 1)?;
             table[n][0].store(lo, Ordering::Relaxed);
             table[n][1].store(hi, Ordering::Relaxed);
         }
@@ -634,10 +625,10 @@ impl<A: Order> Put<A> for Best {
     }
 }
 
-struct Scattering<C: Codec, I, P> {
-    x: Grid<*const C::Stored>,
-    indices: Grid<*const I>,
-    out: Grid<*mut C::Stored>,
+struct Scattering<'a, A, P> {
+    x: &'a dyn Readable<A>,
+    indices: &'a dyn Readable<i64>,
+    out: &'a dyn Writable<A>,
     chunks: Chunks,
     extents: Option<Vec<[AtomicI64; 2]>>,
     rows: usize,
@@ -653,18 +644,41 @@ struct Packed<A> {
     values: Vec<A>,
 }
 
-impl<C: Codec + Default, I: IndexElement, P: Put<C::Computed>> Scattering<C, I, P> {
+impl<'a, A: Copy + Default + Send + Sync + 'static, P: Put<A>> Scattering<'a, A, P> {
+    fn of(
+        x: &'a dyn Readable<A>,
+        indices: &'a dyn Readable<i64>,
+        out: &'a dyn Writable<A>,
+        chunks: Chunks,
+        blocks: usize,
+    ) -> Result<Self> {
+        // A tile is a number of whole rows of the output, or a part of one.
+        let ([d, h, w], inner) = out.lens();
+        let width = (TILE / inner).max(1).min(w);
+        let rows = if width < w { 1 } else { (TILE / (w * inner)).clamp(1, d * h) };
+        let strips = w.div_ceil(width);
+        let tiles = (d * h).div_ceil(rows) * strips;
+        let extents = if tiles > 1 { Some(extents(indices, chunks, blocks)?) } else { None };
+        Ok(Self { x, indices, out, chunks, extents, rows, width, strips, tiles, put: PhantomData })
+    }
+
+    fn all(&self, blocks: usize) -> Result<()> {
+        let inner = self.out.lens().1;
+        let cost = (self.rows * self.width * inner).max(self.chunks.per_block * self.chunks.elements / self.tiles);
+        parallel::for_each(blocks * self.tiles, cost, |units| self.run(units))
+    }
+
     /// Lets `put` have every value of `block` whose index may lie in the flat range `span`.
     #[inline(always)]
-    fn each<A>(
+    fn each<B>(
         &self,
         block: usize,
         span: &Range<usize>,
-        packed: &mut Packed<C::Computed>,
-        tile: &mut [A],
-        put: impl Fn(usize, &mut A, C::Computed),
+        packed: &mut Packed<A>,
+        tile: &mut [B],
+        put: impl Fn(usize, &mut B, A),
     ) {
-        let count = self.chunks.per_block;
+        let (count, inner) = (self.chunks.per_block, self.x.lens().1);
         for pass in 0..P::PASSES {
             let reverse = P::reverse(pass);
             for k in 0..count {
@@ -676,42 +690,40 @@ impl<C: Codec + Default, I: IndexElement, P: Put<C::Computed>> Scattering<C, I, 
                     }
                 }
                 let (at, cols) = self.chunks.at(n);
-                let indices = self.indices.load(I::ToWide::default(), at, &cols, &mut packed.indices);
-                let values = self.x.load(C::default(), at, &cols, &mut packed.values);
-                scatter(indices, values, span.start, self.x.inner, reverse, tile, |a, v| put(pass, a, v));
+                let indices = self.indices.row(at, &cols, &mut packed.indices);
+                let values = self.x.row(at, &cols, &mut packed.values);
+                scatter(indices, values, span.start, inner, reverse, tile, |a, v| put(pass, a, v));
             }
         }
     }
 
     fn run(&self, units: Range<usize>) -> Result<()> {
-        let job = self;
-        let [_, h, w] = job.out.spatial;
-        let inner = job.out.inner;
-        let mut packed = Packed { indices: scratch(job.chunks.elements)?, values: scratch(job.chunks.elements)? };
-        let mut tile = scratch::<C::Computed>(job.rows * job.width * inner)?;
-        let rows_in_all = job.out.spatial[0] * h;
+        let ([depth, h, w], inner) = self.out.lens();
+        let elements = self.chunks.elements;
+        let mut packed = Packed { indices: scratch(elements)?, values: scratch(elements)? };
+        let mut tile = scratch::<A>(self.rows * self.width * inner)?;
         for unit in units {
-            let (block, t) = (unit / job.tiles, unit % job.tiles);
-            let first = t / job.strips * job.rows;
-            let rows = first..(first + job.rows).min(rows_in_all);
-            let strip = t % job.strips * job.width;
-            let cols = strip..(strip + job.width).min(w);
+            let (block, t) = (unit / self.tiles, unit % self.tiles);
+            let first = t / self.strips * self.rows;
+            let rows = first..(first + self.rows).min(depth * h);
+            let strip = t % self.strips * self.width;
+            let cols = strip..(strip + self.width).min(w);
             let start = first * w + cols.start;
             let span = start..start + rows.len() * cols.len(); // whole rows, or a part of one: contiguous either way
             if P::OVERWRITES && rows.len() == 1 {
                 let at = At { block, d: first / h, h: first % h };
-                job.out.store(C::default(), at, &cols, &mut tile, |dst| {
-                    dst.iter_mut().for_each(|d| _ = d.write(C::Computed::default()));
-                    job.each(block, &span, &mut packed, dst, |_, a: &mut MaybeUninit<_>, v| _ = a.write(v));
+                self.out.make(at, &cols, &mut tile, &mut |dst| {
+                    dst.iter_mut().for_each(|d| _ = d.write(A::default()));
+                    self.each(block, &span, &mut packed, dst, |_, a: &mut MaybeUninit<_>, v| _ = a.write(v));
                 });
                 continue;
             }
             let tile = &mut tile[..span.len() * inner];
-            tile.fill(C::Computed::default());
-            job.each(block, &span, &mut packed, tile, P::put);
+            tile.fill(A::default());
+            self.each(block, &span, &mut packed, tile, P::put);
             for (row, values) in rows.zip(tile.chunks_exact_mut(cols.len() * inner)) {
                 let at = At { block, d: row / h, h: row % h };
-                job.out.store_from(C::default(), at, &cols, values);
+                self.out.write(at, &cols, values);
             }
         }
         Ok(())

@@ -19,6 +19,7 @@ use crate::error::Result;
 use crate::geometry::bins::Bins;
 use crate::geometry::readers::Readers;
 use crate::kernels::argmax::{self, Pairs};
+use crate::kernels::gather;
 use crate::kernels::norm::Power;
 use crate::kernels::pool_gradient::{norm_shares, own_factors, slope};
 use crate::kernels::reduce::{self, RowWindows, Span, Sum};
@@ -216,7 +217,7 @@ impl<T: Linear> NormGradient<'_, T> {
         grow(&mut m.packed, band.cols.len() * self.out.inner)?;
         for h in band.h.clone() {
             let at = At { block: band.block, d: band.d, h };
-            self.out.store(self.codec, at, &band.cols, &mut m.packed, |dst| sum_rows(0, |_| &[], dst));
+            self.out.store(self.codec, at, &band.cols, &mut m.packed, |dst| gather::zero(dst));
         }
         Ok(())
     }
@@ -364,7 +365,7 @@ impl<K: Real> Job for FoldRows<'_, K> {
     fn run<L: Level>(self, _: L) {
         let len = self.dst.len();
         let row = |j: usize| &self.raised[self.rows[j] * len..][..len];
-        reduce::down::<K, Sum>(self.rows.len(), row, as_uninit(self.dst));
+        reduce::down::<L, K, Sum>(self.rows.len(), row, as_uninit(self.dst));
     }
 }
 
@@ -401,7 +402,7 @@ impl<T: Linear> Job for Gather<'_, '_, T> {
         let (op, band) = (self.op, self.band);
         let (windows, inner) = (&band.windows[2], op.out.inner);
         let span = Span { src: as_cells(self.folded), from: band.elements[2].start, cols: windows, inner };
-        reduce::across::<T::Sum, Sum>(&op.row, &span, self.room, self.shares);
+        reduce::across::<L, T::Sum, Sum>(level, &op.row, &span, self.room, self.shares);
         Power::new(op.p).root(self.shares, as_uninit(self.norms));
         norm_shares(op.p, self.norms, self.grads, self.shares);
         op.sums.across(level, (self.shares, windows.start), (&band.cols, inner), self.room, self.dst);
@@ -425,7 +426,7 @@ impl<T: Linear> Job for Finish<'_, '_, T> {
     fn run<L: Level>(self, _: L) {
         let len = self.dst.len();
         let row = |j: usize| &self.gathered[self.rows[j] * len..][..len];
-        sum_rows(self.rows.len(), row, as_uninit(self.sums));
+        sum_rows::<L, _>(self.rows.len(), row, as_uninit(self.sums));
         own_factors(self.op.p, self.x, self.sums, self.dst);
         if !self.op.all_read {
             let readers = &self.op.readers[2].all()[self.band.cols.clone()];
@@ -455,13 +456,13 @@ struct Largest<'a, 'b, T: Linear> {
 impl<T: Linear> Job for Largest<'_, '_, T> {
     type Output = ();
     #[inline(always)]
-    fn run<L: Level>(mut self, _: L) {
+    fn run<L: Level>(mut self, level: L) {
         let (op, windows) = (self.op, &self.band.windows[2]);
         Power::Infinite.raise(self.from, self.raised);
         let from = self.band.elements[2].start;
         let span = Span { src: as_cells(self.raised), from, cols: windows, inner: op.out.inner };
         let dst = if self.first { &mut self.best } else { &mut self.row };
-        argmax::across::<T::Sum, i64>(&op.row, &span, self.base, &mut self.room, dst);
+        argmax::across::<L, T::Sum, i64>(level, &op.row, &span, self.base, &mut self.room, dst);
         if !self.first {
             argmax::absorb::<T::Sum, i64>(self.best, (self.row.values, self.row.positions));
         }

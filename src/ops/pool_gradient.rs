@@ -11,7 +11,7 @@ use super::pool::{Divisor, Mean, PoolPlan};
 use crate::element::{Linear, Real, Rounding};
 use crate::engine::pipeline::{self, InRow, Kernel, OutRow, OutRows, Through, Way};
 use crate::engine::rows::{RowsMut, as_cells, as_uninit, scratch};
-use crate::engine::simd::{Job, Level};
+use crate::engine::simd::Level;
 use crate::error::{Error, Result, Shape};
 use crate::geometry::Reach;
 use crate::geometry::bins::Bins;
@@ -119,7 +119,7 @@ impl PoolPlan {
             inner: grad.inner,
         };
         let codec = T::sum_codec(Rounding::Nearest);
-        pipeline::run(&Through { kernel, load: codec, store: codec, x: grad, out })
+        pipeline::run(&kernel, &Through { kernel: &kernel, load: codec, store: codec, x: grad, out })
     }
 }
 
@@ -186,10 +186,10 @@ impl<'a, K: Real> Sums<'a, K> {
         }
         let span = Span { src: as_cells(shares), from, cols, inner };
         match self {
-            Self::Sliding(row) => reduce::across::<K, Sum>(row, &span, room, dst),
+            Self::Sliding(row) => reduce::across::<L, K, Sum>(level, row, &span, room, dst),
             Self::Short { taps, ones, period } => {
                 let taps = Weighted { taps, weights: ones, period: period.as_ref(), blocks: None };
-                resample::Across { taps, span, end: &mut [], dst }.run(level);
+                level.call(resample::Across { taps, span, end: &mut [], dst });
             }
             Self::Long(_) => {}
         }
@@ -231,11 +231,11 @@ pub(super) fn members(readers: &Readers, i: usize) -> impl Iterator<Item = usize
 
 /// Sums rows, all there are, into an output row.
 #[inline(always)]
-pub(super) fn sum_rows<'a, K: Real>(rows: usize, row: impl Fn(usize) -> &'a [K], dst: &mut [MaybeUninit<K>]) {
+pub(super) fn sum_rows<'a, L: Level, K: Real>(rows: usize, row: impl Fn(usize) -> &'a [K], dst: &mut [MaybeUninit<K>]) {
     if rows == 0 {
         dst.iter_mut().for_each(|d| _ = d.write(K::default()));
     } else {
-        reduce::down::<K, Sum>(rows, row, dst);
+        reduce::down::<L, K, Sum>(rows, row, dst);
     }
 }
 
@@ -244,6 +244,7 @@ impl<K: Real> Kernel for Sharing<'_, K> {
     type Scratch = Scratch<K>;
     type Slot = Vec<K>;
     type Dst<'a> = RowsMut<'a, K>;
+    type Made = Vec<K>;
 
     fn out_spatial(&self) -> [usize; 3] {
         [0, 1, 2].map(|a| self.readers[a].len())
@@ -326,7 +327,7 @@ impl<K: Real> Kernel for Sharing<'_, K> {
             }
             rows = &s.rows;
         }
-        sum_rows(rows.len(), |j| &slots[rows[j]][..], dst.row(to.d, to.h));
+        sum_rows::<L, _>(rows.len(), |j| &slots[rows[j]][..], dst.row(to.d, to.h));
     }
 
     #[inline(always)]

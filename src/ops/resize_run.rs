@@ -250,7 +250,10 @@ impl ResizePlan {
         if self.is_plain() {
             return move_along(&picks, x, out);
         }
-        let Some(mut out) = self.computed(out, fill)? else { return Ok(()) };
+        if self.fills() {
+            fill_with(out, fill)?;
+        }
+        let Some(mut out) = self.computed(out) else { return Ok(()) };
         let extended = self.extended(x, fill)?;
         match &extended {
             None => move_along(&picks, x, &mut out.view()),
@@ -264,7 +267,7 @@ impl ResizePlan {
     /// As [`ResizePlan::run_move`].
     pub fn forward<T: Linear>(&self, x: &View<'_, T>, out: &mut ViewMut<'_, T>, fill: T) -> Result<()> {
         if self.is_move() {
-            return self.run_move(x, out, fill);
+            return self.run_move(&x.bits(), &mut out.bits(), fill.bits());
         }
         if self.out_shape.contains(&0) {
             return Ok(());
@@ -272,10 +275,13 @@ impl ResizePlan {
         if self.is_plain() {
             return self.chain(false, x, out);
         }
-        let Some(mut out) = self.computed(out, fill)? else { return Ok(()) };
-        match &self.extended(x, fill)? {
+        if self.fills() {
+            fill_with(&mut out.bits(), fill.bits())?;
+        }
+        let Some(mut out) = self.computed(out) else { return Ok(()) };
+        match &self.extended(&x.bits(), fill.bits())? {
             None => self.chain(false, x, &mut out.view()),
-            Some(a) => self.chain(false, &View::from(&a.view()), &mut out.view()),
+            Some(a) => self.chain(false, &View::of_bits(&View::from(&a.view())), &mut out.view()),
         }
     }
 
@@ -298,7 +304,7 @@ impl ResizePlan {
             grad.part(l.axis, &l.sampler.inside());
         }
         if grad.shape().contains(&0) {
-            return fill_with(out, T::default());
+            return fill_with(&mut out.bits(), T::default().bits());
         }
         if self.lanes.iter().all(|l| l.sampler.margins() == (0, 0)) {
             return self.chain(true, &grad.view(), out);
@@ -328,11 +334,13 @@ impl ResizePlan {
         self.lanes.iter().all(|l| !l.reversed && whole(l) && l.sampler.margins() == (0, 0))
     }
 
-    /// The part of the result that is computed, in the order of the inputs, after all else is filled.
-    fn computed<'a, T: Movable>(&self, out: &'a mut ViewMut<'_, T>, fill: T) -> Result<Option<Rearranged<'a, *mut T>>> {
-        if self.lanes.iter().any(|l| l.sampler.inside().len() < l.sampler.map().out_len) {
-            fill_with(out, fill)?;
-        }
+    /// Whether parts of the result are not computed.
+    fn fills(&self) -> bool {
+        self.lanes.iter().any(|l| l.sampler.inside().len() < l.sampler.map().out_len)
+    }
+
+    /// The part of the result that is computed, in the order of the inputs.
+    fn computed<'a, T: Movable>(&self, out: &'a mut ViewMut<'_, T>) -> Option<Rearranged<'a, *mut T>> {
         let mut part = out.rearranged();
         for l in &self.lanes {
             if l.reversed {
@@ -340,7 +348,7 @@ impl ResizePlan {
             }
             part.part(l.axis, &l.sampler.inside());
         }
-        Ok((!part.shape().contains(&0)).then_some(part))
+        (!part.shape().contains(&0)).then_some(part)
     }
 
     fn extended_shape(&self) -> Vec<usize> {

@@ -7,9 +7,9 @@
 
 use std::ops::Range;
 
-use crate::element::{Linear, Ring, Rounding};
+use crate::element::{Linear, Real, Rounding};
 use crate::engine::parallel;
-use crate::engine::rows::{At, as_cells, scratch};
+use crate::engine::rows::{At, Readable, Writable, as_cells, scratch};
 use crate::engine::simd;
 use crate::error::Result;
 use crate::geometry::taps::{append, reserved};
@@ -71,15 +71,19 @@ impl RoiPlan {
             flat
         });
         let (order, tiles) = (self.order()?, self.tiles(&out));
-        let run = Backward { plan: self, codec: T::sum_codec(Rounding::Nearest), grad, flat, x, out, tiles, order };
-        let units = self.images * tiles.groups * tiles.down * tiles.across;
-        let each = (self.mean_area().saturating_mul(self.boxes.len()) / units).saturating_add(tiles.rows * tiles.cols);
-        let numbers_are_short = self.lens[0].checked_mul(self.lens[1]).is_some_and(|n| u32::try_from(n).is_ok());
-        parallel::for_each(units, each.saturating_mul(tiles.channels), |units| match &run.x {
-            None => run.units(units, Means::new(&run)?),
-            Some(x) if numbers_are_short => run.units(units, Maxima::<T, u32>::new(&run, x)?),
-            Some(x) => run.units(units, Maxima::<T, u64>::new(&run, x)?),
-        })
+        let codec = T::sum_codec(Rounding::Nearest);
+        let (grad, flat, out) = ((codec, grad), flat.map(|flat| (codec, flat)), (codec, out));
+        let x = x.map(|x| (codec, x));
+        Backward::<T::Sum> {
+            plan: self,
+            grad: &grad,
+            flat: flat.as_ref().map(|flat| flat as &dyn Readable<T::Sum>),
+            x: x.as_ref().map(|x| x as &dyn Readable<T::Sum>),
+            out: &out,
+            tiles,
+            order,
+        }
+        .run()
     }
 
     /// How images are cut.
@@ -108,14 +112,13 @@ struct Tiles {
     across: usize,
 }
 
-struct Backward<'a, T: Linear> {
+struct Backward<'a, S> {
     plan: &'a RoiPlan,
-    codec: T::SumCodec,
-    grad: Grid<*const T>,
+    grad: &'a dyn Readable<S>,
     /// `grad` with all spatial axes as one, if they can be.
-    flat: Option<Grid<*const T>>,
-    x: Option<Grid<*const T>>,
-    out: Grid<*mut T>,
+    flat: Option<&'a dyn Readable<S>>,
+    x: Option<&'a dyn Readable<S>>,
+    out: &'a dyn Writable<S>,
     tiles: Tiles,
     order: Vec<usize>,
 }
@@ -143,26 +146,38 @@ fn meet(a: &Range<usize>, b: &Range<usize>) -> bool {
 }
 
 /// Adds boxes' gradients to a tile.
-trait Adds<T: Linear> {
+trait Adds<S: Real> {
     /// What box `k` has for the tile.
-    fn add(&mut self, k: usize, tile: &mut Tile<'_, T::Sum>) -> Result<()>;
+    fn add(&mut self, k: usize, tile: &mut Tile<'_, S>) -> Result<()>;
 }
 
-impl<T: Linear> Backward<'_, T> {
-    fn units(&self, units: Range<usize>, mut work: impl Adds<T>) -> Result<()> {
+impl<S: Real> Backward<'_, S> {
+    fn run(&self) -> Result<()> {
+        let (plan, tiles) = (self.plan, self.tiles);
+        let units = plan.images * tiles.groups * tiles.down * tiles.across;
+        let each = (plan.mean_area().saturating_mul(plan.boxes.len()) / units).saturating_add(tiles.rows * tiles.cols);
+        let numbers_are_short = plan.lens[0].checked_mul(plan.lens[1]).is_some_and(|n| u32::try_from(n).is_ok());
+        parallel::for_each(units, each.saturating_mul(tiles.channels), |units| match self.x {
+            None => self.units(units, Means::new(self)?),
+            Some(x) if numbers_are_short => self.units(units, Maxima::<S, u32>::new(self, x)?),
+            Some(x) => self.units(units, Maxima::<S, u64>::new(self, x)?),
+        })
+    }
+
+    fn units(&self, units: Range<usize>, mut work: impl Adds<S>) -> Result<()> {
         let Tiles { rows, cols, together, channels, groups, down, across } = self.tiles;
-        let [height, width] = self.plan.lens;
-        let (mut sums, mut line) = (scratch(rows * cols * channels)?, scratch(cols * self.out.inner)?);
+        let ([height, width], (out, inside)) = (self.plan.lens, self.out.lens());
+        let (mut sums, mut line) = (scratch(rows * cols * channels)?, scratch(cols * inside)?);
         for unit in units {
             let (rest, tile_col) = (unit / across, unit % across);
             let (rest, tile_row) = (rest / down, rest % down);
             let (image, group) = (rest / groups, rest % groups);
             let (h, w, c) = (tile_row * rows, tile_col * cols, group * together);
             let (rows, cols) = (h..(h + rows).min(height), w..(w + cols).min(width));
-            let planes = c..(c + together).min(self.out.spatial[0]);
-            let inner = planes.len() * self.out.inner;
+            let planes = c..(c + together).min(out[0]);
+            let inner = planes.len() * inside;
             let sums = &mut sums[..rows.len() * cols.len() * inner];
-            sums.fill(T::Sum::default());
+            sums.fill(S::default());
             let mut tile = Tile { rows, cols, planes, inner, sums };
             for &k in &self.order[self.plan.boxes_of(image, &self.order)] {
                 work.add(k, &mut tile)?;
@@ -172,47 +187,47 @@ impl<T: Linear> Backward<'_, T> {
         Ok(())
     }
 
-    fn store(&self, block: usize, tile: &mut Tile<'_, T::Sum>, line: &mut [T::Sum]) {
+    fn store(&self, block: usize, tile: &mut Tile<'_, S>, line: &mut [S]) {
         let rows = tile.rows.clone().zip(tile.sums.chunks_exact_mut(tile.cols.len() * tile.inner));
         for (h, row) in rows {
             if tile.planes.len() == 1 {
-                self.out.store_from(self.codec, At { block, d: tile.planes.start, h }, &tile.cols, row);
+                self.out.write(At { block, d: tile.planes.start, h }, &tile.cols, row);
                 continue;
             }
             for (i, d) in tile.planes.clone().enumerate() {
                 line.iter_mut().zip(row[i..].iter().step_by(tile.inner)).for_each(|(to, from)| *to = *from);
-                self.out.store_from(self.codec, At { block, d, h }, &tile.cols, line);
+                self.out.write(At { block, d, h }, &tile.cols, line);
             }
         }
     }
 }
 
 /// Reads gradients of bins.
-struct Gradients<'a, T: Linear> {
-    run: &'a Backward<'a, T>,
-    reader: Reader<'a, T::SumCodec>,
-    one: Vec<T::Sum>,
+struct Gradients<'a, S: Real> {
+    run: &'a Backward<'a, S>,
+    reader: Reader<'a, S>,
+    one: Vec<S>,
     /// The gradients, channels side by side.
-    held: Vec<T::Sum>,
+    held: Vec<S>,
 }
 
-impl<'a, T: Linear> Gradients<'a, T> {
+impl<'a, S: Real> Gradients<'a, S> {
     /// For `rows` rows of bins at a time.
-    fn new(run: &'a Backward<'a, T>, rows: usize) -> Result<Self> {
+    fn new(run: &'a Backward<'a, S>, rows: usize) -> Result<Self> {
         let size = rows * run.plan.bins[1] * run.tiles.channels;
-        let reader = Reader::new(run.codec, &run.grad);
+        let reader = Reader::new(run.grad);
         Ok(Self { run, reader, one: scratch(size)?, held: scratch(size)? })
     }
 
     /// Rows of bins of box `block`.
-    fn read(&mut self, block: usize, planes: &Range<usize>, rows: &Range<usize>) -> Result<&[T::Sum]> {
-        let ([height, width], inner) = (self.run.plan.bins, self.run.grad.inner);
+    fn read(&mut self, block: usize, planes: &Range<usize>, rows: &Range<usize>) -> Result<&[S]> {
+        let ([height, width], inner) = (self.run.plan.bins, self.run.grad.lens().1);
         let size = rows.len() * width * planes.len() * inner;
         let held = &mut self.held[..size];
         match &self.run.flat {
             Some(flat) if rows.len() == height && planes.len() > 1 => {
                 let cols = planes.start * height * width..planes.end * height * width;
-                let row = flat.load(self.run.codec, At { block, d: 0, h: 0 }, &cols, &mut self.one);
+                let row = flat.row(At { block, d: 0, h: 0 }, &cols, &mut self.one);
                 for (i, plane) in row.chunks_exact(height * width).enumerate() {
                     held[i..].iter_mut().step_by(planes.len()).zip(plane).for_each(|(to, from)| *to = from.get());
                 }
@@ -272,23 +287,23 @@ impl<V: Copy + Default> Transposed<V> {
 }
 
 /// Gradients of means.
-struct Means<'a, T: Linear> {
+struct Means<'a, S: Real> {
     plan: &'a RoiPlan,
-    grads: Gradients<'a, T>,
-    sides: Sides<Sum<T::Sum>>,
-    transposed: Transposed<T::Sum>,
+    grads: Gradients<'a, S>,
+    sides: Sides<Sum<S>>,
+    transposed: Transposed<S>,
     /// Bins along W, by number.
     numbers: Vec<usize>,
     /// Where the tile holds the rows that are taken, and the columns.
     starts: Vec<usize>,
     runs: Vec<Run>,
-    folded: Vec<T::Sum>,
+    folded: Vec<S>,
     /// For each row of bins read together: it read no zeros that matter.
     zeros: Vec<bool>,
 }
 
-impl<'a, T: Linear> Means<'a, T> {
-    fn new(run: &'a Backward<'a, T>) -> Result<Self> {
+impl<'a, S: Real> Means<'a, S> {
+    fn new(run: &'a Backward<'a, S>) -> Result<Self> {
         let [height, width] = run.plan.bins;
         let rows = (LINE / (width * run.tiles.channels)).clamp(1, height);
         let mut numbers = reserved(width)?;
@@ -307,7 +322,7 @@ impl<'a, T: Linear> Means<'a, T> {
     }
 
     /// Where the tile holds what the sides take.
-    fn place(&mut self, tile: &Tile<'_, T::Sum>) -> Result<()> {
+    fn place(&mut self, tile: &Tile<'_, S>) -> Result<()> {
         let (inner, row) = (tile.inner, tile.cols.len() * tile.inner);
         let start = |h: &usize| if tile.rows.contains(h) { (h - tile.rows.start) * row } else { NOWHERE };
         self.starts.clear();
@@ -329,8 +344,8 @@ impl<'a, T: Linear> Means<'a, T> {
     }
 }
 
-impl<T: Linear> Adds<T> for Means<'_, T> {
-    fn add(&mut self, k: usize, tile: &mut Tile<'_, T::Sum>) -> Result<()> {
+impl<S: Real> Adds<S> for Means<'_, S> {
+    fn add(&mut self, k: usize, tile: &mut Tile<'_, S>) -> Result<()> {
         let (plan, inner) = (self.plan, tile.inner);
         let roi = &plan.boxes[k];
         if !self.sides.set_rows(plan, roi)? || !meet(&self.sides.y.extent(), &tile.rows) {
@@ -350,7 +365,7 @@ impl<T: Linear> Adds<T> for Means<'_, T> {
         for first in meeting.clone().step_by(group) {
             let which = first..(first + group).min(meeting.end);
             let n = which.len();
-            simd::dispatch(Across::<Sum<T::Sum>> {
+            simd::dispatch(Across::<Sum<S>> {
                 bins: self.transposed.bins(),
                 columns: &self.numbers,
                 lanes: &Lanes::default(),
@@ -375,31 +390,31 @@ impl<T: Linear> Adds<T> for Means<'_, T> {
 }
 
 /// Gradients of maxima.
-struct Maxima<'a, T: Linear, N> {
+struct Maxima<'a, S: Real, N> {
     plan: &'a RoiPlan,
-    grads: Gradients<'a, T>,
-    reader: Reader<'a, T::SumCodec>,
+    grads: Gradients<'a, S>,
+    reader: Reader<'a, S>,
     /// Planes of an image side by side, if that is worth it, and which.
-    gathered: Vec<T::Sum>,
+    gathered: Vec<S>,
     held: Option<(usize, usize)>,
     gathers: bool,
-    sides: Sides<Peak<T::Sum>>,
+    sides: Sides<Peak<S>>,
     /// Where each place along W begins in a row that is read, in columns.
     columns: Vec<usize>,
-    values: Vec<T::Sum>,
+    values: Vec<S>,
     which: Vec<N>,
 }
 
-impl<'a, T: Linear, N: Number> Maxima<'a, T, N> {
-    fn new(run: &'a Backward<'a, T>, x: &'a Grid<*const T>) -> Result<Self> {
+impl<'a, S: Real, N: Number> Maxima<'a, S, N> {
+    fn new(run: &'a Backward<'a, S>, x: &'a dyn Readable<S>) -> Result<Self> {
         let row = run.plan.bins[1] * run.tiles.channels;
         Ok(Self {
             plan: run.plan,
             grads: Gradients::new(run, 1)?,
-            reader: Reader::new(run.codec, x),
+            reader: Reader::new(x),
             gathered: Vec::new(),
             held: None,
-            gathers: run.plan.worth_gathering(size_of::<T::Sum>(), x.spatial[0]).is_some(),
+            gathers: run.plan.worth_gathering(size_of::<S>(), x.lens().0[0]).is_some(),
             sides: Sides::default(),
             columns: Vec::new(),
             values: scratch(row)?,
@@ -424,7 +439,7 @@ impl<'a, T: Linear, N: Number> Maxima<'a, T, N> {
     }
 
     /// Finds the maxima of row `bin` of bins of an image.
-    fn locate(&mut self, whole: Option<Whole<'_, T::Sum>>, at: (usize, &Range<usize>), bin: usize) -> Result<()> {
+    fn locate(&mut self, whole: Option<Whole<'_, S>>, at: (usize, &Range<usize>), bin: usize) -> Result<()> {
         let Self { plan, reader, sides, columns, values, which, .. } = self;
         let (inner, used, across) = (sides.inner, &sides.y.used, sides.x_bins());
         let row = plan.bins[1] * inner;
@@ -446,9 +461,9 @@ impl<'a, T: Linear, N: Number> Maxima<'a, T, N> {
     }
 
     /// Adds the gradients of row `bin` of bins to the elements of the tile that they chose.
-    fn scatter(&mut self, k: usize, bin: usize, tile: &mut Tile<'_, T::Sum>) -> Result<()> {
+    fn scatter(&mut self, k: usize, bin: usize, tile: &mut Tile<'_, S>) -> Result<()> {
         let Self { sides, values, which, grads, .. } = self;
-        let (inner, zero) = (tile.inner, T::Sum::default());
+        let (inner, zero) = (tile.inner, S::default());
         let grads = grads.read(k, &tile.planes, &(bin..bin + 1))?;
         let (rows, downs) = sides.y_bins().at(bin);
         let all = grads.chunks_exact(inner).zip(values.chunks_exact(inner)).zip(which.chunks_exact(inner));
@@ -465,16 +480,16 @@ impl<'a, T: Linear, N: Number> Maxima<'a, T, N> {
                 let (i, j) = which.split(columns.len());
                 let Some(at) = tile.find(sides.y.used[rows[i]], sides.x.used[columns[j]]) else { continue };
                 let (down, across) = (downs[i], acrosses[j]);
-                let weight = if value >= zero { T::Sum::mul(down.0, across.0) } else { T::Sum::mul(down.1, across.1) };
-                tile.sums[at + c] = T::Sum::add(tile.sums[at + c], T::Sum::mul(weight, g));
+                let weight = if value >= zero { S::mul(down.0, across.0) } else { S::mul(down.1, across.1) };
+                tile.sums[at + c] = S::add(tile.sums[at + c], S::mul(weight, g));
             }
         }
         Ok(())
     }
 }
 
-impl<T: Linear, N: Number> Adds<T> for Maxima<'_, T, N> {
-    fn add(&mut self, k: usize, tile: &mut Tile<'_, T::Sum>) -> Result<()> {
+impl<S: Real, N: Number> Adds<S> for Maxima<'_, S, N> {
+    fn add(&mut self, k: usize, tile: &mut Tile<'_, S>) -> Result<()> {
         let (plan, inner) = (self.plan, tile.inner);
         let roi = &plan.boxes[k];
         if !self.sides.set_rows(plan, roi)? || !meet(&self.sides.y.extent(), &tile.rows) {

@@ -9,11 +9,11 @@ use std::ops::Range;
 
 use crate::element::{Codec, Linear, Ordered};
 use crate::engine::parallel;
-use crate::engine::rows::{At, as_cells, scratch};
+use crate::engine::rows::{At, Readable, Writable, as_cells, scratch};
 use crate::engine::simd;
 use crate::error::Result;
 use crate::kernels::roi::{Across, Down, Join, Lanes, Largest, Peak, Sum};
-use crate::layout::{Grid, View, ViewMut};
+use crate::layout::{View, ViewMut};
 use crate::ops::roi::{RoiMode, RoiPlan};
 use crate::ops::roi_sides::{Reader, Sides, Whole, turn};
 
@@ -73,11 +73,9 @@ impl RoiPlan {
             flat.flatten_spatial();
             flat
         });
-        let run = Forward { plan: self, codec, x, out, flat };
-        match self.worth_gathering(size_of::<J::Value>(), run.x.spatial[0]) {
-            Some(together) => run.gathered::<J>(together),
-            None => run.in_planes::<J>(),
-        }
+        let (x, out, flat) = ((codec, x), (codec, out), flat.map(|flat| (codec, flat)));
+        let flat = flat.as_ref().map(|flat| flat as &dyn Writable<J::Value>);
+        Forward::<J> { plan: self, x: &x, out: &out, flat }.run()
     }
 
     /// How many planes to bring side by side; none if that is not worth it.
@@ -93,25 +91,32 @@ impl RoiPlan {
     }
 }
 
-struct Forward<'a, C: Codec> {
+struct Forward<'a, J: Join> {
     plan: &'a RoiPlan,
-    codec: C,
-    x: Grid<*const C::Stored>,
-    out: Grid<*mut C::Stored>,
+    x: &'a dyn Readable<J::Value>,
+    out: &'a dyn Writable<J::Value>,
     /// `out` with all spatial axes as one, if they can be.
-    flat: Option<Grid<*mut C::Stored>>,
+    flat: Option<&'a dyn Writable<J::Value>>,
 }
 
-impl<C: Codec> Forward<'_, C> {
+impl<J: Join> Forward<'_, J> {
+    fn run(&self) -> Result<()> {
+        match self.plan.worth_gathering(size_of::<J::Value>(), self.x.lens().0[0]) {
+            Some(together) => self.gathered(together),
+            None => self.in_planes(),
+        }
+    }
+
     /// Box by box, in each plane where it lies (or its channels, if they lie inside).
-    fn in_planes<J: Join<Value = C::Computed>>(&self) -> Result<()> {
-        let (planes, boxes) = (self.x.spatial[0], self.plan.boxes.len());
+    fn in_planes(&self) -> Result<()> {
+        let ([planes, ..], inner) = self.x.lens();
+        let boxes = self.plan.boxes.len();
         let [height, width] = self.plan.lens;
         let together = (CACHED / height.saturating_mul(width)).max(TABLES).min(planes);
-        let cost = self.plan.mean_area().saturating_mul(together * self.x.inner);
+        let cost = self.plan.mean_area().saturating_mul(together * inner);
         // Boxes fastest, so that the planes they read stay in the cache.
         parallel::for_each(planes.div_ceil(together) * boxes, cost, |units| {
-            let mut work = Work::<J, C>::new(self, self.x.inner)?;
+            let mut work = Work::<J>::new(self, inner)?;
             for unit in units {
                 let first = unit / boxes * together;
                 work.planes(unit % boxes, first..(first + together).min(planes))?;
@@ -121,8 +126,8 @@ impl<C: Codec> Forward<'_, C> {
     }
 
     /// Some planes of an image side by side, and then its boxes.
-    fn gathered<J: Join<Value = C::Computed>>(&self, together: usize) -> Result<()> {
-        let (order, planes) = (self.plan.order()?, self.x.spatial[0]);
+    fn gathered(&self, together: usize) -> Result<()> {
+        let (order, planes) = (self.plan.order()?, self.x.lens().0[0]);
         let [height, width] = self.plan.lens;
         let (taken, area) = (self.plan.mean_area().saturating_mul(order.len()), height * width);
         // So many parts of an image's boxes that bringing planes side by side stays a small share of the work.
@@ -131,7 +136,7 @@ impl<C: Codec> Forward<'_, C> {
         let units = self.plan.images * groups * parts;
         let cost = (taken / (self.plan.images * parts)).saturating_add(area).saturating_mul(together);
         parallel::for_each(units, cost, |units| {
-            let mut work = Work::<J, C>::new(self, together)?;
+            let mut work = Work::<J>::new(self, together)?;
             let mut rows = scratch(area * together)?;
             let mut held = None;
             for unit in units {
@@ -160,9 +165,9 @@ impl<C: Codec> Forward<'_, C> {
 }
 
 /// A thread's scratch.
-struct Work<'a, J: Join, C: Codec> {
-    run: &'a Forward<'a, C>,
-    reader: Reader<'a, C>,
+struct Work<'a, J: Join> {
+    run: &'a Forward<'a, J>,
+    reader: Reader<'a, J::Value>,
     sides: Sides<J>,
     lanes: Lanes<J::Weight>,
     folded: Vec<J::Value>,
@@ -174,23 +179,23 @@ struct Work<'a, J: Join, C: Codec> {
     turned: Vec<J::Value>,
 }
 
-impl<'a, J: Join, C: Codec<Computed = J::Value>> Work<'a, J, C> {
+impl<'a, J: Join> Work<'a, J> {
     /// For results of `inner` channels side by side.
-    fn new(run: &'a Forward<'a, C>, inner: usize) -> Result<Self> {
+    fn new(run: &'a Forward<'a, J>, inner: usize) -> Result<Self> {
         let [height, width] = run.plan.bins;
         let row = width * inner;
         let rows = (LINE / row).clamp(1, height);
         let planes = if rows == height { (LINE / (rows * row)).max(1) } else { 1 };
         Ok(Self {
             run,
-            reader: Reader::new(run.codec, &run.x),
+            reader: Reader::new(run.x),
             sides: Sides::default(),
             lanes: Lanes::default(),
             folded: Vec::new(),
             line: scratch(planes * rows * row)?,
             rows,
             planes,
-            turned: if inner > run.x.inner { scratch(rows * row)? } else { Vec::new() },
+            turned: if inner > run.x.lens().1 { scratch(rows * row)? } else { Vec::new() },
         })
     }
 
@@ -206,15 +211,15 @@ impl<'a, J: Join, C: Codec<Computed = J::Value>> Work<'a, J, C> {
 
     /// One box on some planes of its image, in each plane.
     fn planes(&mut self, k: usize, planes: Range<usize>) -> Result<()> {
-        let Forward { plan, x, .. } = self.run;
-        let (image, taken) = (plan.boxes[k].image, self.set(k, x.inner)?);
+        let (plan, inner) = (self.run.plan, self.run.x.lens().1);
+        let (image, taken) = (plan.boxes[k].image, self.set(k, inner)?);
         let (mut none, mut line) = (Vec::new(), std::mem::take(&mut self.line));
         let lying = if taken { self.reader.lying(image, &self.sides.cols, &mut none)? } else { None };
         for first in planes.clone().step_by(self.planes) {
             let planes = first..(first + self.planes).min(planes.end);
             for top in (0..plan.bins[0]).step_by(self.rows) {
                 let rows = top..(top + self.rows).min(plan.bins[0]);
-                let size = rows.len() * plan.bins[1] * x.inner;
+                let size = rows.len() * plan.bins[1] * inner;
                 for (plane, line) in planes.clone().zip(line.chunks_exact_mut(size)) {
                     self.reader.restart();
                     let whole = lying.map(|rows| Whole::Lying(rows, plane));
@@ -307,18 +312,18 @@ impl<'a, J: Join, C: Codec<Computed = J::Value>> Work<'a, J, C> {
 
     /// Stores rows of planes of the result of box `block`; all rows, if there are several planes.
     fn store(&self, block: usize, planes: &Range<usize>, rows: &Range<usize>, line: &mut [J::Value]) {
-        let Forward { plan, codec, out, flat, .. } = self.run;
+        let Forward { plan, out, flat, .. } = self.run;
         let [height, width] = plan.bins;
         if let Some(flat) = flat {
             let start = planes.start * height + rows.start;
             let cols = start * width..(start + planes.len() * rows.len()) * width;
-            flat.store_from(*codec, At { block, d: 0, h: 0 }, &cols, line);
+            flat.write(At { block, d: 0, h: 0 }, &cols, line);
             return;
         }
-        let mut lines = line.chunks_exact_mut(width * out.inner);
+        let mut lines = line.chunks_exact_mut(width * out.lens().1);
         for d in planes.clone() {
             for (h, line) in rows.clone().zip(&mut lines) {
-                out.store_from(*codec, At { block, d, h }, &(0..width), line);
+                out.write(At { block, d, h }, &(0..width), line);
             }
         }
     }

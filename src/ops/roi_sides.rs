@@ -3,13 +3,11 @@
 use std::cell::Cell;
 use std::ops::Range;
 
-use crate::element::Codec;
-use crate::engine::rows::{At, Place, Rows, as_cells, scratch};
+use crate::engine::rows::{At, Place, Readable, Rows, as_cells, scratch};
 use crate::error::Result;
 use crate::geometry::roi::Takes;
 use crate::geometry::taps::append;
 use crate::kernels::roi::{Bins, Join, Run, Source};
-use crate::layout::Grid;
 use crate::ops::roi::{Roi, RoiPlan};
 
 /// Elements of an image packed at once; several rows, if one has fewer.
@@ -163,38 +161,32 @@ impl<'a, V> Whole<'a, V> {
 }
 
 /// Reads images. Planes that are read together come with their elements side by side.
-pub(super) struct Reader<'x, C: Codec> {
-    codec: C,
-    grid: &'x Grid<*const C::Stored>,
+pub(super) struct Reader<'x, K> {
+    x: &'x dyn Readable<K>,
     in_place: bool,
     /// Rows that have been packed, and their places.
-    packed: Vec<C::Computed>,
+    packed: Vec<K>,
     window: Range<usize>,
-    one: Vec<C::Computed>,
+    one: Vec<K>,
 }
 
-impl<'x, C: Codec> Reader<'x, C> {
-    pub fn new(codec: C, grid: &'x Grid<*const C::Stored>) -> Self {
-        let in_place = grid.rows_lie_ready::<C>();
-        Self { codec, grid, in_place, packed: Vec::new(), window: 0..0, one: Vec::new() }
+impl<'x, K: Copy + Default> Reader<'x, K> {
+    pub fn new(x: &'x dyn Readable<K>) -> Self {
+        let in_place = x.ready();
+        Self { x, in_place, packed: Vec::new(), window: 0..0, one: Vec::new() }
     }
 
     /// All rows of an image, if they can be read where they lie.
-    pub fn lying<'a>(
-        &self,
-        image: usize,
-        cols: &Range<usize>,
-        none: &'a mut Vec<C::Computed>,
-    ) -> Result<Option<Rows<'a, C::Computed>>>
+    pub fn lying<'a>(&self, image: usize, cols: &Range<usize>, none: &'a mut Vec<K>) -> Result<Option<Rows<'a, K>>>
     where
         'x: 'a,
     {
         if !self.in_place {
             return Ok(None);
         }
-        let [planes, height, _] = self.grid.spatial;
+        let [planes, height, _] = self.x.lens().0;
         let place = Place { block: image, d: 0..planes, h: 0..height, cols: cols.clone() };
-        Ok(Some(self.grid.rows(self.codec, &place, none)?))
+        Ok(Some(self.x.rows(&place, none)?))
     }
 
     /// Forgets what was packed: other planes or another box follow.
@@ -203,12 +195,12 @@ impl<'x, C: Codec> Reader<'x, C> {
     }
 
     /// Packs rows of planes of an image from place `from` on, as many as there is room for, and tells which they are.
-    pub fn pack<'a, J: Join<Value = C::Computed>>(
+    pub fn pack<'a, J: Join<Value = K>>(
         &'a mut self,
         sides: &Sides<J>,
         (image, planes): (usize, &Range<usize>),
         from: usize,
-    ) -> Result<(Held<'a, C::Computed>, Range<usize>)> {
+    ) -> Result<(Held<'a, K>, Range<usize>)> {
         if !self.window.contains(&from) {
             let rows = (PACKED / sides.width).max(1).min(sides.y.used.len() - from);
             self.window = from..from + rows;
@@ -236,14 +228,14 @@ impl<'x, C: Codec> Reader<'x, C> {
         planes: &Range<usize>,
         h: usize,
         cols: &Range<usize>,
-        to: &mut [C::Computed],
+        to: &mut [K],
     ) -> Result<()> {
-        let len = cols.len() * self.grid.inner;
+        let len = cols.len() * self.x.lens().1;
         if self.one.len() < len {
             self.one = scratch(len)?;
         }
         for (i, d) in planes.clone().enumerate() {
-            let row = self.grid.load(self.codec, At { block, d, h }, cols, &mut self.one);
+            let row = self.x.row(At { block, d, h }, cols, &mut self.one);
             to[i..].iter_mut().step_by(planes.len()).zip(row).for_each(|(to, from)| *to = from.get());
         }
         Ok(())

@@ -50,25 +50,8 @@ where
     I: Codec<Computed: Summed>,
     O: Codec<Computed = I::Computed>,
 {
-    let weights = |t: &Taps, scale: f64| -> Result<Vec<I::Computed>> {
-        let mut v = reserved(t.all_weights().len())?;
-        v.extend(t.all_weights().iter().map(|w| I::Computed::weight(*w * scale)));
-        Ok(v)
-    };
-    let phased = size_of::<I::Computed>() > size_of::<i16>(); // those are for vectors of all they can hold
-    let period = taps[2].period().filter(|p| phased && x.inner == 1 && resample::has_phases(p, taps[2].widest()));
-    let kernel = Resampling {
-        weights: weights(&taps[2], scale[2])?,
-        flat: if taps[0].is_identity() { Some(weights(&taps[1], scale[1])?) } else { None },
-        blocks: if period.is_some() { None } else { Blocks::new(&taps[2], x.inner, scale[2])? },
-        period,
-        reach: taps[2].widest(),
-        folds: folding_is_cheaper(&taps),
-        scale: scale[0] * scale[1],
-        taps,
-        inner: x.inner,
-    };
-    pipeline::run(&Through { kernel, load, store, x, out })
+    let kernel = Resampling::<I::Computed>::new(taps, scale, x.inner)?;
+    pipeline::run(&kernel, &Through { kernel: &kernel, load, store, x, out })
 }
 
 /// What a tap across costs, in taps down: its inputs must be picked.
@@ -111,11 +94,35 @@ struct Resampling<S> {
     inner: usize,
 }
 
+impl<S: Summed> Resampling<S> {
+    fn new(taps: [Taps; 3], scale: [f64; 3], inner: usize) -> Result<Self> {
+        let weights = |t: &Taps, scale: f64| -> Result<Vec<S>> {
+            let mut v = reserved(t.all_weights().len())?;
+            v.extend(t.all_weights().iter().map(|w| S::weight(*w * scale)));
+            Ok(v)
+        };
+        let phased = size_of::<S>() > size_of::<i16>(); // those are for vectors of all they can hold
+        let period = taps[2].period().filter(|p| phased && inner == 1 && resample::has_phases(p, taps[2].widest()));
+        Ok(Self {
+            weights: weights(&taps[2], scale[2])?,
+            flat: if taps[0].is_identity() { Some(weights(&taps[1], scale[1])?) } else { None },
+            blocks: if period.is_some() { None } else { Blocks::new(&taps[2], inner, scale[2])? },
+            period,
+            reach: taps[2].widest(),
+            folds: folding_is_cheaper(&taps),
+            scale: scale[0] * scale[1],
+            taps,
+            inner,
+        })
+    }
+}
+
 impl<S: Summed> Kernel for Resampling<S> {
     type Key = S;
     type Scratch = Scratch<S>;
     type Slot = Vec<S>;
     type Dst<'a> = RowsMut<'a, S>;
+    type Made = Vec<S>;
 
     fn out_spatial(&self) -> [usize; 3] {
         [0, 1, 2].map(|a| self.taps[a].out_len())
@@ -164,7 +171,7 @@ impl<S: Summed> Kernel for Resampling<S> {
             blocks: self.blocks.as_ref(),
         };
         let span = Span { src: row.cells, from: row.from, cols, inner: self.inner };
-        resample::Across { taps, span, end: &mut scratch.end, dst: slot }.run(level);
+        level.call(resample::Across { taps, span, end: &mut scratch.end, dst: slot });
     }
 
     #[inline(always)]

@@ -1,0 +1,216 @@
+//! How the rows of windows are folded, and which rows together.
+
+use std::cell::Cell;
+use std::ops::Range;
+
+use crate::engine::pipeline::Way;
+use crate::engine::rows::Rows;
+use crate::geometry::Reach;
+use crate::geometry::bins::Bins;
+use crate::layout::CACHE_LINE;
+
+/// Rows of a window, in strides, from which on folding it by blocks is faster than folding it at once.
+pub(super) const SCAN: usize = 4;
+
+/// Most rows of a window to keep two blocks of.
+pub(super) const LONGEST_SCAN: usize = 2048;
+
+/// Rows of a window that are better folded as they come than kept until all are there, if few windows share them.
+pub(super) const RUNNING: usize = 8;
+
+/// Windows across a row up to this length are folded before the rows are, if those are few: that reads the rows in the
+/// order they lie in, and short ones as long ones. (Of 2 x 2 x 2 windows it is a quarter slower than folding rows first, of
+/// 2 x 2 twice as fast.)
+pub(super) const SHORT: usize = 3;
+
+/// As [`SHORT`], rows of a window.
+pub(super) const FEW_ROWS: usize = 3;
+
+/// Bytes of input rows, and of what they become across, to aim at for a band: the next rows come in while it is worked
+/// on, which the processor manages only so far ahead. (Reading 26 MB three times, band by band, took 0.7 ms in bands of
+/// 4 KiB and 0.8 to 0.9 in bands of 16 KiB.)
+pub(super) const BAND_BYTES: usize = 16 << 10;
+
+/// Elements that folded rows are rounded up to: what is left over of a row of 31 takes longer than the rest.
+pub(super) const WHOLE: usize = 16;
+
+/// Overlapping rows are taken across again with the next band: at most one in so many.
+pub(super) const AGAIN: usize = 8;
+
+/// How many output rows are made at once, of how many rows of each input plane.
+#[derive(Clone, Copy)]
+pub(super) struct BandRows {
+    pub made: usize,
+    pub read: usize,
+}
+
+/// The rows of a band of `tile` columns, of whose elements `size` bytes are kept across.
+pub(super) fn rows_of_band([d, h, w]: &[Bins; 3], tile: usize, inner: usize, size: usize) -> BandRows {
+    let row = reach_of_tile(w, tile).saturating_add(tile).saturating_mul(inner).saturating_mul(size);
+    let fitting = BAND_BYTES / row.saturating_mul(d.longest()).max(1);
+    let (longest, step) = (h.longest(), step(h));
+    let made = (fitting.saturating_sub(longest) / step + 1).min(h.out_len());
+    BandRows { made, read: (made - 1).saturating_mul(step).saturating_add(longest).min(h.in_len()) }
+}
+
+/// Most elements from the beginning of a window to that of the next.
+pub(super) fn step(b: &Bins) -> usize {
+    match b {
+        Bins::Sliding(w) => w.stride,
+        Bins::Listed { windows, in_len } => in_len.div_ceil(windows.len()),
+    }
+}
+
+/// How many windows share an element.
+pub(super) fn overlap(b: &Bins) -> usize {
+    match b {
+        Bins::Sliding(w) => w.kernel.min(w.in_len).div_ceil(w.stride),
+        Bins::Listed { windows, in_len } => (b.longest() * windows.len()).div_ceil(*in_len),
+    }
+}
+
+/// Whether the rows of a window are better folded into one before that is taken across, where the order does not matter.
+pub(super) fn folds_rows_first([d, h, w]: &[Bins; 3]) -> bool {
+    let (shared, listed) = (overlap(d) * overlap(h), matches!(h, Bins::Listed { .. }));
+    let rows = d.longest().saturating_mul(h.longest());
+    let many = matches!(w, Bins::Listed { .. }) || w.longest() > SHORT || rows > FEW_ROWS;
+    w.out_len() < w.in_len() && many && (shared == 1 || listed && shared <= 4)
+}
+
+/// How the rows of these windows are folded, of whose elements `size` bytes are kept across; `lifts` if something happens
+/// to elements before, `unordered` if rows may be folded before columns.
+pub(super) fn way(bins: &[Bins; 3], inner: usize, size: usize, lifts: bool, unordered: bool) -> Way {
+    let [d, h, w] = bins;
+    if let Bins::Sliding(s) = h
+        && d.longest() == 1
+        && s.dilation == 1
+        && s.out_len > 1
+        && (s.kernel / s.stride > SCAN)
+        && s.kernel <= LONGEST_SCAN
+    {
+        return Way::Scan(s.kernel);
+    }
+    if unordered && !lifts && folds_rows_first(bins) {
+        return Way::Band;
+    }
+    let (rows, shared) = (d.longest() * h.longest(), overlap(d) * overlap(h));
+    if rows > RUNNING {
+        return if shared <= 2 || rows > LONGEST_SCAN { Way::Running } else { Way::Ring };
+    }
+    let dense = |b: &Bins| matches!(b, Bins::Listed { .. }) || matches!(b, Bins::Sliding(w) if w.dilation == 1);
+    let band = rows_of_band(bins, w.out_len(), inner, size);
+    let again = h.longest().saturating_sub(step(h));
+    let whole = band.made == h.out_len() || band.made * step(h) >= AGAIN * again;
+    let bands = !lifts && dense(h) && overlap(d) == 1 && whole;
+    if bands { Way::Band } else { Way::Ring }
+}
+
+/// The input rows of some neighbouring windows along H. (The first need not begin first: where it is dilated, the padding
+/// may leave it only a later element.)
+#[inline(always)]
+pub(super) fn rows_read(bins: &Bins, windows: &Range<usize>) -> Range<usize> {
+    let first = bins.at(windows.start);
+    let mut read = first.start..first.end();
+    for o in windows.clone().skip(1) {
+        let r = bins.at(o);
+        read = read.start.min(r.start)..read.end.max(r.end());
+    }
+    read
+}
+
+/// Most input elements, of one channel, that a tile of `tile` outputs reads.
+pub(super) fn reach_of_tile(bins: &Bins, tile: usize) -> usize {
+    let n = bins.out_len();
+    (0..n).step_by(tile.max(1)).map(|o| bins.inputs(o..(o + tile).min(n)).len()).max().unwrap_or(0)
+}
+
+/// Whether one of the rows, or one next to them, holds something odd. (Asked before there is anything to compute, and in
+/// the order the rows lie in, it also brings them in at the speed of memory.)
+#[inline(always)]
+pub(super) fn any_odd<K: Copy>(
+    src: &Rows<'_, K>,
+    planes: &Reach,
+    read: &Range<usize>,
+    odd: impl Fn(K) -> bool,
+) -> bool {
+    let mut any = false;
+    for j in 0..planes.count {
+        for (cells, _, _) in long_rows(src, planes.start + j * planes.step, read, true) {
+            for v in cells {
+                any |= odd(v.get());
+            }
+        }
+    }
+    any
+}
+
+/// Brings rows in, in the order they lie in. (13 MB from memory on a Zen 4 core: in order 0.5 ms, two rows in turns 1.2, with
+/// rows asked for ahead, near or far, 0.65 to 0.95: what is asked for does not teach the processor which rows come next.)
+#[inline(always)]
+pub(super) fn touch<K: Copy>(src: &Rows<'_, K>, planes: &Reach, read: &Range<usize>) {
+    let line = (CACHE_LINE / size_of::<K>().max(1)).max(1);
+    for j in 0..planes.count {
+        for h in read.clone() {
+            for v in src.row(planes.start + j * planes.step, h).iter().step_by(line) {
+                std::hint::black_box(v.get());
+            }
+        }
+    }
+}
+
+/// How many of the rows have whole windows, or one that has not.
+#[inline(always)]
+pub(super) fn alike(whole: &Range<usize>, rows: Range<usize>) -> usize {
+    if rows.start >= whole.start && rows.start < whole.end { rows.end.min(whole.end) - rows.start } else { 1 }
+}
+
+/// Where the rows of a window begin that have gone across: of so many planes, a distance apart, those along H from `first` on.
+#[inline(always)]
+pub(super) fn taps_of(
+    taps: &mut [usize; RUNNING],
+    (planes, apart): (usize, usize),
+    rh: Reach,
+    first: usize,
+    width: usize,
+) -> &[usize] {
+    let mut n = 0;
+    for d in 0..planes {
+        for j in 0..rh.count {
+            taps[n] = d * apart + (rh.start + j * rh.step - first) * width;
+            n += 1;
+        }
+    }
+    &taps[..n]
+}
+
+/// The windows along H that are whole and equally far apart.
+pub(super) fn whole_windows(bins: &Bins) -> Range<usize> {
+    match bins {
+        Bins::Sliding(w) => w.interior(),
+        Bins::Listed { .. } => 0..0,
+    }
+}
+
+/// Rows of a plane as long ones where they lie one after the other and `repeat`, else one by one: the elements of each, how
+/// many rows come before it, and how many it is.
+#[inline(always)]
+pub(super) fn long_rows<'a, K: Copy>(
+    src: &'a Rows<'a, K>,
+    d: usize,
+    read: &'a Range<usize>,
+    repeat: bool,
+) -> impl Iterator<Item = (&'a [Cell<K>], usize, usize)> {
+    let flat = if repeat { src.flat(d, read.clone()) } else { None };
+    let at_once = if flat.is_some() { read.len() } else { 1 };
+    let row = move |h| flat.unwrap_or_else(|| src.row(d, h));
+    read.clone().step_by(at_once.max(1)).map(move |h| (row(h), h - read.start, at_once))
+}
+
+/// Cost of one output row, in elements: what is folded for each of its elements, or what it takes of the input, if that
+/// is more.
+pub(super) fn row_cost([d, h, w]: &[Bins; 3], inner: usize) -> usize {
+    let folds = w.longest().min(16).saturating_add(d.longest().saturating_mul(h.longest()).min(16));
+    let folded = w.out_len().saturating_mul(folds);
+    let rows = d.in_len().saturating_mul(h.in_len()) / d.out_len().saturating_mul(h.out_len()).max(1);
+    folded.max(w.in_len().saturating_mul(rows)).saturating_mul(inner)
+}

@@ -1,0 +1,355 @@
+//! Windows folded to values: the largest, sums, means, norms.
+
+use std::cell::Cell;
+use std::marker::PhantomData;
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+use super::Divisor;
+use super::bands::*;
+use crate::element::Real;
+use crate::engine::pipeline::{InRow, Kernel, OutRow, OutRows, Way};
+use crate::engine::rows::{Rows, RowsMut, as_cells, as_uninit, scratch};
+use crate::engine::simd::Level;
+use crate::error::Result;
+use crate::geometry::Reach;
+use crate::geometry::bins::Bins;
+use crate::kernels::norm::{self, Power};
+use crate::kernels::reduce::{self, Fold, RowWindows, Span};
+
+/// What happens to elements before they are folded, and to results after.
+pub(super) trait Around<K: Copy>: Sync {
+    /// Whether anything happens after.
+    const FINISHES: bool;
+    /// Whether anything happens before.
+    fn lifts(&self) -> bool;
+    /// A row before.
+    fn lift<L: Level>(&self, level: L, row: &[Cell<K>], to: &mut [K]);
+    /// Rows after, whose windows have the same number of rows.
+    fn finish<L: Level>(&self, level: L, to: &OutRows<'_>, inner: usize, row: &[K], dst: &mut [MaybeUninit<K>]);
+}
+
+/// Nothing.
+pub(super) struct AsTheyAre;
+
+impl<K: Copy> Around<K> for AsTheyAre {
+    const FINISHES: bool = false;
+    #[inline(always)]
+    fn lifts(&self) -> bool {
+        false
+    }
+    #[inline(always)]
+    fn lift<L: Level>(&self, _: L, _: &[Cell<K>], _: &mut [K]) {}
+    #[inline(always)]
+    fn finish<L: Level>(&self, _: L, _: &OutRows<'_>, _: usize, _: &[K], _: &mut [MaybeUninit<K>]) {}
+}
+
+/// A division: by the product of a number for each axis.
+pub(in crate::ops) struct Mean<K> {
+    bins: [Bins; 3],
+    divisor: Divisor,
+    /// The windows along W that have the same divisor, and it. (A table of all would be as large as a result of one row.)
+    inside: Range<usize>,
+    width: f64,
+    kind: PhantomData<fn() -> K>,
+}
+
+impl<K: Real> Mean<K> {
+    /// The divisors of these windows.
+    pub(in crate::ops) fn new(bins: &[Bins; 3], divisor: Divisor) -> Self {
+        let (inside, width) = match (&bins[2], divisor) {
+            (_, Divisor::Fixed(_)) => (0..bins[2].out_len(), 1.0),
+            (Bins::Sliding(w), Divisor::Window) => (w.interior(), w.kernel as f64),
+            (Bins::Sliding(w), Divisor::WindowAndPadding) => {
+                // Only the last windows can reach beyond the padding.
+                let full = (0..w.out_len).rev().take_while(|&o| bins[2].with_padding(o) < w.kernel).count();
+                (0..w.out_len - full, w.kernel as f64)
+            }
+            (Bins::Listed { .. }, _) => (0..0, 1.0),
+        };
+        Self { bins: bins.clone(), divisor, inside, width, kind: PhantomData }
+    }
+
+    /// The number for window `o` of an axis.
+    #[inline(always)]
+    fn number(&self, axis: usize, o: usize) -> f64 {
+        match self.divisor {
+            Divisor::Window => self.bins[axis].at(o).count as f64,
+            Divisor::WindowAndPadding => self.bins[axis].with_padding(o) as f64,
+            Divisor::Fixed(n) => {
+                if axis == 0 {
+                    n
+                } else {
+                    1.0
+                }
+            }
+        }
+    }
+
+    /// Rows of sums, each sum divided by its divisor, which is the same for all rows.
+    #[inline(always)]
+    pub(in crate::ops) fn divide(&self, to: &OutRows<'_>, inner: usize, sums: &[K], dst: &mut [MaybeUninit<K>]) {
+        let (by_row, cols) = (self.number(0, to.d) * self.number(1, to.h.start), to.cols);
+        let (lo, hi) = (self.inside.start.clamp(cols.start, cols.end), self.inside.end.clamp(cols.start, cols.end));
+        if lo == cols.start && hi == cols.end {
+            return norm::divide(sums, K::of(by_row * self.width), dst);
+        }
+        let width = cols.len() * inner;
+        for (sums, dst) in sums.chunks_exact(width).zip(dst.chunks_exact_mut(width)) {
+            for o in (cols.start..lo).chain(hi.max(lo)..cols.end) {
+                let at = (o - cols.start) * inner..(o - cols.start + 1) * inner;
+                norm::divide(&sums[at.clone()], K::of(by_row * self.number(2, o)), &mut dst[at]);
+            }
+            if lo < hi {
+                let at = (lo - cols.start) * inner..(hi - cols.start) * inner;
+                norm::divide(&sums[at.clone()], K::of(by_row * self.width), &mut dst[at]);
+            }
+        }
+    }
+}
+
+/// What surrounds sums. (One for each call; a box would be one more allocation that can fail.)
+#[allow(clippy::large_enum_variant)]
+pub(super) enum Scaled<K> {
+    /// A division after.
+    Mean(Mean<K>),
+    /// Powers before and a root after.
+    Norm(Power),
+}
+
+impl<K: Real> Around<K> for Scaled<K> {
+    const FINISHES: bool = true;
+    #[inline(always)]
+    fn lifts(&self) -> bool {
+        matches!(self, Self::Norm(_))
+    }
+    #[inline(always)]
+    fn lift<L: Level>(&self, _: L, row: &[Cell<K>], to: &mut [K]) {
+        if let Self::Norm(power) = self {
+            power.raise(row, to);
+        }
+    }
+    #[inline(always)]
+    fn finish<L: Level>(&self, _: L, to: &OutRows<'_>, inner: usize, row: &[K], dst: &mut [MaybeUninit<K>]) {
+        match self {
+            Self::Mean(mean) => mean.divide(to, inner, row, dst),
+            Self::Norm(power) => power.root(row, dst),
+        }
+    }
+}
+
+/// Values only.
+pub(super) struct Folding<'a, K, F, A> {
+    pub bins: &'a [Bins; 3],
+    pub row: RowWindows<'a>,
+    pub inner: usize,
+    pub way: Way,
+    /// The windows along H that are alike.
+    pub whole: Range<usize>,
+    pub rows_first: bool,
+    pub around: A,
+    pub marker: PhantomData<fn() -> (K, F)>,
+}
+
+/// Scratch of a [`Folding`].
+pub(super) struct Scratch<K> {
+    /// Across: what long windows are folded in.
+    room: Vec<K>,
+    /// A row of inputs, lifted or folded already.
+    inputs: Vec<K>,
+    /// A row of outputs to be finished.
+    outputs: Vec<K>,
+}
+
+impl<K, F: Fold<K>, A: Around<K>> Kernel for Folding<'_, K, F, A>
+where
+    K: Copy + Default + Send + Sync + 'static,
+{
+    /// (Measured on Zen 4: pooling is as fast with vectors of 32 bytes, f32, u8 and f16, windows of 2 to 31.)
+    const WIDE: bool = false;
+
+    type Key = K;
+    type Scratch = Scratch<K>;
+    type Slot = Vec<K>;
+    type Dst<'a> = RowsMut<'a, K>;
+    type Made = Vec<K>;
+
+    fn out_spatial(&self) -> [usize; 3] {
+        [0, 1, 2].map(|a| self.bins[a].out_len())
+    }
+    #[inline(always)]
+    fn reach(&self, axis: usize, o: usize) -> Reach {
+        self.bins[axis].at(o)
+    }
+    fn inputs(&self, cols: Range<usize>) -> Range<usize> {
+        self.bins[2].inputs(cols)
+    }
+    fn column_bytes(&self) -> usize {
+        self.inner * size_of::<K>()
+    }
+    fn row_cost(&self) -> usize {
+        row_cost(self.bins, self.inner)
+    }
+    fn way(&self) -> Way {
+        self.way
+    }
+    fn scratch(&self, tile: usize) -> Result<Self::Scratch> {
+        let rows = if self.way == Way::Band { self.rows_of_band(tile).made } else { 1 };
+        let inputs = if self.around.lifts() || self.rows_first {
+            reach_of_tile(&self.bins[2], tile) + WHOLE
+        } else if self.way == Way::Band {
+            self.rows_of_band(tile).read * self.bins[0].longest() * tile
+        } else {
+            0
+        };
+        Ok(Scratch {
+            room: scratch(reduce::across_room(&self.bins[2], tile, self.inner))?,
+            inputs: scratch(inputs * self.inner)?,
+            outputs: scratch(if A::FINISHES { rows * tile * self.inner } else { 0 })?,
+        })
+    }
+    fn slot(&self, tile: usize) -> Result<Self::Slot> {
+        scratch(tile * self.inner)
+    }
+
+    #[inline(always)]
+    fn across<L: Level>(
+        &self,
+        level: L,
+        row: &InRow<'_, K>,
+        cols: &Range<usize>,
+        s: &mut Self::Scratch,
+        slot: &mut Self::Slot,
+    ) {
+        let src = if self.around.lifts() {
+            let lifted = &mut s.inputs[..row.cells.len()];
+            self.around.lift(level, row.cells, lifted);
+            as_cells(lifted)
+        } else {
+            row.cells
+        };
+        let span = Span { src, from: row.from, cols, inner: self.inner };
+        reduce::across::<L, K, F>(level, &self.row, &span, &mut s.room, slot);
+    }
+
+    #[inline(always)]
+    fn down<L: Level>(
+        &self,
+        level: L,
+        to: &OutRow<'_>,
+        rows: &[usize],
+        slots: &[Self::Slot],
+        s: &mut Self::Scratch,
+        dst: &mut RowsMut<'_, K>,
+    ) {
+        let row = |j: usize| &slots[rows[j]][..];
+        let dst = dst.row(to.d, to.h);
+        if A::FINISHES {
+            let folded = &mut s.outputs[..dst.len()];
+            reduce::down::<L, K, F>(rows.len(), row, as_uninit(folded));
+            let to = OutRows { d: to.d, h: to.h..to.h + 1, cols: to.cols };
+            self.around.finish(level, &to, self.inner, folded, dst);
+        } else {
+            reduce::down::<L, K, F>(rows.len(), row, dst);
+        }
+    }
+
+    #[inline(always)]
+    fn absorb<L: Level>(&self, _: L, into: &mut Self::Slot, later: &Self::Slot) {
+        reduce::absorb::<K, F>(into, later);
+    }
+
+    fn band_rows(&self, tile: usize) -> usize {
+        self.rows_of_band(tile).made
+    }
+
+    #[inline(always)]
+    fn band<L: Level>(
+        &self,
+        level: L,
+        to: &OutRows<'_>,
+        src: &Rows<'_, K>,
+        from: usize,
+        s: &mut Self::Scratch,
+        dst: &mut RowsMut<'_, K>,
+    ) {
+        if F::SIMPLER && !any_odd(src, &self.bins[0].at(to.d), &rows_read(&self.bins[1], &to.h), F::odd) {
+            self.band_of::<L, F::Simple>(level, to, src, from, s, dst);
+        } else {
+            self.band_of::<L, F>(level, to, src, from, s, dst);
+        }
+    }
+}
+
+impl<K: Copy, F: Fold<K>, A: Around<K>> Folding<'_, K, F, A> {
+    fn rows_of_band(&self, tile: usize) -> BandRows {
+        rows_of_band(self.bins, tile, self.inner, size_of::<K>())
+    }
+
+    #[inline(always)]
+    fn band_of<L: Level, G: Fold<K>>(
+        &self,
+        level: L,
+        to: &OutRows<'_>,
+        src: &Rows<'_, K>,
+        from: usize,
+        s: &mut Scratch<K>,
+        dst: &mut RowsMut<'_, K>,
+    ) {
+        let (rd, read) = (self.bins[0].at(to.d), rows_read(&self.bins[1], &to.h));
+        let repeat = self.row.repeat(to.cols, src.row_len(), self.inner);
+        let (inner, cols, width) = (self.inner, to.cols, to.cols.len() * self.inner);
+        let rows_first = G::UNORDERED && self.rows_first;
+        let kept = (read.len() * width).max(1);
+        if rows_first && read.len() * src.row_len() * rd.count * size_of::<K>() <= 2 * BAND_BYTES {
+            touch(src, &rd, &read);
+        }
+        for (j, kept) in s.inputs.chunks_exact_mut(kept).take(if rows_first { 0 } else { rd.count }).enumerate() {
+            for (cells, at, rows) in long_rows(src, rd.start + j * rd.step, &read, repeat) {
+                let span = Span { src: cells, from, cols, inner };
+                reduce::across_rows::<L, K, G>(level, &self.row, &span, rows, &mut s.room, &mut kept[at * width..]);
+            }
+        }
+        let mut h = to.h.start;
+        while h < to.h.end {
+            let rh = self.bins[1].at(h);
+            let n = if rows_first { 1 } else { alike(&self.whole, h..to.h.end).min(dst.at_once()) };
+            let rows = OutRows { d: to.d, h: h..h + n, cols };
+            let places = dst.rows(to.d, h..h + n);
+            let made = if A::FINISHES { &mut s.outputs[..n * width] } else { &mut [] };
+            if rows_first {
+                let n = rd.count * rh.count;
+                let (len, first) = (src.row_len(), (rh.start - read.start) * src.row_len());
+                // In whole vectors, where the elements of the next row follow.
+                let wide = len.next_multiple_of(WHOLE);
+                let end = first + (rh.count - 1) * rh.step * len + wide;
+                let plane = if rd.count == 1 { src.flat(rd.start, read.clone()) } else { None };
+                let plane = plane.filter(|plane| end <= plane.len());
+                let input = |j: usize| match plane {
+                    Some(plane) => &plane[first + j * rh.step * len..][..wide],
+                    None if rd.count == 1 => src.row(rd.start, rh.start + j * rh.step),
+                    None => src.row(rd.start + j / rh.count * rd.step, rh.start + j % rh.count * rh.step),
+                };
+                let folded = &mut s.inputs[..if plane.is_some() { wide } else { len }];
+                let cells = if n == 1 {
+                    &input(0)[..len]
+                } else {
+                    reduce::down_cells::<L, K, G>(n, input, as_uninit(folded));
+                    &as_cells(folded)[..len]
+                };
+                let span = Span { src: cells, from, cols, inner };
+                reduce::across::<L, K, G>(level, &self.row, &span, &mut s.room, made);
+            } else {
+                let mut taps = [0; RUNNING];
+                let taps = taps_of(&mut taps, (rd.count, kept), rh, read.start, width);
+                let to = if A::FINISHES { as_uninit(made) } else { &mut *places };
+                reduce::down_rows::<L, K, G>(level, &s.inputs, taps, step(&self.bins[1]) * width, width, to);
+            }
+            if A::FINISHES {
+                self.around.finish(level, &rows, inner, made, places);
+            }
+            dst.finish_rows(level, to.d, h..h + n);
+            h += n;
+        }
+    }
+}

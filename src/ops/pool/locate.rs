@@ -1,0 +1,313 @@
+//! Windows folded to their largest elements and where those are.
+
+use std::marker::PhantomData;
+use std::ops::Range;
+
+use super::bands::*;
+use crate::element::{Codec, Order, Plain};
+use crate::engine::pipeline::{Band, Ends, InRow, Kernel, OutRow, OutRows, Way};
+use crate::engine::rows::{Finish, Place, Rows, RowsMut, scratch};
+use crate::engine::simd::Level;
+use crate::error::Result;
+use crate::geometry::Reach;
+use crate::geometry::bins::Bins;
+use crate::kernels::argmax::{self, Pairs, Position};
+use crate::kernels::reduce::{RowWindows, Span};
+use crate::layout::Grid;
+
+/// Memory for positions that cannot be written where they are stored.
+#[derive(Debug, Default)]
+pub struct MadePlaces {
+    wide: Vec<i64>,
+    short: Vec<i32>,
+}
+
+/// A dtype positions are stored as.
+pub trait Stored: Copy + Default + Send + Sync + 'static {
+    /// Rows of it.
+    fn rows(rows: RowsMut<'_, Self>) -> Places<'_>;
+    /// Memory for them.
+    fn made(places: &mut MadePlaces) -> &mut Vec<Self>;
+}
+impl Stored for i64 {
+    fn rows(rows: RowsMut<'_, Self>) -> Places<'_> {
+        Places::Wide(rows)
+    }
+    fn made(places: &mut MadePlaces) -> &mut Vec<Self> {
+        &mut places.wide
+    }
+}
+impl Stored for i32 {
+    fn rows(rows: RowsMut<'_, Self>) -> Places<'_> {
+        Places::Short(rows)
+    }
+    fn made(places: &mut MadePlaces) -> &mut Vec<Self> {
+        &mut places.short
+    }
+}
+
+/// Rows that positions are written to. (Which of the two is asked for every row: as a type parameter it would double the
+/// kernels.)
+pub enum Places<'a> {
+    /// As int64.
+    Wide(RowsMut<'a, i64>),
+    /// As int32; the planner of the binding refuses blocks whose positions do not fit.
+    Short(RowsMut<'a, i32>),
+}
+
+impl Places<'_> {
+    #[inline(always)]
+    fn at_once(&self) -> usize {
+        match self {
+            Self::Wide(rows) => rows.at_once(),
+            Self::Short(rows) => rows.at_once(),
+        }
+    }
+
+    #[inline(always)]
+    fn finish_rows<L: Level>(&mut self, level: L, d: usize, h: Range<usize>) {
+        match self {
+            Self::Wide(rows) => rows.finish_rows(level, d, h),
+            Self::Short(rows) => rows.finish_rows(level, d, h),
+        }
+    }
+}
+
+impl Finish for Places<'_> {
+    #[inline(always)]
+    fn finish<L: Level>(&mut self, level: L, d: usize, h: usize) {
+        match self {
+            Self::Wide(rows) => rows.finish(level, d, h),
+            Self::Short(rows) => rows.finish(level, d, h),
+        }
+    }
+}
+
+/// Scratch of a [`Locating`]: values and positions of long windows across, and of rows that have gone across.
+pub(super) struct Located<K, I> {
+    room: (Vec<K>, Vec<I>),
+    kept: (Vec<K>, Vec<I>),
+}
+
+/// Values and positions.
+pub(super) struct Locating<'a, K, I> {
+    pub bins: &'a [Bins; 3],
+    pub row: RowWindows<'a>,
+    pub inner: usize,
+    pub way: Way,
+    pub whole: Range<usize>,
+    pub marker: PhantomData<fn() -> (K, I)>,
+}
+
+impl<K: Order, I: Position> Kernel for Locating<'_, K, I> {
+    /// Only blocks beyond 2^31 elements need wide positions, where memory sets the pace.
+    const BASELINE: bool = size_of::<I>() > 4;
+    const WIDE: bool = false;
+
+    type Key = K;
+    type Scratch = Located<K, I>;
+    type Slot = (Vec<K>, Vec<I>);
+    type Dst<'a> = (RowsMut<'a, K>, Places<'a>);
+    type Made = (Vec<K>, MadePlaces);
+
+    fn out_spatial(&self) -> [usize; 3] {
+        [0, 1, 2].map(|a| self.bins[a].out_len())
+    }
+    #[inline(always)]
+    fn reach(&self, axis: usize, o: usize) -> Reach {
+        self.bins[axis].at(o)
+    }
+    fn inputs(&self, cols: Range<usize>) -> Range<usize> {
+        self.bins[2].inputs(cols)
+    }
+    fn column_bytes(&self) -> usize {
+        self.inner * (size_of::<K>() + size_of::<I>())
+    }
+    fn row_cost(&self) -> usize {
+        row_cost(self.bins, self.inner).saturating_mul(2)
+    }
+    fn way(&self) -> Way {
+        self.way
+    }
+    fn scratch(&self, tile: usize) -> Result<Self::Scratch> {
+        let band = if self.way == Way::Band { self.rows_of_band(tile).read } else { 1 };
+        let rows = if self.row.may_repeat() { band } else { 1 };
+        let (values, positions) = argmax::across_room(&self.bins[2], tile * rows, self.inner);
+        let kept = if self.way == Way::Band { band * self.bins[0].longest() * tile * self.inner } else { 0 };
+        Ok(Located { room: (scratch(values)?, scratch(positions)?), kept: (scratch(kept)?, scratch(kept)?) })
+    }
+    fn slot(&self, tile: usize) -> Result<Self::Slot> {
+        Ok((scratch(tile * self.inner)?, scratch(tile * self.inner)?))
+    }
+
+    #[inline(always)]
+    fn across<L: Level>(
+        &self,
+        level: L,
+        row: &InRow<'_, K>,
+        cols: &Range<usize>,
+        s: &mut Self::Scratch,
+        slot: &mut Self::Slot,
+    ) {
+        let [_, h, w] = self.bins;
+        let base = (row.d * h.in_len() + row.h) * w.in_len();
+        let span = Span { src: row.cells, from: row.from, cols, inner: self.inner };
+        let mut room = Pairs { values: &mut s.room.0, positions: &mut s.room.1 };
+        let mut dst = Pairs { values: &mut slot.0, positions: &mut slot.1 };
+        argmax::across::<L, K, I>(level, &self.row, &span, base, &mut room, &mut dst);
+    }
+
+    #[inline(always)]
+    fn down<L: Level>(
+        &self,
+        _: L,
+        to: &OutRow<'_>,
+        rows: &[usize],
+        slots: &[Self::Slot],
+        _: &mut Self::Scratch,
+        (values, positions): &mut Self::Dst<'_>,
+    ) {
+        let row = |j: usize| {
+            let (values, positions) = &slots[rows[j]];
+            (&values[..], &positions[..])
+        };
+        let (n, values) = (rows.len(), values.row(to.d, to.h));
+        match positions {
+            Places::Wide(places) => argmax::down::<L, K, I, i64>(n, row, values, places.row(to.d, to.h), I::wide),
+            Places::Short(places) => {
+                argmax::down::<L, K, I, i32>(n, row, values, places.row(to.d, to.h), |i| i.wide() as i32);
+            }
+        }
+    }
+
+    fn band_rows(&self, tile: usize) -> usize {
+        self.rows_of_band(tile).made
+    }
+
+    #[inline(always)]
+    fn band<L: Level>(
+        &self,
+        level: L,
+        to: &OutRows<'_>,
+        src: &Rows<'_, K>,
+        from: usize,
+        s: &mut Self::Scratch,
+        dst: &mut Self::Dst<'_>,
+    ) {
+        if K::ODD && !any_odd(src, &self.bins[0].at(to.d), &rows_read(&self.bins[1], &to.h), K::is_odd) {
+            self.band_of::<L, true>(level, to, src, from, s, dst);
+        } else {
+            self.band_of::<L, false>(level, to, src, from, s, dst);
+        }
+    }
+
+    #[inline(always)]
+    fn absorb<L: Level>(&self, _: L, into: &mut Self::Slot, later: &Self::Slot) {
+        let into = Pairs { values: &mut into.0, positions: &mut into.1 };
+        argmax::absorb::<K, I>(into, (&later.0, &later.1));
+    }
+}
+
+impl<K: Order, I: Position> Locating<'_, K, I> {
+    fn rows_of_band(&self, tile: usize) -> BandRows {
+        rows_of_band(self.bins, tile, self.inner, size_of::<K>() + size_of::<I>())
+    }
+
+    #[inline(always)]
+    fn band_of<L: Level, const PLAIN: bool>(
+        &self,
+        level: L,
+        to: &OutRows<'_>,
+        src: &Rows<'_, K>,
+        from: usize,
+        s: &mut Located<K, I>,
+        (values, positions): &mut (RowsMut<'_, K>, Places<'_>),
+    ) {
+        let [bd, bh, bw] = self.bins;
+        let (rd, read) = (bd.at(to.d), rows_read(bh, &to.h));
+        let repeat = self.row.repeat(to.cols, src.row_len(), self.inner);
+        let (inner, cols, width) = (self.inner, to.cols, to.cols.len() * self.inner);
+        let kept = (read.len() * width).max(1);
+        let mut room = Pairs { values: &mut s.room.0, positions: &mut s.room.1 };
+        let planes = s.kept.0.chunks_exact_mut(kept).zip(s.kept.1.chunks_exact_mut(kept));
+        for (j, (values, positions)) in planes.take(rd.count).enumerate() {
+            let d = rd.start + j * rd.step;
+            for (cells, at, rows) in long_rows(src, d, &read, repeat) {
+                let base = (d * bh.in_len() + read.start + at) * bw.in_len();
+                let span = Span { src: cells, from, cols, inner };
+                let (values, positions) = (&mut values[at * width..], &mut positions[at * width..]);
+                argmax::across_rows::<L, K, I, PLAIN>(
+                    level,
+                    &self.row,
+                    &span,
+                    rows,
+                    base,
+                    &mut room,
+                    &mut Pairs { values, positions },
+                );
+            }
+        }
+        let (kept_of, step) = ((&s.kept.0[..], &s.kept.1[..]), step(bh) * width);
+        let mut h = to.h.start;
+        while h < to.h.end {
+            let n = alike(&self.whole, h..to.h.end).min(values.at_once()).min(positions.at_once());
+            let (rows, mut taps) = (h..h + n, [0; RUNNING]);
+            let taps = taps_of(&mut taps, (rd.count, kept), bh.at(h), read.start, width);
+            let found = values.rows(to.d, rows.clone());
+            match positions {
+                Places::Wide(places) => {
+                    let places = places.rows(to.d, rows.clone());
+                    argmax::down_rows::<L, K, I, i64, PLAIN>(level, kept_of, taps, step, width, found, places, I::wide);
+                }
+                Places::Short(places) => {
+                    let places = places.rows(to.d, rows.clone());
+                    argmax::down_rows::<L, K, I, i32, PLAIN>(level, kept_of, taps, step, width, found, places, |i| {
+                        i.wide() as i32
+                    });
+                }
+            }
+            values.finish_rows(level, to.d, rows.clone());
+            positions.finish_rows(level, to.d, rows);
+            h += n;
+        }
+    }
+}
+
+/// One array in; values and positions out.
+pub(super) struct LocatedEnds<C: Codec, O> {
+    pub codec: C,
+    pub x: Grid<*const C::Stored>,
+    pub out: Grid<*mut C::Stored>,
+    pub indices: Grid<*mut O>,
+}
+
+impl<'b, C: Codec<Computed: Order>, I: Position, O: Stored> Ends<Locating<'b, C::Computed, I>> for LocatedEnds<C, O> {
+    fn blocks(&self) -> usize {
+        self.x.blocks()
+    }
+    fn ready(&self) -> [bool; 2] {
+        let written = self.out.rows_lie_ready::<C>() && self.indices.rows_lie_ready::<Plain<O>>();
+        [self.x.rows_lie_ready::<C>(), written]
+    }
+    fn source<'a>(&'a self, place: &Place, packed: &'a mut Vec<C::Computed>) -> Result<Rows<'a, C::Computed>> {
+        self.x.rows(self.codec, place, packed)
+    }
+    fn with_output<'r>(
+        &self,
+        band: &Band,
+        (made, located): &mut (Vec<C::Computed>, MadePlaces),
+        run: &'r mut dyn for<'d> FnMut((RowsMut<'d, C::Computed>, Places<'d>)) -> Result<()>,
+    ) -> Result<()>
+    where
+        'b: 'r,
+    {
+        let Band { block, rows, cols } = band;
+        let located = O::made(located);
+        self.out.write_rows(self.codec, *block, rows, cols, made, &mut |values| {
+            let (mut values, plain) = (Some(values), Plain::<O>::default());
+            self.indices.write_rows(plain, *block, rows, cols, located, &mut |positions| {
+                values.take().map_or(Ok(()), |values| run((values, O::rows(positions))))
+            })
+        })
+    }
+}
