@@ -405,6 +405,13 @@ pub trait Linear: Element {
     fn short_codec(rounding: Rounding, fraction: u32) -> Self::ShortCodec;
 }
 
+/// `a` if so, else `b`: chosen, not branched over. (Of `if` in place of it, where one of the two is what is there already, the
+/// compiler makes stores under a mask, which with AVX2 take some processors twenty times as long as stores.)
+#[inline(always)]
+pub fn chosen<T>(so: bool, a: T, b: T) -> T {
+    std::hint::select_unpredictable(so, a, b)
+}
+
 /// Ordered elements, for maxima. Half types compare as their [`Rank`].
 pub trait Ordered: Element {
     /// Type that is compared.
@@ -475,12 +482,14 @@ impl Ring for i128 {
 pub trait Order: Copy + Default + PartialEq + Send + Sync + 'static {
     /// Loses to everything, or equals it: what padding counts as.
     const LEAST: Self;
+    /// Whether so many arrays hold it that pooling is compiled for the widest vectors too.
+    const WIDE: bool = false;
     /// Whether this replaces `held`.
     fn rises(self, held: Self) -> bool;
     /// The larger; of two NaNs either.
     #[inline(always)]
     fn larger(self, held: Self) -> Self {
-        if self.rises(held) { self } else { held }
+        chosen(self.rises(held), self, held)
     }
     /// What orders the other way round: the largest becomes the smallest; a NaN stays one. Twice is nothing.
     fn mirrored(self) -> Self;
@@ -577,6 +586,7 @@ macro_rules! floats {
     ($($t:ty),*) => {$(
         impl Order for $t {
             const LEAST: Self = <$t>::NEG_INFINITY;
+            const WIDE: bool = size_of::<$t>() == 4;
             // Not "less or equal" is "greater, or one is NaN": two comparisons, and no third for the NaN.
             #[inline(always)]
             #[allow(clippy::neg_cmp_op_on_partial_ord)]
@@ -584,8 +594,7 @@ macro_rules! floats {
             // One instruction that keeps `held` if either is NaN, and one choice that does not wait for it.
             #[inline(always)]
             fn larger(self, held: Self) -> Self {
-                let larger = if self > held { self } else { held };
-                if self != self { self } else { larger }
+                chosen(self != self, self, chosen(self > held, self, held))
             }
             #[inline(always)]
             fn mirrored(self) -> Self { -self }
@@ -648,6 +657,7 @@ macro_rules! integers {
     ($($t:ty),*) => {$(
         impl Order for $t {
             const LEAST: Self = <$t>::MIN;
+            const WIDE: bool = size_of::<$t>() == 1 && <$t>::MIN == 0;
             #[inline(always)]
             fn rises(self, held: Self) -> bool { self > held }
             #[inline(always)]
@@ -906,6 +916,7 @@ impl<const TOP: u16> Rank<TOP> {
 }
 
 impl<const TOP: u16> Order for Rank<TOP> {
+    const WIDE: bool = true;
     const LEAST: Self = Self(0);
     #[inline(always)]
     fn rises(self, held: Self) -> bool {

@@ -8,7 +8,7 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::reduce::{RowWindows, Span, doubles, padded_len};
-use crate::element::Order;
+use crate::element::{Order, chosen};
 use crate::engine::rows::as_cells;
 use crate::engine::simd::{Job, Level};
 use crate::geometry::bins::Bins;
@@ -42,7 +42,7 @@ positions!(i32, i64);
 #[inline(always)]
 fn better<T: Order, I: Position, const PLAIN: bool>(held: (T, I), v: (T, I)) -> (T, I) {
     let replaced = if PLAIN { v.0.exceeds(held.0) } else { v.0.rises(held.0) };
-    (if replaced { v.0 } else { held.0 }, if replaced { v.1 } else { held.1 })
+    (chosen(replaced, v.0, held.0), chosen(replaced, v.1, held.1))
 }
 
 /// Whether windows with positions are folded by doubling. (Not dilated ones: their padding cannot stand for the element
@@ -123,7 +123,7 @@ struct AcrossRows<'a, T, I, const P: bool> {
 }
 
 impl<T: Order, I: Position, const P: bool> Job for AcrossRows<'_, T, I, P> {
-    const WIDE: bool = false;
+    const WIDE: bool = T::WIDE;
     type Output = ();
     #[inline(always)]
     fn run<L: Level>(self, _: L) {
@@ -449,7 +449,7 @@ struct DownRows<'a, T, I, O, S, const P: bool> {
 }
 
 impl<T: Order, I: Position, O, S: Fn(I) -> O, const P: bool> Job for DownRows<'_, T, I, O, S, P> {
-    const WIDE: bool = false;
+    const WIDE: bool = T::WIDE;
     type Output = ();
     #[inline(always)]
     fn run<L: Level>(self, _: L) {

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use crate::element::Order;
+use crate::element::{Order, chosen};
 use crate::engine::simd::{Job, Level};
 
 /// Folds a piece of one input row into a row of windows. Pieces come in row-major order of the windows' elements, so what
@@ -59,9 +59,9 @@ fn whole_windows<T: Order, const LOCATED: bool>(f: Maxima<'_, T>) {
         let (base, all) = (f.base + j as i64, f.first && j == 0);
         for i in 0..n {
             let better = all | taps[i].rises(values[i]);
-            values[i] = if better { taps[i] } else { values[i] };
+            values[i] = chosen(better, taps[i], values[i]);
             if LOCATED {
-                positions[i] = if better { base + f.starts[i] as i64 } else { positions[i] };
+                positions[i] = chosen(better, base + f.starts[i] as i64, positions[i]);
             }
         }
     }
@@ -82,8 +82,8 @@ fn parts_of_windows<T: Order>(f: Maxima<'_, T>) {
         for (v, at) in window.iter().zip(from..) {
             let v = v.get(); // once: another thread may write to it
             let better = v.rises(held);
-            held = if better { v } else { held };
-            place = if better { at } else { place };
+            held = chosen(better, v, held);
+            place = chosen(better, at, place);
         }
         (*value, *position) = (held, place);
     }

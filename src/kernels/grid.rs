@@ -7,7 +7,7 @@
 use std::cell::Cell;
 
 use super::roi::fma;
-use crate::element::Real;
+use crate::element::{Real, chosen};
 use crate::engine::places::Blocks;
 use crate::engine::simd::{Job, Level};
 use crate::geometry::grid::{Axis, Filter, Outside};
@@ -314,7 +314,7 @@ impl<T: Real> Job for BlendGathered<'_, T> {
         for (values, weights) in self.values.chunks_exact(self.run).zip(self.weights.chunks_exact(self.run)) {
             for ((held, &v), &w) in self.line.iter_mut().zip(&values[..n]).zip(&weights[..n]) {
                 let sum = fma::<T, L>(w, v, *held);
-                *held = if w == T::default() { *held } else { sum };
+                *held = chosen(w == T::default(), *held, sum);
             }
         }
     }

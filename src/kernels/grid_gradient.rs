@@ -2,7 +2,7 @@
 
 use super::grid::{AxisTaps, RUN, Source, Wide};
 use super::roi::fma;
-use crate::element::Real;
+use crate::element::{Real, chosen};
 use crate::engine::places::Blocks;
 use crate::engine::simd::{Job, Level};
 
@@ -223,7 +223,7 @@ impl<T: Wide> Job for Steepen<'_, T> {
                 let points = grad.chunks_exact_mut(rank).zip(sums);
                 for ((point, &sum), (&slope, &other)) in points.zip(slopes.iter().zip(others.iter())) {
                     let factor = slope * other;
-                    point[which] += if factor == 0.0 { 0.0 } else { factor * sum.wide() };
+                    point[which] += chosen(factor == 0.0, 0.0, factor * sum.wide());
                 }
             }
         }

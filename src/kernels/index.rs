@@ -5,6 +5,7 @@
 use std::cell::Cell;
 use std::mem::MaybeUninit;
 
+use crate::element::chosen;
 use crate::engine::rows::as_cells;
 use crate::engine::simd::{Job, Level};
 
@@ -98,7 +99,7 @@ impl Index for i64 {
     #[inline(always)]
     fn from(self, first: i64) -> i32 {
         let distance = self.wrapping_sub(first);
-        if distance as u64 >> 31 == 0 { distance as i32 } else { -1 }
+        chosen(distance as u64 >> 31 == 0, distance as i32, -1)
     }
 }
 
@@ -117,8 +118,8 @@ impl<T: Copy + Default, I: Index, D: PutRow<T>> Job for Settle<'_, T, I, D> {
             let halves = even.iter_mut().zip(odd.iter_mut());
             for (((even, odd), place), v) in halves.zip(&*places).zip(self.values) {
                 let (v, at) = (v.get(), *place - distance);
-                *even = if at == 0 { v } else { T::default() };
-                *odd = if at == 1 { v } else { T::default() };
+                *even = chosen(at == 0, v, T::default());
+                *odd = chosen(at == 1, v, T::default());
                 found += i32::from((at as u32) < 2);
             }
             let parts = even.chunks_exact_mut(self.width).zip(odd.chunks_exact_mut(self.width));

@@ -12,7 +12,7 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::down::{any as fold_any, fold_rows, many};
-use crate::element::{Codec, Mirrored, Order, Ordered, Real};
+use crate::element::{Codec, Mirrored, Order, Ordered, Real, chosen};
 use crate::engine::simd::{Job, Level};
 use crate::error::Result;
 use crate::geometry::Reach;
@@ -46,6 +46,8 @@ pub trait Fold<T>: Copy + Default + Send + Sync + 'static {
     const IDEMPOTENT: bool;
     /// Whether rows may be folded before columns, though elements then meet in another order.
     const UNORDERED: bool;
+    /// As [`Job::WIDE`].
+    const WIDE: bool;
     /// The same for elements of which none is [odd](Fold::odd); itself if there is nothing simpler.
     type Simple: Fold<T>;
     /// Whether there is something simpler.
@@ -69,6 +71,7 @@ pub struct Best;
 impl<T: Order> Fold<T> for Best {
     const IDEMPOTENT: bool = true;
     const UNORDERED: bool = false;
+    const WIDE: bool = T::WIDE;
     type Simple = BestPlain;
     const SIMPLER: bool = T::ODD;
     #[inline(always)]
@@ -92,6 +95,7 @@ pub struct BestPlain;
 impl<T: Order> Fold<T> for BestPlain {
     const IDEMPOTENT: bool = true;
     const UNORDERED: bool = false;
+    const WIDE: bool = T::WIDE;
     type Simple = Self;
     #[inline(always)]
     fn neutral() -> T {
@@ -99,7 +103,7 @@ impl<T: Order> Fold<T> for BestPlain {
     }
     #[inline(always)]
     fn fold(held: T, v: T) -> T {
-        if v.exceeds(held) { v } else { held }
+        chosen(v.exceeds(held), v, held)
     }
 }
 
@@ -110,6 +114,7 @@ pub struct Sum;
 impl<T: Real> Fold<T> for Sum {
     const IDEMPOTENT: bool = false;
     const UNORDERED: bool = true;
+    const WIDE: bool = T::WIDE;
     type Simple = Self;
     #[inline(always)]
     fn neutral() -> T {
@@ -241,7 +246,7 @@ struct AcrossRows<'a, T, F> {
 }
 
 impl<T: Copy, F: Fold<T>> Job for AcrossRows<'_, T, F> {
-    const WIDE: bool = false;
+    const WIDE: bool = F::WIDE;
     type Output = ();
     #[inline(always)]
     fn run<L: Level>(self, _: L) {
@@ -586,7 +591,7 @@ struct DownRows<'a, T, F> {
 }
 
 impl<T: Copy, F: Fold<T>> Job for DownRows<'_, T, F> {
-    const WIDE: bool = false;
+    const WIDE: bool = F::WIDE;
     type Output = ();
     #[inline(always)]
     fn run<L: Level>(self, _: L) {

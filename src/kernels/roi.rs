@@ -8,7 +8,7 @@
 use std::cell::Cell;
 use std::ops::Range;
 
-use crate::element::{Order, Real};
+use crate::element::{Order, Real, chosen};
 use crate::engine::simd::{Job, Level};
 use crate::geometry::roi::{Extremes, Takes, Tally};
 
@@ -123,11 +123,11 @@ impl<T: Real> Join for Peak<T> {
     #[inline(always)]
     fn next<L: Level>(held: T, weight: (T, T), v: T) -> T {
         let v = weighted(weight, v);
-        if rises(v, held) { v } else { held }
+        chosen(rises(v, held), v, held)
     }
     #[inline(always)]
     fn finish(held: T, zero: bool) -> T {
-        if zero & rises(T::default(), held) { T::default() } else { held }
+        chosen(zero & rises(T::default(), held), T::default(), held)
     }
 }
 
@@ -143,12 +143,12 @@ impl<T: Order> Join for Largest<T> {
     }
     #[inline(always)]
     fn next<L: Level>(held: T, (): (), v: T) -> T {
-        if v.rises(held) { v } else { held }
+        chosen(v.rises(held), v, held)
     }
     #[inline(always)]
     fn finish(held: T, _: bool) -> T {
         let zero = T::default();
-        if held.rises(zero) | zero.rises(held) { held } else { zero }
+        chosen(held.rises(zero) | zero.rises(held), held, zero)
     }
 }
 

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::ops::Range;
 
 use super::roi::{Bins, Run, Source, fma, rises, weighted};
-use crate::element::Real;
+use crate::element::{Real, chosen};
 use crate::engine::simd::{Job, Level};
 
 /// No place: a row outside the tile.
@@ -141,7 +141,7 @@ fn consider<T: Real, N: Number>(
     for ((v, held), which) in src.iter().zip(values).zip(which) {
         let v = weighted(across, weighted(down, v.get()));
         let better = rises(v, *held);
-        *held = if better { v } else { *held };
-        *which = if better { number } else { *which };
+        *held = chosen(better, v, *held);
+        *which = chosen(better, number, *which);
     }
 }

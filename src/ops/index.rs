@@ -11,7 +11,7 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
-use crate::element::{Added, Codec, Element, Order, Ordered, Plain, Ring};
+use crate::element::{Added, Codec, Element, Order, Ordered, Plain, Ring, chosen};
 use crate::engine::parallel;
 use crate::engine::rows::{At, Finish, Place, Readable, RowsMut, Writable, scratch};
 use crate::engine::simd::{self, Level};
@@ -621,7 +621,7 @@ impl<A: Order> Put<A> for Best {
     }
     #[inline(always)]
     fn put(pass: usize, place: &mut A, v: A) {
-        *place = if pass == 0 || v.rises(*place) { v } else { *place };
+        *place = chosen(pass == 0 || v.rises(*place), v, *place);
     }
 }
 

@@ -102,7 +102,7 @@ pub(super) struct Locating<'a, K, I> {
 impl<K: Order, I: Position> Kernel for Locating<'_, K, I> {
     /// Only blocks beyond 2^31 elements need wide positions, where memory sets the pace.
     const BASELINE: bool = size_of::<I>() > 4;
-    const WIDE: bool = false;
+    const WIDE: bool = K::WIDE;
 
     type Key = K;
     type Scratch = Located<K, I>;
