@@ -1213,15 +1213,15 @@ fn large_results_equal_small_ones() {
         );
     }
     // Bytes are converted before they are streamed; some linear sums are in doubt and taken again.
-    let x = noise(&[3, 600, 640, 3], 0, 256, |v| v as u8);
-    let entry = |i: usize| x.slice_axis(Axis(0), (i..i + 1).into());
+    let bytes = noise(&[3, 600, 640, 3], 0, 256, |v| v as u8);
+    let part = |i: usize| bytes.slice_axis(Axis(0), (i..i + 1).into());
     for mode in [Mode::Nearest, Mode::Linear] {
         let p = InterpolateParams { channels_last: true, ..InterpolateParams::new(mode, size(&[1800, 2112])) };
         whole_equals_parts(
             "interpolate bytes",
             &[3, 1800, 2112, 3],
-            |out| interpolate_into(&x.view(), &p, out).unwrap(),
-            |i| interpolate(&entry(i), &p).unwrap(),
+            |out| interpolate_into(&bytes.view(), &p, out).unwrap(),
+            |i| interpolate(&part(i), &p).unwrap(),
         );
     }
     let nails = NailsParams { factor: vec![4, 4], offset: vec![1, 2], channels_last: false };
