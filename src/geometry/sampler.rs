@@ -398,15 +398,15 @@ impl Sampler {
     ///
     /// # Errors
     /// If the table cannot be allocated.
-    #[allow(
-        clippy::arithmetic_side_effects,
-        reason = "positions within the axis and its margins, whose lengths were checked"
-    )]
     pub fn taps(&self) -> Result<Taps> {
         recent::table(self, || self.made())
     }
 
     /// [`Sampler::taps`], made anew.
+    #[allow(
+        clippy::arithmetic_side_effects,
+        reason = "positions within the axis and its margins, whose lengths were checked"
+    )]
     pub(super) fn made(&self) -> Result<Taps> {
         if self.is_move() {
             return Taps::from_picks(&self.picks()?);

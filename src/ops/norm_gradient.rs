@@ -217,7 +217,7 @@ impl<T: Linear> NormGradient<'_, T> {
         grow(&mut m.packed, band.cols.len() * self.out.inner)?;
         for h in band.h.clone() {
             let at = At { block: band.block, d: band.d, h };
-            self.out.store(self.codec, at, &band.cols, &mut m.packed, |dst| gather::zero(dst));
+            self.out.store(self.codec, at, &band.cols, &mut m.packed, gather::zero);
         }
         Ok(())
     }
