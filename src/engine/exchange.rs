@@ -527,11 +527,9 @@ impl<const N: usize> Exchange<N> {
         }
         // SAFETY: see above: along the axis the destination steps by `R` elements, within which are the other axes'.
         let to = unsafe { self.place(walk.dst, R * n) };
+        level.weave(&from, if self.streamed { as_uninit(&mut room[..R * n]) } else { &mut *to });
         if self.streamed {
-            level.weave(&from, as_uninit(&mut room[..R * n]));
             level.stream(&room[..R * n], to);
-        } else {
-            level.weave(&from, to);
         }
     }
 

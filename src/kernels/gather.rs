@@ -150,6 +150,7 @@ fn periodic<T: Copy + Default, L: Level>(
     dst: &mut [MaybeUninit<T>],
 ) {
     match (p.outs, p.ins) {
+        _ if L::LEAN => singly(picks, src, from, o0..o0 + dst.len(), dst),
         (1, 1) => blocks::<T, L, 1, 1>(level, picks, src, from, o0, dst),
         (2, 1) => blocks::<T, L, 2, 1>(level, picks, src, from, o0, dst),
         (3, 1) => blocks::<T, L, 3, 1>(level, picks, src, from, o0, dst),

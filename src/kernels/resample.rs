@@ -130,6 +130,11 @@ impl<T: Summed> Weighted<'_, T> {
     #[inline(always)]
     fn periodic<L: Level>(&self, level: L, p: &Period, src: &[Cell<T>], from: usize, o0: usize, dst: &mut [T]) {
         match (p.outs, p.ins) {
+            _ if L::LEAN => {
+                for (i, d) in dst.iter_mut().enumerate() {
+                    *d = self.one::<L>(src, from, 1, o0 + i);
+                }
+            }
             (1, 1) => self.blocks::<L, 1, 1>(level, src, from, o0, dst),
             (2, 1) => self.blocks::<L, 2, 1>(level, src, from, o0, dst),
             (3, 1) => self.blocks::<L, 3, 1>(level, src, from, o0, dst),

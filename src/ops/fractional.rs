@@ -6,9 +6,9 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::element::Ordered;
+use crate::element::{Order, Ordered};
 use crate::engine::parallel;
-use crate::engine::rows::{At, scratch};
+use crate::engine::rows::{At, Readable, Writable, scratch};
 use crate::engine::simd;
 use crate::error::{Error, Result, Shape};
 use crate::geometry::fractional::{Intervals, Placed, Shrunk, random};
@@ -170,21 +170,25 @@ impl FractionalPlan {
         let [_, _, w] = self.intervals;
         let tile = (PIECE.saturating_sub(w.kernel) / w.longest_step()).clamp(1, w.out_len);
         let x = Grid::channels_outside(x.ptr, x.shape, x.strides, rank, channels_last);
-        let walk = Walk::<T, I> {
+        let out = Grid::channels_outside(out.ptr, out.shape, out.strides, rank, channels_last);
+        let indices = indices.map(|i| Grid::channels_outside(i.ptr, i.shape, i.strides, rank, channels_last));
+        let (together, blocks) = (x.interleaved(), out.blocks());
+        let (x, out) = ((T::KeyCodec::default(), x), (T::KeyCodec::default(), out));
+        let indices = indices.map(|i| (I::ToWide::default(), i));
+        let walk = Walk::<T::Key> {
             plan: self,
             samples: match samples {
                 Samples::Seed(seed) => Numbers::Seed(*seed),
                 Samples::Given(samples) => Numbers::Given(self.sample_grid(samples)?),
             },
-            together: x.interleaved(),
-            x,
-            out: Grid::channels_outside(out.ptr, out.shape, out.strides, rank, channels_last),
-            indices: indices.map(|i| Grid::channels_outside(i.ptr, i.shape, i.strides, rank, channels_last)),
+            together,
+            x: &x,
+            out: &out,
+            indices: indices.as_ref().map(|i| i as &dyn Writable<i64>),
             tile,
             strips: w.out_len.div_ceil(tile),
         };
-        let volume = self.intervals.iter().fold(tile, |n, i| n.saturating_mul(i.kernel));
-        parallel::for_each(walk.units(), volume, |units| walk.run(units))
+        walk.all(blocks)
     }
 }
 
@@ -195,12 +199,12 @@ enum Numbers {
 }
 
 /// A run over units of work: a piece of an output row of one plane each.
-struct Walk<'a, T, I> {
+struct Walk<'a, K> {
     plan: &'a FractionalPlan,
     samples: Numbers,
-    x: Grid<*const T>,
-    out: Grid<*mut T>,
-    indices: Option<Grid<*mut I>>,
+    x: &'a dyn Readable<K>,
+    out: &'a dyn Writable<K>,
+    indices: Option<&'a dyn Writable<i64>>,
     /// Planes whose units take turns.
     together: usize,
     /// Outputs of a unit.
@@ -218,15 +222,16 @@ struct Scratch<K> {
     taps: Vec<K>,
 }
 
-impl<T: Ordered, I: IndexElement> Walk<'_, T, I> {
-    fn units(&self) -> usize {
-        let [d, h, _] = self.out.spatial;
-        self.out.blocks() * d * h * self.strips
+impl<K: Order> Walk<'_, K> {
+    fn all(&self, blocks: usize) -> Result<()> {
+        let [d, h, _] = self.out.lens().0;
+        let volume = self.plan.intervals.iter().fold(self.tile, |n, i| n.saturating_mul(i.kernel));
+        parallel::for_each(blocks * d * h * self.strips, volume, |units| self.run(units))
     }
 
     /// Row and columns of a unit.
     fn place(&self, unit: usize) -> (At, Range<usize>) {
-        let [d, h, w] = self.out.spatial;
+        let [d, h, w] = self.out.lens().0;
         let (unit, channel) = (unit / self.together, unit % self.together);
         let (unit, strip) = (unit / self.strips, unit % self.strips);
         let (outer, row) = (unit / (d * h), unit % (d * h));
@@ -255,7 +260,7 @@ impl<T: Ordered, I: IndexElement> Walk<'_, T, I> {
     fn run(&self, units: Range<usize>) -> Result<()> {
         let mut s = Scratch {
             starts: scratch(self.tile)?,
-            packed: scratch(PIECE.min(self.x.spatial[2]))?,
+            packed: scratch(PIECE.min(self.x.lens().0[2]))?,
             values: scratch(self.tile)?,
             positions: scratch(self.tile)?,
             taps: scratch(self.tile)?,
@@ -263,19 +268,19 @@ impl<T: Ordered, I: IndexElement> Walk<'_, T, I> {
         for unit in units {
             let (at, cols) = self.place(unit);
             self.fold(at, &cols, &mut s);
-            self.out.store_from(T::KeyCodec::default(), at, &cols, &mut s.values);
+            self.out.write(at, &cols, &mut s.values);
             if let Some(indices) = &self.indices {
-                indices.store_from(I::ToWide::default(), at, &cols, &mut s.positions);
+                indices.write(at, &cols, &mut s.positions);
             }
         }
         Ok(())
     }
 
     /// Maxima of some windows of an output row.
-    fn fold(&self, at: At, cols: &Range<usize>, s: &mut Scratch<T::Key>) {
+    fn fold(&self, at: At, cols: &Range<usize>, s: &mut Scratch<K>) {
         let [ds, hs, ws] = self.windows(at.block);
         let [kd, kh, kw] = self.plan.intervals.map(|i| i.kernel);
-        let [_, in_h, in_w] = self.x.spatial;
+        let [_, in_h, in_w] = self.x.lens().0;
         let starts = &mut s.starts[..cols.len()];
         starts.iter_mut().zip(cols.clone()).for_each(|(start, o)| *start = ws.at(o));
         let (values, positions) = (&mut s.values[..cols.len()], &mut s.positions[..cols.len()]);
@@ -286,7 +291,7 @@ impl<T: Ordered, I: IndexElement> Walk<'_, T, I> {
             for from in reach.clone().step_by(PIECE) {
                 let piece = from..reach.end.min(from + PIECE);
                 let row = At { block: at.block, d, h };
-                let src = self.x.load(T::KeyCodec::default(), row, &piece, &mut s.packed);
+                let src = self.x.row(row, &piece, &mut s.packed);
                 simd::dispatch(Maxima {
                     src,
                     from,
