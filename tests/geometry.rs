@@ -40,6 +40,20 @@ fn window(w: &Windows, o: usize) -> Vec<(usize, usize)> {
         .collect()
 }
 
+/// Some windows alone are those of the whole, where what they read begins.
+fn check_part_of_windows(w: &Windows, outs: &Range<usize>) {
+    let (part, held) = (w.part(outs), w.inputs(outs.clone()));
+    let (whole_bins, part_bins) = (Bins::Sliding(*w), Bins::Sliding(part));
+    assert_eq!((part.in_len, part.out_len), (held.len(), outs.len()), "{w:?} {outs:?}");
+    for o in 0..outs.len() {
+        let (found, wanted) = (part.at(o), w.at(outs.start + o));
+        let shifted: Vec<_> = positions(found).iter().map(|i| i + held.start).collect();
+        assert_eq!(shifted, positions(wanted), "{w:?} {outs:?} at {o}");
+        let padded = (part_bins.with_padding(o), whole_bins.with_padding(outs.start + o));
+        assert_eq!(padded.0, padded.1, "{w:?} {outs:?} padding at {o}");
+    }
+}
+
 fn check_windows(w: &Windows) {
     let reaches: Vec<_> = (0..w.out_len).map(|o| window(w, o)).collect();
     for (o, expected) in reaches.iter().enumerate() {
@@ -56,6 +70,9 @@ fn check_windows(w: &Windows) {
             let read = hull(reaches[a..b].iter().flatten().map(|e| e.0));
             let claimed = w.inputs(a..b);
             assert!(covers(&claimed, &read) && claimed.end <= w.in_len, "{w:?} inputs {a}..{b}: {claimed:?} {read:?}");
+            if a < b {
+                check_part_of_windows(w, &(a..b));
+            }
         }
     }
 }
@@ -186,6 +203,9 @@ fn check_links(links: &Links, expected: &[(usize, usize, usize)]) {
             }
             let read = hull(expected.iter().filter(within).map(|e| e.2));
             assert_eq!(links.inputs(&(a..b)), read, "{links:?} inputs {a}..{b}");
+            if a < b {
+                check_part_of_links(links, &(a..b), expected);
+            }
         }
     }
     let swapped = links.swapped();
@@ -193,6 +213,29 @@ fn check_links(links: &Links, expected: &[(usize, usize, usize)]) {
     turned.sort_unstable();
     assert_eq!(joined(&swapped), turned);
     assert_eq!(swapped.swapped(), *links);
+}
+
+/// The links of some outputs are those of the whole, and so are the taps of each phase, of which some may be of zeros.
+fn check_part_of_links(links: &Links, outs: &Range<usize>, expected: &[(usize, usize, usize)]) {
+    let read = links.inputs(outs);
+    let held = if read.is_empty() { 0..1 } else { read };
+    let part = links.part(outs, &held).unwrap();
+    let within = expected.iter().filter(|e| outs.contains(&e.1));
+    let pairs: Vec<_> = within.map(|&(k, o, i)| (k, o - outs.start, i - held.start)).collect();
+    assert_eq!(joined(&part), pairs, "{links:?} {outs:?}");
+    check_phases(&part, &pairs);
+    let step = links.out_step;
+    let mut whole = Vec::new();
+    for member in links.phases().unwrap().iter().flat_map(|p| &p.members) {
+        let residue = (member.residue + step * outs.start - outs.start) % step;
+        if residue < outs.len() {
+            whole.push((residue, member.taps.clone()));
+        }
+    }
+    let phases = part.phases().unwrap();
+    let mut some: Vec<_> = phases.iter().flat_map(|p| &p.members).map(|m| (m.residue, m.taps.clone())).collect();
+    (whole.sort_unstable(), some.sort_unstable());
+    assert_eq!(some, whole, "{links:?} {outs:?}");
 }
 
 /// Phases join what the taps join, and nothing else that lies within both axes; classes differ in what they read.

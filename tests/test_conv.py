@@ -237,3 +237,14 @@ def test_pictures_are_what_their_script_draws():
     assert {p.name for p in folder.iterdir()} == set(pictures)
     for name, picture in pictures.items():
         assert (folder / name).read_text(encoding="utf-8") == picture, name
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "i4"])
+def test_padding_wider_than_a_band(dtype):
+    """A band of outputs may see nothing but padding; it once looked for its rows all the same."""
+    x = np.ones((1, 800, 5, 5), dtype)
+    y = us.conv2d(x, np.ones((2, 800, 3, 3), dtype), padding=(1, 700))
+    assert y.shape == (1, 2, 5, 1403)
+    middle = us.conv2d(x, np.ones((2, 800, 3, 3), dtype), padding=1)
+    np.testing.assert_array_equal(y[..., 699:704], middle)
+    assert not y[..., :698].any() and not y[..., 705:].any()

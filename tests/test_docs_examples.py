@@ -15,6 +15,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import upsample_rs as us
@@ -33,6 +34,7 @@ MODULES = [
 # What a module of the package, or the page about it, needs beside NumPy.
 NEEDS = {"cli": ("PIL", "rich"), "onnx": ("onnx",), "threadpool": ("threadpoolctl",)}
 NEEDS |= {"torch": ("torch", "ml_dtypes"), "jax": ("jax",)}
+NEEDS |= {"dask": ("dask.array", "xarray", "zarr"), "xarray": ("xarray",)}
 
 
 def skip_without(name: str) -> None:
@@ -131,6 +133,11 @@ def run_line(words: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch) ->
 
         monkeypatch.chdir(folder)
         shutil.copy(Path(us.__file__).parent / "data" / "chelsea.png", "photo.jpg")
+        if "volume.npy" in words or "stack.tif" in words:
+            pytest.importorskip("zarr")
+            np.save("volume.npy", np.zeros((6, 20, 30), np.float32))
+            pages = np.zeros((5, 300, 400), np.uint16)
+            pytest.importorskip("tifffile").imwrite("stack.tif", pages, photometric="minisblack")
         assert main(words[1:]) == 0
     elif words[:1] == ["make"]:
         assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE), words

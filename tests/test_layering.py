@@ -142,6 +142,7 @@ def test_library_never_imports_the_command_line() -> None:
 
 
 BRIDGES = {"onnx": r"onnx", "torch": r"torch", "jax": r"jax", "threadpool": r"threadpoolctl"}
+BRIDGES |= {"dask": r"dask", "xarray": r"xarray"}
 
 
 def test_only_a_bridge_imports_what_it_leads_to() -> None:

@@ -31,10 +31,14 @@ from ._types import (
 )
 
 __all__ = [
+    "Part",
     "PreparedConv",
     "__version__",
+    "_empty",
     "_force_grain",
     "_force_isa",
+    "_fractional_samples",
+    "_own_threads",
     "adaptive_avg_pool",
     "adaptive_avg_pool_backward",
     "adaptive_max_pool",
@@ -418,6 +422,17 @@ def conv_output_size(
 ) -> int | tuple[int, ...]: ...
 
 @final
+class Part:
+    def __new__(
+        cls,
+        array: Any,
+        shape: Sequence[int],
+        outs: Sequence[tuple[int, int]],
+        asks: bool = False,
+        /,
+    ) -> Part: ...
+
+@final
 class PreparedConv:
     @property
     def op(self) -> str: ...
@@ -642,5 +657,8 @@ def set_num_threads(n: int, /) -> None: ...
 def set_cache_limit(nbytes: int, /) -> None: ...
 def get_num_threads() -> int: ...
 def config() -> Config: ...
+def _empty(shape: Sequence[int], like: ArrayLike, /) -> Array: ...
+def _fractional_samples(seed: int, count: int, /) -> Array: ...
+def _own_threads(n: int, /) -> int: ...
 def _force_isa(name: str | None, /) -> None: ...
 def _force_grain(n: int | None, /) -> None: ...

@@ -8,6 +8,7 @@
 //! made it; a child leaks the inherited one and makes its own. No lock is held anywhere, for a lock taken by another
 //! thread at the moment of the fork would stay taken in the child for ever.
 
+use std::cell::Cell;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -72,8 +73,30 @@ pub fn num_threads() -> usize {
     }
 }
 
+thread_local! {
+    /// Threads for the operations that this thread calls; 0: as many as any other's.
+    static OWN_THREADS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Sets the number of threads for the operations that the calling thread calls, where callers are many; 0 goes back to
+/// that of the process. Returns what it was.
+///
+/// # Errors
+/// If `n` exceeds [`MAX_THREADS`].
+pub fn set_own_threads(n: usize) -> Result<usize> {
+    if n > MAX_THREADS {
+        return Err(Error::value(format!("n = {n}: must be from 0 to {MAX_THREADS}")));
+    }
+    // (A thread that is ending keeps nothing.)
+    Ok(OWN_THREADS.try_with(|own| own.replace(n)).unwrap_or(0))
+}
+
 /// [`num_threads`], remembering the default for as long as the process lives: asking takes tens of microseconds.
 fn num_threads_cached() -> usize {
+    match OWN_THREADS.try_with(Cell::get) {
+        Ok(0) | Err(_) => {}
+        Ok(own) => return own,
+    }
     let cached = DEFAULT_THREADS.load(Ordering::Relaxed);
     match CHOSEN_THREADS.load(Ordering::Relaxed) {
         0 if cached >> 32 == u64::from(std::process::id()) => (cached & 0xffff_ffff) as usize,

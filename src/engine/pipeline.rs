@@ -62,8 +62,9 @@ pub enum Way {
     Ring,
     /// As `Ring`, for long windows along H that all have this many rows but for those the ends cut (and for one plane at
     /// a time): rows are folded in blocks of that length, from the end of one block and from the beginning of the next,
-    /// so each output row takes three folds whatever the length (van Herk 1992, Gil and Werman 1993).
-    Scan(usize),
+    /// so each output row takes three folds whatever the length (van Herk 1992, Gil and Werman 1993). Row 0 lies this far
+    /// behind the beginning of a block: not at it, where the array is a part of another.
+    Scan(usize, usize),
     /// As `Ring`, each row folded into one as soon as it has gone across, for long windows that overlap little or not:
     /// nothing is kept.
     Running,
@@ -430,7 +431,7 @@ impl Shape {
             (most..).find(|&m| gcd(m, step) == 1).unwrap_or(most)
         });
         let (bytes, per_column) = match way {
-            Way::Scan(block) => (PLANES_BYTES, 2 * block + 1),
+            Way::Scan(block, _) => (PLANES_BYTES, 2 * block + 1),
             Way::Band | Way::Folded => (RING_BYTES, 1),
             Way::Running => (RING_BYTES, 2),
             Way::Ring => {
@@ -475,7 +476,7 @@ impl Shape {
 
     fn slots(&self) -> usize {
         match self.way {
-            Way::Scan(block) => 2 * block + 1,
+            Way::Scan(block, _) => 2 * block + 1,
             Way::Band => 0,
             Way::Folded => 1,
             Way::Running => 2,
@@ -765,7 +766,7 @@ impl<'a> Script<'a> {
             self.make_room(rd.count.saturating_mul(rh.count))?;
             match self.shape.way {
                 Way::Ring => self.ring((group, rd, rh), d, h),
-                Way::Scan(block) => self.scan((group, rd, rh), d, h, block),
+                Way::Scan(block, ahead) => self.scan((group, rd, rh), d, h, (block, ahead)),
                 Way::Running => self.running((rd, rh), d, h),
                 Way::Band | Way::Folded => {}
             }
@@ -783,8 +784,8 @@ impl<'a> Script<'a> {
         let (steps, listed) = match self.shape.way {
             Way::Ring => (rows.saturating_add(1), rows),
             Way::Running => (rows.saturating_mul(2), 1),
-            Way::Scan(block) => (block.saturating_mul(6), 2), // both blocks anew
-            Way::Band | Way::Folded => (0, 0),                // write their own
+            Way::Scan(block, _) => (block.saturating_mul(6), 2), // both blocks anew
+            Way::Band | Way::Folded => (0, 0),                   // write their own
         };
         let reserved = self.steps.try_reserve(steps).and_then(|()| self.rows.try_reserve(listed));
         reserved.map_err(|_| Error::memory(format!("cannot allocate a list of {steps} steps")))
@@ -857,35 +858,36 @@ impl<'a> Script<'a> {
         self.steps.push(Step::Down(d, h, (self.rows.len() - 1, self.rows.len())));
     }
 
-    fn scan(&mut self, (group, rd, reach): Wanted, d: usize, h: usize, block: usize) {
+    fn scan(&mut self, (group, rd, reach): Wanted, d: usize, h: usize, (block, ahead): (usize, usize)) {
         let plane = rd.start;
         if self.scan.plane != Some((group, plane)) {
             self.scan = Scan { plane: Some((group, plane)), ..Scan::default() };
             self.held.fill(NOTHING);
         }
-        let (start, end, of) = (reach.start, reach.end(), reach.start / block);
+        let (start, end, of) = (reach.start, reach.end(), (reach.start + ahead) / block);
         let first = self.rows.len();
-        if start == of * block {
-            self.fold_from_start(plane, block, of, end);
+        if start + ahead == of * block {
+            self.fold_from_start(plane, block, (of, start), end);
         } else {
-            let block_end = ((of + 1) * block).min(self.shape.used[1]);
+            let next = (of + 1) * block - ahead;
+            let block_end = next.min(self.shape.used[1]);
             self.fold_from_end(plane, block, of, start..block_end);
             self.rows.push(slot_of(start, block));
             if end > block_end {
-                self.fold_from_start(plane, block, of + 1, end);
+                self.fold_from_start(plane, block, (of + 1, next), end);
             }
         }
         self.steps.push(Step::Down(d, h, (first, self.rows.len())));
     }
 
-    /// The rows of block `of` before row `end`, folded, as the next of the rows to go down.
-    fn fold_from_start(&mut self, plane: usize, block: usize, of: usize, end: usize) {
+    /// The rows of block `of`, which begins with `first`, before row `end`, folded, as the next of the rows to go down.
+    fn fold_from_start(&mut self, plane: usize, block: usize, (of, first): (usize, usize), end: usize) {
         let folded = 2 * block;
         let mut next = match self.scan.from_start {
             Some((held, next)) if held == of => next,
             _ => {
-                self.steps.push(Step::Across(plane, of * block, folded));
-                of * block + 1
+                self.steps.push(Step::Across(plane, first, folded));
+                first + 1
             }
         };
         while next < end {

@@ -556,6 +556,16 @@ impl<T: Copy> Grid<*const T> {
         }
         let Place { block, d, h, cols } = place;
         let (planes, height) = (d.len(), h.len());
+        if planes == 0 || height == 0 || cols.is_empty() || self.inner == 0 {
+            return Ok(Rows {
+                origin: packed.as_ptr(),
+                strides: [0; 2],
+                d: (0, 0),
+                h: (0, 0),
+                len: 0,
+                life: PhantomData,
+            });
+        }
         let (d_bounds, h_bounds) = ((d.start, d.end), (h.start, h.end));
         let len = cols.len() * self.inner;
         let first = At { block: *block, d: d.start, h: h.start };

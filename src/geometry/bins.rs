@@ -123,6 +123,23 @@ impl Bins {
         }
     }
 
+    /// Some of the windows alone, over an axis that has nothing but [what they read](Bins::inputs).
+    ///
+    /// # Errors
+    /// If the list cannot be allocated.
+    #[allow(clippy::arithmetic_side_effects, reason = "windows begin within what they read")]
+    pub fn part(&self, outs: &Range<usize>) -> Result<Self> {
+        match self {
+            Self::Sliding(w) => Ok(Self::Sliding(w.part(outs))),
+            Self::Listed { windows, .. } => {
+                let held = self.inputs(outs.clone());
+                let mut some = reserved(outs.len())?;
+                some.extend(windows[outs.clone()].iter().map(|r| Reach { start: r.start - held.start, ..*r }));
+                Ok(Self::Listed { in_len: held.len(), windows: some })
+            }
+        }
+    }
+
     /// Whether every window is the one element at its place.
     #[must_use]
     pub fn is_identity(&self) -> bool {

@@ -35,6 +35,8 @@ pub struct Links {
     pub out_step: usize,
     /// One run for each kernel tap.
     pub runs: Vec<Run>,
+    /// Of a [part](Links::part): the residue and the shift of each tap that the whole has, be there a pair of it or not.
+    places: Option<Vec<Option<(usize, i64)>>>,
 }
 
 /// Pairs `(short, long)` with `long = short*stride + tap*dilation - pad.before`, both in range.
@@ -67,7 +69,7 @@ impl Links {
             let (out, in_, len) = run(w.out_len, w.in_len, w.stride, shift(k, w.dilation, w.pad));
             Run { out, in_, len }
         }));
-        Ok(Self { in_len: w.in_len, out_len: w.out_len, in_step: w.stride, out_step: 1, runs })
+        Ok(Self { in_len: w.in_len, out_len: w.out_len, in_step: w.stride, out_step: 1, runs, places: None })
     }
 
     /// Taps of a transposed convolution from `in_len` to `out_len` elements.
@@ -87,7 +89,7 @@ impl Links {
             let (in_, out, len) = run(in_len, out_len, stride, shift(k, dilation, pad));
             Run { out, in_, len }
         }));
-        Ok(Self { in_len, out_len, in_step: 1, out_step: stride, runs })
+        Ok(Self { in_len, out_len, in_step: 1, out_step: stride, runs, places: None })
     }
 
     /// The same pairs read the other way: the linear map's transpose.
@@ -99,7 +101,33 @@ impl Links {
             in_step: self.out_step,
             out_step: self.in_step,
             runs: self.runs.iter().map(|r| Run { out: r.in_, in_: r.out, len: r.len }).collect(),
+            places: None,
         }
+    }
+
+    /// The taps of some outputs alone, over an axis that has nothing but `held`, which is what they read, or more. Taps
+    /// that the whole has and these outputs have no input for are still taps, of zeros outside.
+    ///
+    /// # Errors
+    /// If the table cannot be allocated.
+    #[allow(
+        clippy::arithmetic_side_effects,
+        reason = "lengths and steps below 2^63, in 128 bits; runs lie within both axes"
+    )]
+    pub fn part(&self, outs: &Range<usize>, held: &Range<usize>) -> Result<Self> {
+        let (mut runs, mut places) = (reserved(self.runs.len())?, reserved(self.runs.len())?);
+        runs.extend((0..self.runs.len()).map(|k| match self.clip(k, outs) {
+            Run { len: 0, .. } => Run { out: 0, in_: 0, len: 0 },
+            r => Run { out: r.out - outs.start, in_: r.in_ - held.start, len: r.len },
+        }));
+        let step = self.out_step as i128;
+        places.extend(self.runs.iter().map(|r| {
+            let ahead = r.out as i128 - outs.start as i128;
+            let shift = (r.in_ as i128 - held.start as i128) - ahead.div_euclid(step) * self.in_step as i128;
+            let residue = usize::try_from(ahead.rem_euclid(step)).ok()?;
+            (r.len > 0 && residue < outs.len()).then(|| (residue, i64::try_from(shift).unwrap_or(i64::MAX)))
+        }));
+        Ok(Self { in_len: held.len(), out_len: outs.len(), runs, places: Some(places), ..*self })
     }
 
     /// The input that tap `k` joins to output `o`, if any.
@@ -157,10 +185,14 @@ impl Links {
     pub fn phases(&self) -> Result<Vec<Phases>> {
         // Taps by the residue of their outputs: (residue, shift, tap).
         let mut taps: Vec<(usize, i64, usize)> = reserved(self.runs.len())?;
-        taps.extend(self.runs.iter().enumerate().filter(|(_, r)| r.len > 0).map(|(k, r)| {
+        let place = |r: &Run| {
             let ahead = (r.out / self.out_step) as i128 * self.in_step as i128;
             // A run's pairs lie within both axes, whose lengths are below 2^63; so does their difference.
-            (r.out % self.out_step, i64::try_from(r.in_ as i128 - ahead).unwrap_or(i64::MAX), k)
+            (r.out % self.out_step, i64::try_from(r.in_ as i128 - ahead).unwrap_or(i64::MAX))
+        };
+        taps.extend(self.runs.iter().enumerate().filter_map(|(k, r)| {
+            let found = self.places.as_ref().map_or_else(|| (r.len > 0).then(|| place(r)), |p| p[k]);
+            found.map(|(residue, shift)| (residue, shift, k))
         }));
         taps.sort_unstable();
         let mut found: Vec<Phases> = Vec::new();

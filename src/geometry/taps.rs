@@ -290,6 +290,21 @@ impl Taps {
         self.at(first).start..self.at(last).end()
     }
 
+    /// The taps of some outputs alone, in an axis that has nothing but `held`, which are the inputs they read, or more.
+    ///
+    /// # Errors
+    /// If the table cannot be allocated.
+    #[allow(clippy::arithmetic_side_effects, reason = "offsets within tables whose lengths were checked and allocated")]
+    pub fn part(&self, outs: &Range<usize>, held: &Range<usize>) -> Result<Self> {
+        let (first, end) = (self.offsets[outs.start], self.offsets[outs.end]);
+        let mut part = Self::with_capacity(held.len(), outs.len(), end - first, self.period_hint)?;
+        // (Where nothing is read, a start is only a number that does not decrease.)
+        part.starts.extend(self.starts[outs.clone()].iter().map(|s| s.clamp(&held.start, &held.end) - held.start));
+        part.offsets.extend(self.offsets[outs.start + 1..=outs.end].iter().map(|o| o - first));
+        part.weights.extend_from_slice(&self.weights[first..end]);
+        Ok(part)
+    }
+
     /// Number of inputs.
     #[must_use]
     pub fn in_len(&self) -> usize {
@@ -390,6 +405,15 @@ impl Picks {
         let Some(first) = out.clone().find_map(|o| self.at(o)) else { return 0..0 };
         let last = out.rfind(|o| self.at(*o).is_some()).and_then(|o| self.at(o));
         first..last.unwrap_or(first) + 1
+    }
+
+    /// The sources of some outputs alone, in an axis that has nothing but `held`, which are those sources, or more.
+    ///
+    /// # Errors
+    /// If the table cannot be allocated.
+    pub fn part(&self, outs: &Range<usize>, held: &Range<usize>) -> Result<Self> {
+        let source = |o: usize| self.at(outs.start.saturating_add(o))?.checked_sub(held.start);
+        Self::new(held.len(), outs.len(), self.period_hint, source)
     }
 
     /// The stretch whose sources repeat, if it is worth a kernel of its own.

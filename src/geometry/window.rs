@@ -285,6 +285,17 @@ impl Windows {
         first..end.max(first)
     }
 
+    /// Some of the windows alone, over an axis that has nothing but [what they read](Windows::inputs): padding before it
+    /// only where they begin in it, and behind it all that the last ones may reach.
+    #[must_use]
+    pub fn part(&self, outs: &Range<usize>) -> Self {
+        let held = self.inputs(outs.clone());
+        let begin = outs.start.saturating_mul(self.stride);
+        let before = self.pad.before.saturating_sub(begin);
+        let after = self.in_len.saturating_add(self.pad.after).saturating_sub(held.end);
+        Self { in_len: held.len(), out_len: outs.len(), pad: Pad { before, after }, ..*self }
+    }
+
     /// The input range that a range of windows reads.
     #[must_use]
     pub fn inputs(&self, out: Range<usize>) -> Range<usize> {

@@ -43,12 +43,12 @@ impl<T: Laned> Job for Spread<'_, T> {
                 for w in &self.found[2] {
                     for (i, j) in d.to.clone().enumerate() {
                         for (k, row) in h.to.clone().enumerate() {
-                            let source = self.source.row(d.from + i * self.step[0], h.from + k * self.step[1]);
                             let first = stretch * stretches + j * planes + row * rows;
                             let to = &mut self.to[first + w.to.start..first + w.to.end];
                             if to.is_empty() {
-                                continue;
+                                continue; // and there may be no row
                             }
+                            let source = self.source.row(d.from + i * self.step[0], h.from + k * self.step[1]);
                             let source = &source[w.from - self.col..];
                             match self.step[2] {
                                 1 => level.copy(&source[..to.len()], as_uninit(to)),

@@ -13,6 +13,8 @@ pub use prepared::PreparedConv;
 use map::{Map, Weight};
 use weight_grad::WeightGrad;
 
+use std::ops::Range;
+
 use crate::element::{Codec, Multiplied, Ring};
 use crate::engine::parallel;
 use crate::engine::products::Place;
@@ -22,6 +24,7 @@ use crate::geometry::phase::Links;
 use crate::geometry::taps::reserved;
 use crate::geometry::window::{AxisName, Pad, Padding, Windows, transposed_len};
 use crate::layout::{Grid, View, ViewMut, element_count, require_entries};
+use crate::ops::resize_part::check_ranges;
 
 /// Which of the two convolutions, with what only it has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,12 +111,21 @@ pub struct ConvPlan {
     /// Kernel lengths `[D, H, W]`.
     kernel: [usize; 3],
     links: [Links; 3],
+    /// What the plan is a part of, if it is one.
+    whole: Option<Box<Whole>>,
     /// Shape of the input.
     pub x_shape: Vec<usize>,
     /// Shape of the weight.
     pub weight_shape: Vec<usize>,
     /// Shape of the result.
     pub out_shape: Vec<usize>,
+}
+
+/// All taps, of which a plan has those of some outputs, and the shape of all inputs.
+#[derive(Debug, Clone)]
+struct Whole {
+    links: [Links; 3],
+    x_shape: Vec<usize>,
 }
 
 /// Channels, groups and axes of a call.
@@ -250,6 +262,7 @@ impl ConvPlan {
             out_channels: r.out_channels,
             kernel,
             links: [link(0)?, link(1)?, link(2)?],
+            whole: None,
             x_shape: x.to_vec(),
             weight_shape: weight.to_vec(),
             out_shape,
@@ -277,6 +290,39 @@ impl ConvPlan {
                 Ok((out, (stride, dilation, pad)))
             }
         }
+    }
+
+    /// The plan of some outputs alone, given as a range along every axis, and the range of inputs that it wants. Its
+    /// results are the whole's, bit for bit.
+    ///
+    /// # Errors
+    /// If a range is not within its axis, or there is not every output channel; or a table cannot be allocated.
+    pub fn part(&self, outs: &[Range<usize>]) -> Result<(Self, Vec<Range<usize>>)> {
+        check_ranges(outs, &self.out_shape)?;
+        let ndim = outs.len();
+        let batched = ndim == self.rank + 2;
+        let first = ndim - self.rank - usize::from(self.channels_last && ndim > self.rank);
+        let mut held = outs.to_vec();
+        if ndim > self.rank {
+            let channel = if self.channels_last { ndim - 1 } else { first - 1 };
+            if outs[channel].len() != self.out_channels {
+                let (found, wanted) = (outs[channel].len(), self.out_channels);
+                return Err(Error::value(format!("part = {found} output channels: must be all {wanted}")));
+            }
+            held[channel] = 0..self.in_channels;
+        }
+        let mut links = self.links.clone();
+        for (at, link) in links.iter_mut().enumerate().skip(3 - self.rank) {
+            let axis = first + at + self.rank - 3;
+            let reads = self.links[at].inputs(&outs[axis]);
+            // One element at least, so that there is an array.
+            held[axis] = if reads.is_empty() { 0..1 } else { reads };
+            *link = self.links[at].part(&outs[axis], &held[axis])?;
+        }
+        let whole = Some(Box::new(Whole { links: self.links.clone(), x_shape: self.x_shape.clone() }));
+        let lens = |ranges: &[Range<usize>]| ranges.iter().map(Range::len).collect();
+        let batch = if batched { outs[0].len() } else { 1 };
+        Ok((Self { batch, links, whole, x_shape: lens(&held), out_shape: lens(outs), ..self.clone() }, held))
     }
 
     /// Checks a gradient's shape.
@@ -346,7 +392,7 @@ impl ConvPlan {
         if self.is_empty() {
             return Ok(());
         }
-        Map::<T> {
+        let mut map = Map::<T> {
             batch: self.batch,
             groups: self.groups,
             ins: self.in_channels / self.groups,
@@ -356,8 +402,16 @@ impl ConvPlan {
             x: self.grid(x.ptr, x.shape, x.strides),
             out: self.grid(out.ptr, out.shape, out.strides),
             links: &self.links,
+            at_once: None,
+        };
+        if let Some(whole) = &self.whole {
+            // As it is of the whole in the order NumPy makes arrays in. (Nothing is read.)
+            let grid = self.grid(x.ptr, &whole.x_shape, &c_strides(&whole.x_shape));
+            let of = Map::<T> { links: &whole.links, x: grid, out: map.out.clone(), ..map };
+            let at_once = of.summed_at_once()?;
+            map = Map { links: &self.links, x: self.grid(x.ptr, x.shape, x.strides), at_once: Some(at_once), ..of };
         }
-        .run()
+        map.run()
     }
 
     /// The gradient of the input.
@@ -384,6 +438,7 @@ impl ConvPlan {
             x: self.grid(grad.ptr, grad.shape, grad.strides),
             out: self.grid(out.ptr, out.shape, out.strides),
             links: &[self.links[0].swapped(), self.links[1].swapped(), self.links[2].swapped()],
+            at_once: None,
         }
         .run()
     }
@@ -493,6 +548,21 @@ fn sized(
         return Err(Error::value(format!("output_size[{}] = {size}: must be from {least} to {most}", name.index)));
     }
     Ok(size)
+}
+
+/// Strides, in elements, of an array whose last axis is the fastest.
+fn c_strides(shape: &[usize]) -> Vec<isize> {
+    let mut strides: Vec<_> = shape
+        .iter()
+        .rev()
+        .scan(1isize, |step, &n| {
+            let stride = *step;
+            *step = step.wrapping_mul(n as isize);
+            Some(stride)
+        })
+        .collect();
+    strides.reverse();
+    strides
 }
 
 /// Sum of a row, in a fixed order.

@@ -19,6 +19,7 @@ pub mod pool_gradient;
 mod precision;
 pub mod resample;
 pub mod resize;
+mod resize_part;
 pub mod resize_run;
 pub mod roi;
 mod roi_backward;

@@ -12,6 +12,7 @@ use crate::geometry::taps::{Period, Picks};
 use crate::kernels::gather::{self, SHUFFLED_COLUMNS};
 use crate::kernels::reduce::Span;
 use crate::layout::{Axes, Grid, View, ViewMut, element_count, require_entries, simplify};
+use crate::ops::resize_part::check_ranges;
 
 /// Sources along D, H and W.
 #[derive(Debug)]
@@ -263,6 +264,8 @@ pub struct NailsPlan {
     lens: [usize; 3],
     factor: [usize; 3],
     offset: [usize; 3],
+    /// The outputs wanted along D, H and W, if not all.
+    part: Option<[Range<usize>; 3]>,
     /// Shape of the result.
     pub out_shape: Vec<usize>,
 }
@@ -297,7 +300,31 @@ impl NailsPlan {
         }
         let out_shape = axes.with_spatial(shape, out);
         element_count(&out_shape, itemsize)?;
-        Ok(Self { axes, lens, factor, offset, out_shape })
+        Ok(Self { axes, lens, factor, offset, part: None, out_shape })
+    }
+
+    /// The elements whose nails are among some outputs; one of them at least, so that there is an array.
+    fn nailed(&self, axis: usize, outs: &Range<usize>) -> Range<usize> {
+        let (f, offset) = (self.factor[axis], self.offset[axis]);
+        let from = |o: usize| o.saturating_sub(offset).div_ceil(f);
+        let held = from(outs.start)..from(outs.end);
+        if held.is_empty() { 0..1 } else { held }
+    }
+
+    /// The plan of some outputs alone, given as a range along every axis, and the range of inputs that it wants.
+    ///
+    /// # Errors
+    /// If a range is not within its axis.
+    pub fn part(&self, outs: &[Range<usize>]) -> Result<(Self, Vec<Range<usize>>)> {
+        check_ranges(outs, &self.out_shape)?;
+        let (mut held, mut part) = (outs.to_vec(), [0..1, 0..1, 0..1]);
+        for (at, part) in part.iter_mut().enumerate().skip(3 - self.axes.rank) {
+            let i = self.axes.first() + at + self.axes.rank - 3;
+            *part = outs[i].clone();
+            held[i] = self.nailed(at, &outs[i]);
+        }
+        let out_shape = outs.iter().map(Range::len).collect();
+        Ok((Self { part: Some(part), out_shape, ..self.clone() }, held))
     }
 
     /// Puts each element of `x` on its nail, zeros elsewhere.
@@ -314,7 +341,10 @@ impl NailsPlan {
         }
         let axis = |a: usize| {
             let (f, offset) = (self.factor[a], self.offset[a]);
-            Picks::new(self.lens[a], self.lens[a] * f, (f, 1), |o| (o % f == offset).then_some(o / f))
+            let outs = self.part.as_ref().map_or(0..self.lens[a] * f, |p| p[a].clone());
+            let held = self.nailed(a, &outs);
+            let source = |o: usize| ((outs.start + o) % f == offset).then(|| (outs.start + o) / f - held.start);
+            Picks::new(held.len(), outs.len(), (f, 1), source)
         };
         Moves { picks: [axis(0)?, axis(1)?, axis(2)?] }.run(&self.axes, x, out)
     }

@@ -4,15 +4,17 @@
 //! an element before it and to a result after it.
 
 use std::marker::PhantomData;
+use std::ops::Range;
 
 use crate::element::{Absolute, Codec, Linear, Ordered, Rounding};
-use crate::engine::pipeline::{self, Through};
+use crate::engine::pipeline::{self, Through, Way};
 use crate::error::Result;
 use crate::geometry::bins::Bins;
 use crate::geometry::window::{AxisName, Padding, Windows};
 use crate::kernels::norm::Power;
 use crate::kernels::reduce::{Beats, Best, Fold, RowWindows, Sum};
 use crate::layout::{Axes, View, ViewMut, element_count, require_entries, simplify};
+use crate::ops::resize_part::check_ranges;
 
 mod bands;
 mod fold;
@@ -74,8 +76,17 @@ pub enum Divisor {
 pub struct PoolPlan {
     axes: Axes,
     bins: [Bins; 3],
+    /// What the windows are a part of, if they are one.
+    whole: Option<Box<Whole>>,
     /// Shape of the result.
     pub out_shape: Vec<usize>,
+}
+
+/// All windows, of which a plan has some, and the place of its first input element.
+#[derive(Debug, Clone)]
+struct Whole {
+    bins: [Bins; 3],
+    first: [usize; 3],
 }
 
 /// An axis that is not pooled.
@@ -114,7 +125,7 @@ impl PoolPlan {
                 }
             }
         }
-        Ok(Self { axes, bins, out_shape })
+        Ok(Self { axes, bins, whole: None, out_shape })
     }
 
     /// Checks an adaptive pooling to these lengths (`None` keeps an axis as it is), one for each spatial axis.
@@ -144,7 +155,32 @@ impl PoolPlan {
                 bins[at] = Bins::adaptive(lens[at], out[at], axis)?;
             }
         }
-        Ok(Self { axes, bins, out_shape })
+        Ok(Self { axes, bins, whole: None, out_shape })
+    }
+
+    /// The plan of some outputs alone, given as a range along every axis, and the range of inputs that it wants. Its
+    /// results are the whole's, bit for bit, and its positions too.
+    ///
+    /// # Errors
+    /// If a range is not within its axis or is empty, or a list cannot be allocated.
+    pub fn part(&self, outs: &[Range<usize>]) -> Result<(Self, Vec<Range<usize>>)> {
+        check_ranges(outs, &self.out_shape)?;
+        let mut held = outs.to_vec();
+        let (mut bins, mut first) = ([unit(), unit(), unit()], [0; 3]);
+        for at in 3 - self.axes.rank..3 {
+            let i = self.axes.first() + at + self.axes.rank - 3;
+            held[i] = self.bins[at].inputs(outs[i].clone());
+            bins[at] = self.bins[at].part(&outs[i])?;
+            first[at] = held[i].start;
+        }
+        let whole = Some(Box::new(Whole { bins: self.bins.clone(), first }));
+        let out_shape = outs.iter().map(Range::len).collect();
+        Ok((Self { axes: self.axes, bins, whole, out_shape }, held))
+    }
+
+    /// All windows, by which it is decided how they are folded, so that some of them have the same results.
+    fn deciding(&self) -> &[Bins; 3] {
+        self.whole.as_ref().map_or(&self.bins, |w| &w.bins)
     }
 
     /// The windows along D, H and W.
@@ -159,9 +195,17 @@ impl PoolPlan {
         &self.axes
     }
 
+    /// How the windows are folded, see [`way`].
+    fn way(&self, inner: usize, size: usize, lifts: bool, unordered: bool) -> Way {
+        match (way(self.deciding(), inner, size, lifts, unordered), &self.whole) {
+            (Way::Scan(block, _), Some(whole)) => Way::Scan(block, whole.first[1] % block),
+            (way, _) => way,
+        }
+    }
+
     /// Whether a flat position in the spatial block fits in 31 bits.
     fn positions_are_short(&self) -> bool {
-        let block = self.bins.iter().try_fold(1usize, |n, b| n.checked_mul(b.in_len()));
+        let block = self.deciding().iter().try_fold(1usize, |n, b| n.checked_mul(b.in_len()));
         block.is_some_and(|n| i32::try_from(n).is_ok())
     }
 
@@ -226,9 +270,9 @@ impl PoolPlan {
             bins: &self.bins,
             row: RowWindows::new(&self.bins[2])?,
             inner: x.inner,
-            way: way(&self.bins, x.inner, size_of::<C::Computed>(), around.lifts(), F::UNORDERED),
+            way: self.way(x.inner, size_of::<C::Computed>(), around.lifts(), F::UNORDERED),
             whole: whole_windows(&self.bins[1]),
-            rows_first: F::UNORDERED && !around.lifts() && folds_rows_first(&self.bins),
+            rows_first: F::UNORDERED && !around.lifts() && folds_rows_first(self.deciding()),
             around,
             marker: PhantomData,
         };
@@ -261,8 +305,10 @@ impl PoolPlan {
 
     fn locating<K, I>(&self, inner: usize) -> Result<Locating<'_, K, I>> {
         let size = size_of::<K>() + size_of::<I>();
-        let (row, way) = (RowWindows::new(&self.bins[2])?, way(&self.bins, inner, size, false, false));
+        let (row, way) = (RowWindows::new(&self.bins[2])?, self.way(inner, size, false, false));
         let whole = whole_windows(&self.bins[1]);
-        Ok(Locating { bins: &self.bins, row, inner, way, whole, marker: PhantomData })
+        let first = self.whole.as_ref().map_or([0; 3], |w| w.first);
+        let lens = [0, 1, 2].map(|a| self.deciding()[a].in_len());
+        Ok(Locating { bins: &self.bins, first, lens, row, inner, way, whole, marker: PhantomData })
     }
 }

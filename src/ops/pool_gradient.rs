@@ -130,7 +130,7 @@ fn way([d, h, _]: &[Readers; 3]) -> Way {
         && (SCAN + 1..=MOST_ROWS).contains(&h.widest())
         && let Some(block) = h.scanned_by()
     {
-        return Way::Scan(block);
+        return Way::Scan(block, 0);
     }
     let gaps = d.have_gaps() || h.have_gaps();
     if rows > MOST_ROWS && !gaps { Way::Running } else { Way::Ring }

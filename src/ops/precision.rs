@@ -59,13 +59,13 @@ fn unit_of(taps: &Taps) -> Option<f64> {
 
 /// The powers of two that make the weights along each axis whole, if sums of integers up to a magnitude are then exact in 16
 /// bits.
-pub fn in_16_bits(taps: &[Taps; 3], largest: f64) -> Option<[f64; 3]> {
-    let gains = taps.each_ref().map(Gain::new);
+pub fn in_16_bits(taps: [&Taps; 3], largest: f64) -> Option<[f64; 3]> {
+    let gains = taps.map(Gain::new);
     let units = gains.each_ref().map(|g| g.unit.filter(|u| is_power_of_two(*u)));
     let [Some(d), Some(h), Some(w)] = units else { return None };
     // Weights that add up to almost one, as a long filter's do beside an edge, are no multiples of anything.
     let whole = |t: &Taps, unit: f64| t.all_weights().iter().all(|w| (w / unit).fract() == 0.0);
-    if !taps.iter().zip([d, h, w]).all(|(t, unit)| whole(t, unit)) {
+    if !taps.into_iter().zip([d, h, w]).all(|(t, unit)| whole(t, unit)) {
         return None;
     }
     let most = gains.iter().fold(largest, |m, g| m * g.sum.max(1.0));
@@ -75,8 +75,8 @@ pub fn in_16_bits(taps: &[Taps; 3], largest: f64) -> Option<[f64; 3]> {
 
 /// The precision of sums over these taps, of integers up to a magnitude, taken in float32: along W, and along D and H at
 /// once, in either order. Nothing if it is not enough.
-pub fn in_float32(taps: &[Taps; 3], largest: f64) -> Option<Precision> {
-    let [d, h, w] = taps.each_ref().map(Gain::new);
+pub fn in_float32(taps: [&Taps; 3], largest: f64) -> Option<Precision> {
+    let [d, h, w] = taps.map(Gain::new);
     let most = largest * d.sum * h.sum * w.sum;
     // Sums are told apart as multiples of this.
     let finest = BITS - 2 - (most + 1.0).log2().ceil() as i32;

@@ -2,6 +2,8 @@
 //!
 //! The backward is the same job on the transposed taps.
 
+use std::ops::Range;
+
 use crate::element::{Linear, Rounding};
 use crate::error::{Error, Result};
 use crate::geometry::coords::{Coordinates, NearestRounding, Rule, scaled_len};
@@ -142,14 +144,33 @@ impl InterpolatePlan {
         let lanes = wanted
             .map(|at| resize::lane(axes.first() + at + rank - 3, lens[at], out[at], rules[at], method))
             .collect::<Result<Vec<_>>>()?;
-        let resize = ResizePlan::of(shape, out_shape.clone(), lanes, p.rounding);
-        Ok(Self { resize, in_shape: shape.to_vec(), out_shape })
+        Ok(Self::of(ResizePlan::of(shape, out_shape, lanes, p.rounding)))
     }
 
     /// Whether this copies elements (nearest, or every axis kept as it is), so that any element type will do.
     #[must_use]
     pub fn is_move(&self) -> bool {
         self.resize.is_move()
+    }
+
+    /// The plan of some outputs alone, see [`ResizePlan::part`].
+    ///
+    /// # Errors
+    /// As [`ResizePlan::part`].
+    pub fn part(&self, outs: &[Range<usize>]) -> Result<(Self, Vec<Range<usize>>)> {
+        self.resize.part(outs).map(|(resize, held)| (Self::of(resize), held))
+    }
+
+    /// As [`InterpolatePlan::part`], for the backward; torch's edges send no gradient elsewhere.
+    ///
+    /// # Errors
+    /// As [`ResizePlan::part`].
+    pub fn part_of_backward(&self, outs: &[Range<usize>]) -> Result<Option<(Self, Vec<Range<usize>>)>> {
+        Ok(self.resize.part_of_backward(outs)?.map(|(resize, held)| (Self::of(resize), held)))
+    }
+
+    fn of(resize: ResizePlan) -> Self {
+        Self { in_shape: resize.in_shape.clone(), out_shape: resize.out_shape.clone(), resize }
     }
 
     /// Copies elements: for [`InterpolatePlan::is_move`] only.

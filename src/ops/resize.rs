@@ -7,6 +7,7 @@ use crate::geometry::filter::Filter;
 use crate::geometry::sampler::{Edge, Method, Outside, Sampler};
 use crate::layout::{MAX_NDIM, element_count};
 use crate::ops::resample::Target;
+use crate::ops::resize_part::Stretch;
 
 /// How the elements near a position are weighed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -211,7 +212,7 @@ impl ResizeParams {
             extrapolate: coordinates == Coordinates::TfCropAndResize,
         };
         let sampler = Sampler::new(AxisMap { in_len, out_len, rule }, self.method(i), outside)?;
-        Ok(Lane { axis: self.axes[i], sampler, reversed })
+        Ok(Lane { axis: self.axes[i], sampler, reversed, part: None })
     }
 }
 
@@ -247,6 +248,8 @@ pub(super) struct Lane {
     pub sampler: Sampler,
     /// Whether outputs run against inputs.
     pub reversed: bool,
+    /// Which of its outputs are wanted, if not all.
+    pub part: Option<Stretch>,
 }
 
 /// A checked resize.
@@ -295,5 +298,6 @@ impl ResizePlan {
 pub(super) fn lane(axis: usize, in_len: usize, out_len: usize, rule: Rule, method: Method) -> Result<Lane> {
     let exclude = matches!(method, Method::Filtered { antialias: true, .. });
     let outside = Outside { exclude, ..Outside::default() };
-    Ok(Lane { axis, sampler: Sampler::new(AxisMap { in_len, out_len, rule }, method, outside)?, reversed: false })
+    let sampler = Sampler::new(AxisMap { in_len, out_len, rule }, method, outside)?;
+    Ok(Lane { axis, sampler, reversed: false, part: None })
 }

@@ -4,16 +4,17 @@
 //! nothing. More than three axes take several passes, through arrays of the computed type, so that integers are
 //! rounded once all the same. What an edge rule wants from outside the input is put around a copy of it first.
 
+use std::sync::Arc;
+
 use ndarray::{ArrayD, Axis, IxDyn};
 
 use crate::element::{Codec, Linear, Plain, Real};
 use crate::error::{Error, Result};
-use crate::geometry::sampler::Edge;
 use crate::geometry::taps::{Picks, Taps, reserved};
 use crate::layout::{Axes, Grid, Rearranged, View, ViewMut, simplify};
 use crate::ops::moves::Moves;
 use crate::ops::resize::{Lane, ResizePlan};
-use crate::ops::separable;
+use crate::ops::separable::{self, Tables};
 
 /// Elements behind the one resized axis from which on they make better rows than groups.
 const LONG_ROW: usize = 64;
@@ -98,19 +99,32 @@ fn tables_of_picks(axes: &Axes, shape: &[usize], slot: usize, group: &[&Pick]) -
     tables(axes, shape, slot, group.iter().map(|p| p.1.clone()).collect(), keep)
 }
 
-/// [`tables`] of sums.
-fn tables_of_taps(axes: &Axes, shape: &[usize], slot: usize, made: Vec<Taps>) -> Result<[Taps; 3]> {
-    tables(axes, shape, slot, made, Taps::same)
+/// The tables of some axes, and of the whole if that is not the same.
+type Made = (Vec<Taps>, Option<Vec<Arc<Taps>>>);
+
+impl Tables {
+    /// [`tables`] of sums: of what is wanted, and of the whole if that is not the same.
+    fn new(axes: &Axes, shape: &[usize], slot: usize, (made, whole): Made) -> Result<Self> {
+        let whole = whole.map(|whole| tables(axes, shape, slot, whole, |n| Taps::same(n).map(Arc::new))).transpose()?;
+        Ok(Self { taps: tables(axes, shape, slot, made, Taps::same)?, whole })
+    }
 }
 
 /// The taps of each axis, or those of the transposed map.
 fn taps_of(lanes: &[&Lane], transposed: bool) -> Result<Vec<Taps>> {
     let mut made = reserved(lanes.len())?;
     for lane in lanes {
-        let taps = lane.sampler.taps()?;
-        made.push(if transposed { taps.transposed()? } else { taps });
+        made.push(lane.taps(transposed)?);
     }
     Ok(made)
+}
+
+/// Those of the whole axes, if only a part is wanted of one: what is decided by all of them is decided by these.
+fn whole_taps_of(lanes: &[&Lane], transposed: bool) -> Result<Option<Vec<Arc<Taps>>>> {
+    if lanes.iter().all(|l| l.part.is_none()) {
+        return Ok(None);
+    }
+    lanes.iter().map(|l| l.whole_taps(transposed)).collect::<Result<_>>().map(Some)
 }
 
 /// The axes' numbers.
@@ -120,7 +134,7 @@ fn along(lanes: &[&Lane]) -> Vec<usize> {
 
 /// The sources along each axis.
 fn picks_of(lanes: &[Lane]) -> Result<Vec<Pick>> {
-    lanes.iter().map(|l| Ok((l.axis, l.sampler.picks()?))).collect()
+    lanes.iter().map(|l| Ok((l.axis, l.picks()?))).collect()
 }
 
 /// The axes of a sum in groups of at most three, those that shrink most first.
@@ -201,18 +215,18 @@ fn mix<A, B>(
     transposed: bool,
     x: &View<'_, A>,
     out: &mut ViewMut<'_, B>,
-    run: impl FnOnce([Taps; 3], Grid<*const A>, Grid<*mut B>) -> Result<()>,
+    run: impl FnOnce(Tables, Grid<*const A>, Grid<*mut B>) -> Result<()>,
 ) -> Result<()> {
-    let (along, made) = (along(lanes), taps_of(lanes, transposed)?);
+    let (along, made) = (along(lanes), (taps_of(lanes, transposed)?, whole_taps_of(lanes, transposed)?));
     if let Some((axes, slot)) = in_order(x.shape, &along) {
-        let taps = tables_of_taps(&axes, x.shape, slot, made)?;
+        let taps = Tables::new(&axes, x.shape, slot, made)?;
         let (mut x, mut out) = (x.grid_of(&axes), out.grid_of(&axes));
         simplify(&mut x, &mut [&mut out]);
         return run(taps, x, out);
     }
     let (mut x, mut out) = (x.rearranged(), out.rearranged());
     let (axes, slot) = arrange(&mut x, &mut out, &along);
-    let taps = tables_of_taps(&axes, x.shape(), slot, made)?;
+    let taps = Tables::new(&axes, x.shape(), slot, made)?;
     let (x, mut out) = (x.view(), out.view());
     let (mut x, mut out) = (x.grid_of(&axes), out.grid_of(&axes));
     simplify(&mut x, &mut [&mut out]);
@@ -231,7 +245,7 @@ where
     I: Codec<Computed: Real>,
     O: Codec<Computed = I::Computed>,
 {
-    mix(lanes, transposed, x, out, |taps, x, out| separable::run_between(taps, [1.0; 3], x, out, load, store))
+    mix(lanes, transposed, x, out, |taps, x, out| separable::run_between(&taps, [1.0; 3], x, out, load, store))
 }
 
 /// An array between two passes.
@@ -329,14 +343,13 @@ impl ResizePlan {
     }
 
     /// Whether all outputs are computed, in the order of the inputs, and from nothing but them.
-    fn is_plain(&self) -> bool {
-        let whole = |l: &Lane| l.sampler.inside().len() == l.sampler.map().out_len;
-        self.lanes.iter().all(|l| !l.reversed && whole(l) && l.sampler.margins() == (0, 0))
+    pub(super) fn is_plain(&self) -> bool {
+        self.lanes.iter().all(|l| !l.reversed && l.computed().len() == l.out_len() && !l.extends())
     }
 
     /// Whether parts of the result are not computed.
     fn fills(&self) -> bool {
-        self.lanes.iter().any(|l| l.sampler.inside().len() < l.sampler.map().out_len)
+        self.lanes.iter().any(|l| l.computed().len() < l.out_len())
     }
 
     /// The part of the result that is computed, in the order of the inputs.
@@ -346,23 +359,22 @@ impl ResizePlan {
             if l.reversed {
                 part.reverse(l.axis);
             }
-            part.part(l.axis, &l.sampler.inside());
+            part.part(l.axis, &l.computed());
         }
         (!part.shape().contains(&0)).then_some(part)
     }
 
     fn extended_shape(&self) -> Vec<usize> {
         let mut shape = self.in_shape.clone();
-        for l in &self.lanes {
-            let (before, after) = l.sampler.margins();
-            shape[l.axis] += before + after;
+        for l in self.lanes.iter().filter(|l| l.extends()) {
+            shape[l.axis] = l.extended_len();
         }
         shape
     }
 
     /// The input with what the edge rule wants around it, if that is anything.
     fn extended<T: Movable>(&self, x: &View<'_, T>, fill: T) -> Result<Option<ArrayD<T>>> {
-        let around: Vec<&Lane> = self.lanes.iter().filter(|l| l.sampler.margins() != (0, 0)).collect();
+        let around: Vec<&Lane> = self.lanes.iter().filter(|l| l.extends()).collect();
         if around.is_empty() {
             return Ok(None);
         }
@@ -370,18 +382,20 @@ impl ResizePlan {
         {
             let mut view = extended.view_mut();
             let mut view = ViewMut::from(&mut view);
-            let mut to = view.rearranged();
+            let (mut from, mut to) = (x.rearranged(), view.rearranged());
             let mut picks = Vec::new();
             for l in around {
-                let ((before, after), len) = (l.sampler.margins(), l.sampler.map().in_len);
-                if l.sampler.edge() == Edge::Constant {
-                    to.part(l.axis, &(before..before + len));
-                } else {
-                    let from = |v: usize| l.sampler.source(v as i64 - before as i64);
-                    picks.push((l.axis, Picks::new(len, before + len + after, (1, 1), from)?));
+                match l.extension()? {
+                    Ok(own) => {
+                        from.part(l.axis, &(0..own.len()));
+                        to.part(l.axis, &own);
+                    }
+                    Err(sources) => picks.push((l.axis, sources)),
                 }
             }
-            move_along(&picks, x, &mut to.view())?;
+            if !to.shape().contains(&0) {
+                move_along(&picks, &from.view(), &mut to.view())?;
+            }
         }
         Ok(Some(extended))
     }
@@ -389,7 +403,7 @@ impl ResizePlan {
     fn chain<T: Linear>(&self, transposed: bool, x: &View<'_, T>, out: &mut ViewMut<'_, T>) -> Result<()> {
         if self.lanes.len() <= MOST_AXES {
             let lanes: Vec<&Lane> = self.lanes.iter().collect();
-            return mix(&lanes, transposed, x, out, |taps, x, out| separable::run::<T>(taps, self.rounding, x, out));
+            return mix(&lanes, transposed, x, out, |taps, x, out| separable::run::<T>(&taps, self.rounding, x, out));
         }
         let codec = T::sum_codec(self.rounding);
         self.chain_between(transposed, x, out, codec, codec)
@@ -415,11 +429,9 @@ impl ResizePlan {
         let [first, middle @ .., last] = &groups[..] else {
             return mix_between(groups.first().map_or(&[][..], |g| g), transposed, x, out, (load, store));
         };
-        let extended = self.extended_shape();
         let mut shape = x.shape.to_vec();
         let mut after = |group: &[&Lane]| {
-            let len = |l: &Lane| if transposed { extended[l.axis] } else { l.sampler.inside().len() };
-            group.iter().for_each(|l| shape[l.axis] = len(l));
+            group.iter().for_each(|l| shape[l.axis] = l.made_len(transposed));
             buffer(&shape, I::Computed::default())
         };
         let between = Plain::<I::Computed>::default();

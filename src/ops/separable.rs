@@ -1,6 +1,7 @@
 //! Weighted sums along W, H and D, whatever the weights.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::element::{Codec, Linear, Rounding, Summed};
 use crate::engine::pipeline::{self, InRow, Kernel, OutRow, Through, Way};
@@ -15,18 +16,32 @@ use crate::kernels::resample::{self, Weighted};
 use crate::layout::Grid;
 use crate::ops::precision;
 
+/// Taps along D, H and W.
+pub struct Tables {
+    /// Of the outputs that are wanted.
+    pub taps: [Taps; 3],
+    /// Of all outputs, if those are more. They decide how sums are made, so that a part of the outputs has the same.
+    pub whole: Option<[Arc<Taps>; 3]>,
+}
+
+impl Tables {
+    fn deciding(&self) -> [&Taps; 3] {
+        [0, 1, 2].map(|a| self.whole.as_ref().map_or(&self.taps[a], |w| &*w[a]))
+    }
+}
+
 /// Sums of integers or of floats by these taps along D, H and W: in the narrowest type that gives the right result.
 ///
 /// # Errors
 /// If a table or scratch cannot be allocated, or the caller interrupts.
-pub fn run<T: Linear>(taps: [Taps; 3], rounding: Rounding, x: Grid<*const T>, out: Grid<*mut T>) -> Result<()> {
+pub fn run<T: Linear>(taps: &Tables, rounding: Rounding, x: Grid<*const T>, out: Grid<*mut T>) -> Result<()> {
     if let Some(largest) = T::NARROW.filter(|_| T::SHORT && simd::weighing::<T::ShortSum>().0 > 0)
-        && let Some(scale) = precision::in_16_bits(&taps, largest)
+        && let Some(scale) = precision::in_16_bits(taps.deciding(), largest)
     {
         let codec = T::short_codec(rounding, scale.iter().product::<f64>().log2() as u32);
         return run_between(taps, scale, x, out, codec, codec);
     }
-    if let Some(precision) = T::NARROW.and_then(|largest| precision::in_float32(&taps, largest)) {
+    if let Some(precision) = T::NARROW.and_then(|largest| precision::in_float32(taps.deciding(), largest)) {
         let codec = T::narrow_codec(rounding, precision);
         return run_between(taps, [1.0; 3], x, out, codec, codec);
     }
@@ -39,7 +54,7 @@ pub fn run<T: Linear>(taps: [Taps; 3], rounding: Rounding, x: Grid<*const T>, ou
 /// # Errors
 /// As [`run`].
 pub fn run_between<I, O>(
-    taps: [Taps; 3],
+    tables: &Tables,
     scale: [f64; 3],
     x: Grid<*const I::Stored>,
     out: Grid<*mut O::Stored>,
@@ -50,7 +65,7 @@ where
     I: Codec<Computed: Summed>,
     O: Codec<Computed = I::Computed>,
 {
-    let kernel = Resampling::<I::Computed>::new(taps, scale, x.inner)?;
+    let kernel = Resampling::<I::Computed>::new(tables, scale, x.inner)?;
     pipeline::run(&kernel, &Through { kernel: &kernel, load, store, x, out })
 }
 
@@ -59,7 +74,7 @@ const ACROSS: usize = 2;
 
 /// Whether folding the rows of each output row and taking the result across is less work than taking every row across and
 /// folding what comes of it.
-fn folding_is_cheaper(taps: &[Taps; 3]) -> bool {
+fn folding_is_cheaper(taps: [&Taps; 3]) -> bool {
     let [d, h, w] = taps;
     let used = |t: &Taps| t.inputs(0..t.out_len()).len();
     let down = d.widest() * h.widest();
@@ -77,8 +92,8 @@ struct Scratch<S> {
 }
 
 /// Weighted sums along W, then down D and H.
-struct Resampling<S> {
-    taps: [Taps; 3],
+struct Resampling<'a, S> {
+    taps: &'a [Taps; 3],
     weights: Vec<S>,
     period: Option<Period>,
     /// The taps along W for vectors.
@@ -94,8 +109,9 @@ struct Resampling<S> {
     inner: usize,
 }
 
-impl<S: Summed> Resampling<S> {
-    fn new(taps: [Taps; 3], scale: [f64; 3], inner: usize) -> Result<Self> {
+impl<'a, S: Summed> Resampling<'a, S> {
+    fn new(tables: &'a Tables, scale: [f64; 3], inner: usize) -> Result<Self> {
+        let (taps, whole) = (&tables.taps, tables.deciding());
         let weights = |t: &Taps, scale: f64| -> Result<Vec<S>> {
             let mut v = reserved(t.all_weights().len())?;
             v.extend(t.all_weights().iter().map(|w| S::weight(*w * scale)));
@@ -105,11 +121,11 @@ impl<S: Summed> Resampling<S> {
         let period = taps[2].period().filter(|p| phased && inner == 1 && resample::has_phases(p, taps[2].widest()));
         Ok(Self {
             weights: weights(&taps[2], scale[2])?,
-            flat: if taps[0].is_identity() { Some(weights(&taps[1], scale[1])?) } else { None },
+            flat: if whole[0].is_identity() { Some(weights(&taps[1], scale[1])?) } else { None },
             blocks: if period.is_some() { None } else { Blocks::new(&taps[2], inner, scale[2])? },
             period,
             reach: taps[2].widest(),
-            folds: folding_is_cheaper(&taps),
+            folds: folding_is_cheaper(whole),
             scale: scale[0] * scale[1],
             taps,
             inner,
@@ -117,7 +133,7 @@ impl<S: Summed> Resampling<S> {
     }
 }
 
-impl<S: Summed> Kernel for Resampling<S> {
+impl<S: Summed> Kernel for Resampling<'_, S> {
     type Key = S;
     type Scratch = Scratch<S>;
     type Slot = Vec<S>;
@@ -139,7 +155,7 @@ impl<S: Summed> Kernel for Resampling<S> {
     }
     fn row_cost(&self) -> usize {
         // What is summed for each element, or what the row takes of the input, if that is more.
-        let [d, h, w] = &self.taps;
+        let [d, h, w] = self.taps;
         let summed = w.out_len() * (self.reach + d.widest() * h.widest());
         let rows = d.in_len().saturating_mul(h.in_len()) / (d.out_len() * h.out_len()).max(1);
         summed.max(w.in_len().saturating_mul(rows)).saturating_mul(self.inner)
@@ -198,7 +214,7 @@ impl<S: Summed> Kernel for Resampling<S> {
     }
 
     fn exactly(&self, (d, h): (usize, usize), e: usize, sum: impl Fn([usize; 4], &[f64]) -> f64) -> f64 {
-        let [td, th, tw] = &self.taps;
+        let [td, th, tw] = self.taps;
         let (w, c) = (e / self.inner, e % self.inner);
         let mut total = 0.0;
         for (jd, wd) in td.weights(d).iter().enumerate() {
@@ -230,7 +246,7 @@ impl<S: Summed> Kernel for Resampling<S> {
     }
 }
 
-impl<S: Summed> Resampling<S> {
+impl<S: Summed> Resampling<'_, S> {
     /// The weights of the rows that an output row reads.
     #[inline(always)]
     fn weights_of<'a>(&'a self, to: &OutRow<'_>, made: &'a mut Vec<S>) -> &'a [S] {

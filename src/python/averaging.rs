@@ -6,6 +6,7 @@ use super::args::{self, given};
 use super::array::{Input, Output, require_same_dtype};
 use super::dispatch::{accept_float, accept_linear, dispatch};
 use super::error::{Fail, Outcome};
+use super::part::{Cut, Whole};
 use super::pooling::Windowing;
 use super::{Names, named, released, volume};
 use crate::element::Rounding;
@@ -47,14 +48,19 @@ fn work(plan: &PoolPlan, x: &[usize]) -> usize {
 /// The means of planned windows.
 fn means<'py>(
     py: Python<'py>,
-    x: &Input<'py>,
-    plan: &PoolPlan,
+    x: &Whole<'py>,
+    plan: PoolPlan,
     divisor: Divisor,
     rounding: Rounding,
     out: &Bound<'py, PyAny>,
 ) -> Outcome<Bound<'py, PyAny>> {
+    let plan = match x.cut(py, plan, PoolPlan::part)? {
+        Cut::Run(plan) => plan,
+        Cut::Asked(answer) => return Ok(answer),
+    };
+    let x = &x.held;
     let mut out = Output::new(&plan.out_shape, x, &[x], given(out), "out")?;
-    let work = work(plan, x.shape());
+    let work = work(&plan, x.shape());
     dispatch!(linear, x, "x", T => {
         // SAFETY: `T` is of the size and alignment of the dtype, and all its bits are valid (see `dispatch`).
         let (x, mut out) = unsafe { (x.view::<T>(), out.view::<T>()) };
@@ -104,13 +110,13 @@ fn avg_pool<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let windowing = Windowing { n, kernel_size, stride, padding, dilation, ceil_mode, channels_last };
     let run = || {
-        let x = Input::new("x", x)?;
+        let x = Whole::new("x", x)?;
         let params = windowing.params()?;
         let divisor = divisor(count_include_pad, divisor_override)?;
         let rounding = args::rounding(rounding)?;
-        accept_linear(&x, "x")?;
-        let plan = PoolPlan::new(x.shape(), x.itemsize, &params)?;
-        means(py, &x, &plan, divisor, rounding, out)
+        accept_linear(&x.held, "x")?;
+        let plan = PoolPlan::new(x.shape(), x.held.itemsize, &params)?;
+        means(py, &x, plan, divisor, rounding, out)
     };
     run().map_err(|e| e.of(named(AVG_POOL, n)))
 }
@@ -159,13 +165,13 @@ fn adaptive_avg_pool<'py>(
     out: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let run = || {
-        let x = Input::new("x", x)?;
+        let x = Whole::new("x", x)?;
         let lens = args::lens_or_none("output_size", output_size, n)?;
         let rounding = args::rounding(rounding)?;
         let channels_last = args::flag("channels_last", channels_last)?;
-        accept_linear(&x, "x")?;
-        let plan = PoolPlan::adaptive(x.shape(), x.itemsize, &lens, channels_last)?;
-        means(py, &x, &plan, Divisor::Window, rounding, out)
+        accept_linear(&x.held, "x")?;
+        let plan = PoolPlan::adaptive(x.shape(), x.held.itemsize, &lens, channels_last)?;
+        means(py, &x, plan, Divisor::Window, rounding, out)
     };
     run().map_err(|e| e.of(named(ADAPTIVE, n)))
 }
@@ -210,13 +216,18 @@ fn lp_pool<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let windowing = Windowing { n, kernel_size, stride, padding, dilation, ceil_mode, channels_last };
     let run = || -> Outcome<_> {
-        let x = Input::new("x", x)?;
+        let whole = Whole::new("x", x)?;
+        let x = &whole.held;
         let p = exponent(norm_type)?;
         let params = windowing.params()?;
         let rounding = args::rounding(rounding)?;
-        accept_linear(&x, "x")?;
-        let plan = PoolPlan::new(x.shape(), x.itemsize, &params)?;
-        let mut out = Output::new(&plan.out_shape, &x, &[&x], given(out), "out")?;
+        accept_linear(x, "x")?;
+        let plan = PoolPlan::new(whole.shape(), x.itemsize, &params)?;
+        let plan = match whole.cut(py, plan, PoolPlan::part)? {
+            Cut::Run(plan) => plan,
+            Cut::Asked(answer) => return Ok(answer),
+        };
+        let mut out = Output::new(&plan.out_shape, x, &[x], given(out), "out")?;
         let work = work(&plan, x.shape());
         dispatch!(linear, x, "x", T => {
             // SAFETY: `T` is of the size and alignment of the dtype, and all its bits are valid (see `dispatch`).

@@ -9,6 +9,7 @@ use super::args::{self, given};
 use super::array::{Input, Output, require_same_dtype};
 use super::dispatch::dispatch;
 use super::error::{Fail, Outcome};
+use super::part::{Cut, Whole};
 use super::{Names, named, released, volume};
 use crate::error::Error;
 use crate::geometry::window::{Padding, Windows, transposed_len};
@@ -69,18 +70,23 @@ fn forward<'py>(
     params: &ConvParams,
     out: &Bound<'py, PyAny>,
 ) -> Outcome<Bound<'py, PyAny>> {
-    let x = Input::new("x", x)?;
+    let whole = Whole::new("x", x)?;
+    let x = &whole.held;
     let weight = Input::new("weight", weight)?;
     let bias = given(bias).map(|b| Input::new("bias", b)).transpose()?;
-    accept(&x, "x")?;
-    require_same_dtype("weight", &weight, "x", &x)?;
-    let mut inputs = vec![&x, &weight];
+    accept(x, "x")?;
+    require_same_dtype("weight", &weight, "x", x)?;
+    let mut inputs = vec![x, &weight];
     if let Some(b) = &bias {
-        require_same_dtype("bias", b, "x", &x)?;
+        require_same_dtype("bias", b, "x", x)?;
         inputs.push(b);
     }
-    let plan = ConvPlan::new(x.shape(), weight.shape(), bias.as_ref().map(Input::shape), x.itemsize, params)?;
-    let mut out = Output::new(&plan.out_shape, &x, &inputs, given(out), "out")?;
+    let plan = ConvPlan::new(whole.shape(), weight.shape(), bias.as_ref().map(Input::shape), x.itemsize, params)?;
+    let plan = match whole.cut(py, plan, ConvPlan::part)? {
+        Cut::Run(plan) => plan,
+        Cut::Asked(answer) => return Ok(answer),
+    };
+    let mut out = Output::new(&plan.out_shape, x, &inputs, given(out), "out")?;
     dispatch!(multiplied, x, "x", T => {
         // SAFETY: `T` is of the size and alignment of the dtype, and all its bits are valid (see `dispatch`).
         let (x, weight, mut out) = unsafe { (x.view::<T>(), weight.view::<T>(), out.view::<T>()) };

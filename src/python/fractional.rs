@@ -1,6 +1,6 @@
 //! `fractional_max_pool`, forward and backward.
 
-use numpy::PyArrayDescr;
+use numpy::{PyArray1, PyArrayDescr};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
@@ -11,6 +11,7 @@ use super::error::Outcome;
 use super::pooling::{index_dtype_is_wide, pair_of_outs, scatter_gradients};
 use super::{Names, named, released, volume};
 use crate::error::Error;
+use crate::geometry::fractional::random;
 use crate::ops::fractional::{FractionalParams, FractionalPlan, OutputLens, Samples};
 use crate::ops::index::IndexElement;
 
@@ -171,7 +172,20 @@ fn fractional_max_pool_backward<'py>(
     scatter_gradients(py, n, grad_output, indices, input_size, channels_last, out).map_err(|e| e.of(named(BACKWARD, n)))
 }
 
+/// The random numbers that follow from a seed, from the first on.
+#[pyfunction]
+#[pyo3(signature = (seed, count, /))]
+fn _fractional_samples<'py>(
+    py: Python<'py>,
+    seed: &Bound<'py, PyAny>,
+    count: usize,
+) -> PyResult<Bound<'py, PyArray1<f64>>> {
+    let seed = args::index("seed", seed).map_err(|e| e.of("fractional_max_pool"))? as u64;
+    Ok(PyArray1::from_iter(py, (0..count as u64).map(|i| random(seed, i))))
+}
+
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_function(wrap_pyfunction!(_fractional_samples, m)?)?;
     m.add_function(wrap_pyfunction!(fractional_max_pool, m)?)?;
     m.add_function(wrap_pyfunction!(fractional_max_pool_backward, m)?)
 }

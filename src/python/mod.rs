@@ -12,6 +12,7 @@ mod folding;
 mod fractional;
 mod grid;
 mod memory;
+mod part;
 mod pooling;
 mod reserve;
 mod resizing;
@@ -50,6 +51,7 @@ fn core(m: &Bound<'_, PyModule>) -> PyResult<()> {
     shuffling::register(m)?;
     folding::register(m)?;
     grid::register(m)?;
+    part::register(m)?;
     runtime::register(m)
 }
 

@@ -9,6 +9,7 @@ use super::args::{self, given};
 use super::array::{Input, Output, type_name};
 use super::dispatch::{accept_float, accept_ordered, dispatch};
 use super::error::{Fail, Outcome};
+use super::part::{Cut, Whole};
 use super::unpooling::{indices_input, unpool, with_indices};
 use super::{Names, named, released, volume};
 use crate::error::Error;
@@ -96,15 +97,19 @@ struct Results<'a, 'py> {
 fn extrema<'py, B: Beats>(
     py: Python<'py>,
     x: &Bound<'py, PyAny>,
-    plan: impl FnOnce(&Input<'py>) -> Outcome<PoolPlan>,
+    plan: impl FnOnce(&Input<'py>, &[usize]) -> Outcome<PoolPlan>,
     results: &Results<'_, 'py>,
 ) -> Outcome<Bound<'py, PyAny>> {
-    let x = Input::new("x", x)?;
-    let plan = plan(&x)?;
+    let whole = Whole::new("x", x)?;
+    let x = &whole.held;
+    let plan = match whole.cut(py, plan(x, whole.shape())?, PoolPlan::part)? {
+        Cut::Run(plan) => plan,
+        Cut::Asked(answer) => return Ok(answer),
+    };
     let work = volume(x.shape()).max(volume(&plan.out_shape));
     let wide = index_dtype_is_wide(results.index_dtype)?;
     if !args::flag("return_indices", results.return_indices)? {
-        let mut out = Output::new(&plan.out_shape, &x, &[&x], given(results.out), "out")?;
+        let mut out = Output::new(&plan.out_shape, x, &[x], given(results.out), "out")?;
         dispatch!(ordered, x, "x", T => {
             // SAFETY: `T` is of the size and alignment of the dtype, and all its bits are valid (see `dispatch`).
             let (x, mut out) = unsafe { (x.view::<T>(), out.view::<T>()) };
@@ -113,14 +118,14 @@ fn extrema<'py, B: Beats>(
         })?;
         return Ok(out.into_array());
     }
-    let block = plan.axes().spatial(x.shape()).iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+    let block = plan.axes().spatial(whole.shape()).iter().try_fold(1usize, |n, &d| n.checked_mul(d));
     if !wide && block.is_none_or(|b| i32::try_from(b).is_err()) && volume(&plan.out_shape) > 0 {
         return Err(Error::value("index_dtype = \"int32\": the spatial block has more than 2**31 - 1 elements").into());
     }
     let (values_out, indices_out) = pair_of_outs(results.out)?;
     let descr = if wide { PyArrayDescr::of::<i64>(py) } else { PyArrayDescr::of::<i32>(py) };
-    let mut values = Output::new(&plan.out_shape, &x, &[&x], values_out.as_ref(), "out[0]")?;
-    let mut indices = Output::of_dtype(&plan.out_shape, descr, &[&x], indices_out.as_ref(), "out[1]")?;
+    let mut values = Output::new(&plan.out_shape, x, &[x], values_out.as_ref(), "out[0]")?;
+    let mut indices = Output::of_dtype(&plan.out_shape, descr, &[x], indices_out.as_ref(), "out[1]")?;
     if indices_out.is_some() && values_out.is_some() {
         indices.require_apart(&values)?;
     }
@@ -148,10 +153,10 @@ fn window_extrema<'py, B: Beats>(
     windowing: &Windowing<'_, 'py>,
     results: &Results<'_, 'py>,
 ) -> Outcome<Bound<'py, PyAny>> {
-    let plan = |x: &Input<'py>| {
+    let plan = |x: &Input<'py>, shape: &[usize]| {
         let params = windowing.params()?;
         accept_ordered(x, "x")?;
-        Ok(PoolPlan::new(x.shape(), x.itemsize, &params)?)
+        Ok(PoolPlan::new(shape, x.itemsize, &params)?)
     };
     extrema::<B>(py, x, plan, results)
 }
@@ -213,11 +218,11 @@ fn adaptive_max_pool<'py>(
     channels_last: &Bound<'py, PyAny>,
     out: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let plan = |x: &Input<'py>| {
+    let plan = |x: &Input<'py>, shape: &[usize]| {
         let lens = args::lens_or_none("output_size", output_size, n)?;
         let channels_last = args::flag("channels_last", channels_last)?;
         accept_ordered(x, "x")?;
-        Ok(PoolPlan::adaptive(x.shape(), x.itemsize, &lens, channels_last)?)
+        Ok(PoolPlan::adaptive(shape, x.itemsize, &lens, channels_last)?)
     };
     let results = Results { return_indices, index_dtype, out };
     extrema::<Larger>(py, x, plan, &results).map_err(|e| e.of(named(ADAPTIVE, n)))

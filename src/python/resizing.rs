@@ -7,6 +7,7 @@ use super::args::{self, given};
 use super::array::{Input, Output};
 use super::dispatch::{accept_float, accept_linear, dispatch};
 use super::error::{Fail, Outcome};
+use super::part::{Cut, Whole};
 use super::{released, volume};
 use crate::error::{Error, Shape};
 use crate::geometry::coords::{Coordinates, NearestRounding};
@@ -200,17 +201,22 @@ fn resize<'py>(
         keep_aspect_ratio,
     };
     let run = || -> Outcome<_> {
-        let x = Input::new("x", x)?;
-        let mut params = options.params(x.shape().len(), None)?;
+        let whole = Whole::new("x", x)?;
+        let x = &whole.held;
+        let mut params = options.params(whole.shape().len(), None)?;
         params.rounding = args::rounding(rounding)?;
         if params.methods.iter().any(|m| *m != ResizeMethod::Nearest) {
-            accept_linear(&x, "x")?;
+            accept_linear(x, "x")?;
         }
-        let (fill, number) = fill_of(fill, &x)?;
+        let (fill, number) = fill_of(fill, x)?;
         params.fill = number;
-        let plan = ResizePlan::new(x.shape(), x.itemsize, &params)?;
-        let mut out = Output::new(&plan.out_shape, &x, &[&x], given(out), "out")?;
-        run_forward(py, &plan, &x, &mut out, fill.as_ref())?;
+        let plan = ResizePlan::new(whole.shape(), x.itemsize, &params)?;
+        let plan = match whole.cut(py, plan, ResizePlan::part)? {
+            Cut::Run(plan) => plan,
+            Cut::Asked(answer) => return Ok(answer),
+        };
+        let mut out = Output::new(&plan.out_shape, x, &[x], given(out), "out")?;
+        run_forward(py, &plan, x, &mut out, fill.as_ref())?;
         Ok(out.into_array())
     };
     run().map_err(|e| e.of("resize"))
@@ -281,21 +287,26 @@ fn resize_backward<'py>(
         keep_aspect_ratio,
     };
     let run = || -> Outcome<_> {
-        let grad = Input::new("grad_output", grad_output)?;
-        accept_float(&grad, "grad_output")?;
+        let whole = Whole::new("grad_output", grad_output)?;
+        let grad = &whole.held;
+        accept_float(grad, "grad_output")?;
         let input_size = args::shape("input_size", input_size)?;
-        let (found, ndim) = (grad.shape().len(), input_size.len());
+        let (found, ndim) = (whole.shape().len(), input_size.len());
         if found != ndim {
             let text = format!("grad_output.ndim = {found}: must be {ndim}, the length of input_size");
             return Err(Error::value(text).into());
         }
-        let plan = ResizePlan::new(&input_size, grad.itemsize, &options.params(ndim, Some(grad.shape()))?)?;
-        if grad.shape() != plan.out_shape {
-            let (found, wanted) = (Shape(grad.shape()), Shape(&plan.out_shape));
+        let plan = ResizePlan::new(&input_size, grad.itemsize, &options.params(ndim, Some(whole.shape()))?)?;
+        if whole.shape() != plan.out_shape {
+            let (found, wanted) = (Shape(whole.shape()), Shape(&plan.out_shape));
             return Err(Error::value(format!("grad_output.shape = {found}: must be the result's, {wanted}")).into());
         }
-        let mut out = Output::new(&input_size, &grad, &[&grad], given(out), "out")?;
-        let work = volume(&plan.out_shape).max(volume(&input_size));
+        let plan = match whole.cut(py, plan, |plan, outs| plan.part_of_backward(outs)?.ok_or_else(refused_part))? {
+            Cut::Run(plan) => plan,
+            Cut::Asked(answer) => return Ok(answer),
+        };
+        let mut out = Output::new(&plan.in_shape, grad, &[grad], given(out), "out")?;
+        let work = volume(&plan.out_shape).max(volume(&plan.in_shape));
         dispatch!(float, grad, "grad_output", T => {
             // SAFETY: `T` is of the size and alignment of the dtype, and all its bits are valid (see `dispatch`).
             let (grad, mut out) = unsafe { (grad.view::<T>(), out.view::<T>()) };
@@ -305,6 +316,11 @@ fn resize_backward<'py>(
         Ok(out.into_array())
     };
     run().map_err(|e| e.of("resize_backward"))
+}
+
+/// Where an edge rule sends gradients from one end to the other.
+pub fn refused_part() -> Error {
+    Error::value("grad_output = a part: must be the whole, for this edge rule")
 }
 
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -49,6 +49,14 @@ fn config(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     Ok(dict)
 }
 
+/// Threads for the operations this thread calls (0: as any other's); returns what it was.
+#[pyfunction]
+#[pyo3(signature = (n, /))]
+fn _own_threads(n: &Bound<'_, PyAny>) -> PyResult<usize> {
+    let set = || -> Outcome<usize> { Ok(parallel::set_own_threads(args::index("n", n)?)?) };
+    set().map_err(|e| e.of("_own_threads"))
+}
+
 /// Test hook: kernels of one level (`None`: the default), if the machine has it.
 #[pyfunction]
 #[pyo3(signature = (name, /))]
@@ -77,6 +85,7 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(get_num_threads, m)?)?;
     m.add_function(wrap_pyfunction!(set_cache_limit, m)?)?;
     m.add_function(wrap_pyfunction!(config, m)?)?;
+    m.add_function(wrap_pyfunction!(_own_threads, m)?)?;
     m.add_function(wrap_pyfunction!(_force_isa, m)?)?;
     m.add_function(wrap_pyfunction!(_force_grain, m)?)
 }

@@ -6,6 +6,8 @@ use super::args::{self, given};
 use super::array::{Input, Output};
 use super::dispatch::{accept_float, accept_linear, dispatch};
 use super::error::Outcome;
+use super::part::{Cut, Whole};
+use super::resizing::refused_part;
 use super::{released, volume};
 use crate::element::Rounding;
 use crate::error::{Error, Shape};
@@ -85,13 +87,14 @@ fn interpolate<'py>(
     out: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let run = || -> Outcome<_> {
-        let x = Input::new("x", x)?;
+        let whole = Whole::new("x", x)?;
+        let x = &whole.held;
         let (mode, named) = args::choice("mode", mode, &MODES)?;
         let (size, scale) = (given(size), given(scale_factor));
-        let rank = rank_of(named, [size, scale], x.shape().len())?;
+        let rank = rank_of(named, [size, scale], whole.shape().len())?;
         let recompute = optional_flag("recompute_scale_factor", recompute_scale_factor)?;
         let plan = InterpolatePlan::new(
-            x.shape(),
+            whole.shape(),
             x.itemsize,
             &InterpolateParams {
                 mode,
@@ -103,9 +106,13 @@ fn interpolate<'py>(
             },
         )?;
         if !mode.is_move() {
-            accept_linear(&x, "x")?;
+            accept_linear(x, "x")?;
         }
-        let mut out = Output::new(&plan.out_shape, &x, &[&x], given(out), "out")?;
+        let plan = match whole.cut(py, plan, InterpolatePlan::part)? {
+            Cut::Run(plan) => plan,
+            Cut::Asked(answer) => return Ok(answer),
+        };
+        let mut out = Output::new(&plan.out_shape, x, &[x], given(out), "out")?;
         let work = volume(&plan.out_shape).max(volume(x.shape()));
         if plan.is_move() {
             dispatch!(moved, x, "x", T => {
@@ -142,28 +149,29 @@ fn interpolate_backward<'py>(
     out: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let run = || -> Outcome<_> {
-        let grad = Input::new("grad_output", grad_output)?;
-        accept_float(&grad, "grad_output")?;
+        let whole = Whole::new("grad_output", grad_output)?;
+        let grad = &whole.held;
+        accept_float(grad, "grad_output")?;
         let input_size = args::shape("input_size", input_size)?;
         let (mode, named) = args::choice("mode", mode, &MODES)?;
         let channels_last = args::flag("channels_last", channels_last)?;
         let ndim = input_size.len();
-        if grad.shape().len() != ndim {
+        if whole.shape().len() != ndim {
             return Err(Error::value(format!(
                 "grad_output.ndim = {}: must be {ndim}, the length of input_size",
-                grad.shape().len()
+                whole.shape().len()
             ))
             .into());
         }
         let scale = given(scale_factor);
         let rank = match (named, scale) {
-            (None, None) => changed_axes(&input_size, grad.shape(), channels_last),
+            (None, None) => changed_axes(&input_size, whole.shape(), channels_last),
             _ => rank_of(named, [scale, None], ndim)?,
         };
         let axes = crate::layout::Axes::new(ndim, rank, channels_last)?;
         let spatial = axes.first()..axes.first() + rank;
         let target = match scale {
-            None => Target::Size(grad.shape()[spatial].to_vec()),
+            None => Target::Size(whole.shape()[spatial].to_vec()),
             Some(s) => Target::Scale { factors: args::numbers("scale_factor", s, rank)?, recompute: false },
         };
         let plan = InterpolatePlan::new(
@@ -178,16 +186,20 @@ fn interpolate_backward<'py>(
                 channels_last,
             },
         )?;
-        if grad.shape() != plan.out_shape {
+        if whole.shape() != plan.out_shape {
             return Err(Error::value(format!(
                 "grad_output.shape = {}: must be the result's, {}",
-                Shape(grad.shape()),
+                Shape(whole.shape()),
                 Shape(&plan.out_shape)
             ))
             .into());
         }
-        let mut out = Output::new(&input_size, &grad, &[&grad], given(out), "out")?;
-        let work = volume(&plan.out_shape).max(volume(&input_size));
+        let plan = match whole.cut(py, plan, |plan, outs| plan.part_of_backward(outs)?.ok_or_else(refused_part))? {
+            Cut::Run(plan) => plan,
+            Cut::Asked(answer) => return Ok(answer),
+        };
+        let mut out = Output::new(&plan.in_shape, grad, &[grad], given(out), "out")?;
+        let work = volume(&plan.out_shape).max(volume(&plan.in_shape));
         dispatch!(float, grad, "grad_output", T => {
             // SAFETY: `T` is of the size and alignment of the dtype, and all its bits are valid (see `dispatch`).
             let (grad, mut out) = unsafe { (grad.view::<T>(), out.view::<T>()) };
@@ -235,9 +247,14 @@ fn bed_of_nails<'py>(
     out: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let run = || -> Outcome<_> {
-        let x = Input::new("x", x)?;
-        let plan = NailsPlan::new(x.shape(), x.itemsize, &nails(factor, offset, channels_last)?)?;
-        let mut out = Output::new(&plan.out_shape, &x, &[&x], given(out), "out")?;
+        let whole = Whole::new("x", x)?;
+        let x = &whole.held;
+        let plan = NailsPlan::new(whole.shape(), x.itemsize, &nails(factor, offset, channels_last)?)?;
+        let plan = match whole.cut(py, plan, NailsPlan::part)? {
+            Cut::Run(plan) => plan,
+            Cut::Asked(answer) => return Ok(answer),
+        };
+        let mut out = Output::new(&plan.out_shape, x, &[x], given(out), "out")?;
         dispatch!(moved, x, "x", T => {
             // SAFETY: `T` is of the size and alignment of the dtype, and all its bits are valid (see `dispatch`).
             let (x, mut out) = unsafe { (x.view::<T>(), out.view::<T>()) };

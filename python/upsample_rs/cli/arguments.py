@@ -95,16 +95,34 @@ def _add_tour(commands: argparse._SubParsersAction[Parser]) -> None:
 def _add_resize(commands: argparse._SubParsersAction[Parser]) -> None:
     command = commands.add_parser(
         "resize",
-        help="resize one picture",
-        description="Resize one picture. OUT is replaced only once the new file is complete.",
+        help="resize one picture, or an array of any size",
+        description=(
+            "Resize one picture, or an array larger than memory: a .npy file, a stack of TIFF "
+            "pages or a Zarr array. OUT is replaced only once the new file is complete."
+        ),
     )
-    command.add_argument("input", metavar="IN", help="a PNG, JPEG, TIFF or WebP file")
-    command.add_argument("output", metavar="OUT", help=".png, .jpg, .jpeg, .tif, .tiff or .webp")
+    command.add_argument(
+        "input", metavar="IN", help="a PNG, JPEG, TIFF or WebP file, a .npy file or a .zarr store"
+    )
+    command.add_argument(
+        "output", metavar="OUT", help=".png, .jpg, .jpeg, .tif, .tiff, .webp, .npy or .zarr"
+    )
     target = command.add_mutually_exclusive_group(required=True)
     target.add_argument(
         "--scale", type=factor, metavar="S", help="times as large, such as 2 or 0.5"
     )
-    target.add_argument("--size", type=size, metavar="HxW", help="height x width in pixels")
+    target.add_argument(
+        "--size",
+        type=size,
+        metavar="HxW",
+        help="height x width in pixels; of an array, one length for each axis",
+    )
+    command.add_argument(
+        "--axes",
+        type=axes,
+        metavar="A,B,...",
+        help="which axes of an array to resize (default: the last two)",
+    )
     command.add_argument("--mode", choices=MODES, default="bilinear", help="default: %(default)s")
     command.add_argument(
         "--antialias",
@@ -145,10 +163,17 @@ def factor(text: str) -> float:
     return value
 
 
-def size(text: str) -> tuple[int, int]:
-    """Read `HxW`: two whole numbers from 1 up."""
-    match = re.fullmatch(r"([0-9]{1,9})[xX]([0-9]{1,9})", text)
-    height, width = (int(match[1]), int(match[2])) if match else (0, 0)
-    if not (height and width):
+def size(text: str) -> tuple[int, ...]:
+    """Read `HxW`: whole numbers from 1 up, two of a picture."""
+    parts = re.split("[xX]", text)
+    lens = [int(part) if re.fullmatch(r"[0-9]{1,9}", part) else 0 for part in parts]
+    if not all(lens):
         raise argparse.ArgumentTypeError(f"must be HEIGHTxWIDTH, such as 480x640, not {text!r}")
-    return height, width
+    return tuple(lens)
+
+
+def axes(text: str) -> tuple[int, ...]:
+    """Read numbers of axes separated by commas."""
+    if not re.fullmatch(r"-?[0-9]{1,2}(,-?[0-9]{1,2})*", text):
+        raise argparse.ArgumentTypeError(f"must be numbers of axes, such as 0,1, not {text!r}")
+    return tuple(map(int, text.split(",")))

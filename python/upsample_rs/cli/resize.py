@@ -1,4 +1,4 @@
-"""`upsample-rs resize`: one picture in, one picture out."""
+"""`upsample-rs resize`: one picture in, one picture out; arrays are in `volumes.py`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import upsample_rs as us
+from upsample_rs.cli import volumes
 from upsample_rs.cli.errors import CommandError, reason
 from upsample_rs.cli.output import check_fits, check_output, is_opaque, write_picture
 from upsample_rs.cli.pictures import Picture, read_picture
@@ -26,6 +27,12 @@ def run(arguments: argparse.Namespace) -> None:
     """Resize `arguments.input` into `arguments.output`."""
     if arguments.antialias and arguments.mode in UNFILTERED:
         raise CommandError(f"--antialias needs a --mode with a filter, not {arguments.mode}")
+    if volumes.is_volume(arguments):
+        volumes.run(arguments)
+        return
+    if arguments.size is not None and len(arguments.size) != 2:
+        text = "x".join(map(str, arguments.size))
+        raise CommandError(f"--size must be HEIGHTxWIDTH, such as 480x640, not {text!r}")
     check_output(arguments.output)
     picture = read_picture(arguments.input)
     if picture.frames > 1:

@@ -66,6 +66,8 @@ pub struct Map<'a, T: Multiplied> {
     pub outs: usize,
     /// The taps of each axis.
     pub links: &'a [Links; 3],
+    /// Input channels of a group to be summed at once, where the map is a part of another, whose sums it is to have.
+    pub at_once: Option<usize>,
     /// The weights: outer axes are output channels (of all groups) and input channels (of one), or the other way round.
     pub weight: Weight<T::Product>,
     /// What each output channel begins with.
@@ -224,15 +226,28 @@ struct Band {
 }
 
 impl<T: Multiplied> Map<'_, T> {
+    /// Input channels of a group that are summed at once.
+    ///
+    /// # Errors
+    /// If a table cannot be allocated.
+    pub fn summed_at_once(&self) -> Result<usize> {
+        Ok(self.layout(&self.phases()?).ins)
+    }
+
+    fn phases(&self) -> Result<[Vec<Phases>; 3]> {
+        let mut phases: [Vec<Phases>; 3] = Default::default();
+        for (axis, link) in self.links.iter().enumerate() {
+            phases[axis] = link.phases()?;
+        }
+        Ok(phases)
+    }
+
     /// Computes the result.
     ///
     /// # Errors
     /// If scratch cannot be allocated, or the caller interrupts.
     pub fn run(&self) -> Result<()> {
-        let mut phases: [Vec<Phases>; 3] = Default::default();
-        for (axis, link) in self.links.iter().enumerate() {
-            phases[axis] = link.phases()?;
-        }
+        let phases = self.phases()?;
         let layout = self.layout(&phases);
         let scheme = self.scheme(&layout, &phases);
         let [n, d, h, w] = layout.bands(self.batch);
@@ -305,7 +320,7 @@ impl<T: Multiplied> Map<'_, T> {
             parts: [all[0], all[1], 1],
             band: [1, 1, all[2]],
             images: 1,
-            ins: self.ins,
+            ins: self.at_once.unwrap_or(self.ins),
             outs: self.outs,
             stretches: [stretches(0, NEAR / 4), stretches(1, NEAR / 4), pick(2, all[2])],
             extent: [0; 3],
@@ -318,7 +333,7 @@ impl<T: Multiplied> Map<'_, T> {
             layout.stretches[1] = pick(1, all[1] * all[2]);
             layout.stretches[0] = pick(0, all[0] * all[1] * all[2]);
         }
-        if self.is_natural(&layout) {
+        if layout.ins == self.ins && self.is_natural(&layout) {
             return self.natural(layout);
         }
         layout.measure();
@@ -326,7 +341,7 @@ impl<T: Multiplied> Map<'_, T> {
             layout.cut(2, (layout.band[2] / 2).next_multiple_of(FULL_TILE));
             layout.measure();
         }
-        while layout.bytes(item) > MOST_BYTES && layout.ins > 1 {
+        while layout.bytes(item) > MOST_BYTES && layout.ins > 1 && self.at_once.is_none() {
             layout.ins = layout.ins.div_ceil(2);
             layout.measure();
         }

@@ -88,7 +88,7 @@ pub(super) fn way(bins: &[Bins; 3], inner: usize, size: usize, lifts: bool, unor
         && (s.kernel / s.stride > SCAN)
         && s.kernel <= LONGEST_SCAN
     {
-        return Way::Scan(s.kernel);
+        return Way::Scan(s.kernel, 0);
     }
     if unordered && !lifts && folds_rows_first(bins) {
         return Way::Band;

@@ -92,6 +92,9 @@ pub(super) struct Located<K, I> {
 /// Values and positions.
 pub(super) struct Locating<'a, K, I> {
     pub bins: &'a [Bins; 3],
+    /// Where the array lies in the one that positions count in, and the lengths of that.
+    pub first: [usize; 3],
+    pub lens: [usize; 3],
     pub row: RowWindows<'a>,
     pub inner: usize,
     pub way: Way,
@@ -149,8 +152,7 @@ impl<K: Order, I: Position> Kernel for Locating<'_, K, I> {
         s: &mut Self::Scratch,
         slot: &mut Self::Slot,
     ) {
-        let [_, h, w] = self.bins;
-        let base = (row.d * h.in_len() + row.h) * w.in_len();
+        let base = self.position(row.d, row.h);
         let span = Span { src: row.cells, from: row.from, cols, inner: self.inner };
         let mut room = Pairs { values: &mut s.room.0, positions: &mut s.room.1 };
         let mut dst = Pairs { values: &mut slot.0, positions: &mut slot.1 };
@@ -209,6 +211,13 @@ impl<K: Order, I: Position> Kernel for Locating<'_, K, I> {
 }
 
 impl<K: Order, I: Position> Locating<'_, K, I> {
+    /// The position of an input row's first element.
+    #[inline(always)]
+    fn position(&self, d: usize, h: usize) -> usize {
+        let ([od, oh, ow], [_, height, width]) = (self.first, self.lens);
+        ((od + d) * height + oh + h) * width + ow
+    }
+
     fn rows_of_band(&self, tile: usize) -> BandRows {
         rows_of_band(self.bins, tile, self.inner, size_of::<K>() + size_of::<I>())
     }
@@ -225,7 +234,8 @@ impl<K: Order, I: Position> Locating<'_, K, I> {
     ) {
         let [bd, bh, bw] = self.bins;
         let (rd, read) = (bd.at(to.d), rows_read(bh, &to.h));
-        let repeat = self.row.repeat(to.cols, src.row_len(), self.inner);
+        // (Positions go on from row to row, where all of each row is there.)
+        let repeat = self.lens[2] == bw.in_len() && self.row.repeat(to.cols, src.row_len(), self.inner);
         let (inner, cols, width) = (self.inner, to.cols, to.cols.len() * self.inner);
         let kept = (read.len() * width).max(1);
         let mut room = Pairs { values: &mut s.room.0, positions: &mut s.room.1 };
@@ -233,7 +243,7 @@ impl<K: Order, I: Position> Locating<'_, K, I> {
         for (j, (values, positions)) in planes.take(rd.count).enumerate() {
             let d = rd.start + j * rd.step;
             for (cells, at, rows) in long_rows(src, d, &read, repeat) {
-                let base = (d * bh.in_len() + read.start + at) * bw.in_len();
+                let base = self.position(d, read.start + at);
                 let span = Span { src: cells, from, cols, inner };
                 let (values, positions) = (&mut values[at * width..], &mut positions[at * width..]);
                 argmax::across_rows::<L, K, I, PLAIN>(
