@@ -234,7 +234,8 @@ fn check_part_of_links(links: &Links, outs: &Range<usize>, expected: &[(usize, u
     }
     let phases = part.phases().unwrap();
     let mut some: Vec<_> = phases.iter().flat_map(|p| &p.members).map(|m| (m.residue, m.taps.clone())).collect();
-    (whole.sort_unstable(), some.sort_unstable());
+    whole.sort_unstable();
+    some.sort_unstable();
     assert_eq!(some, whole, "{links:?} {outs:?}");
 }
 
