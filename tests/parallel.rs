@@ -4,9 +4,12 @@
 mod common;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use common::Engine;
-use upsample_rs::engine::parallel::{MAX_THREADS, for_each, force_grain, num_threads, set_num_threads};
+use upsample_rs::engine::parallel::{
+    MAX_THREADS, for_each, for_each_long, force_grain, num_threads, on_interrupt, set_num_threads,
+};
 use upsample_rs::{Error, Result};
 
 /// How often each unit ran.
@@ -47,11 +50,48 @@ fn chunks_follow_the_time_they_take() {
     let longest = AtomicUsize::new(0);
     for_each(200, 1, |units| {
         longest.fetch_max(units.len(), Ordering::Relaxed);
-        std::thread::sleep(std::time::Duration::from_millis(2 * units.len() as u64));
+        std::thread::sleep(Duration::from_millis(2 * units.len() as u64));
         Ok(())
     })
     .unwrap();
     assert!(longest.into_inner() <= 20, "40 ms at most");
+}
+
+/// Units that take seconds stop in the middle, whichever thread has them.
+#[test]
+fn long_units_stop_when_asked() {
+    static STOP: AtomicBool = AtomicBool::new(false);
+    let _engine = Engine::hold();
+    on_interrupt(|| STOP.load(Ordering::Relaxed));
+    let caller = std::thread::current().id();
+    // (threads, units, whether the caller's own unit is long, whether that of others is)
+    for (threads, total, own, others) in
+        [(1, 1, true, true), (2, 2, true, true), (2, 2, false, true), (3, 3, true, false)]
+    {
+        set_num_threads(threads).unwrap();
+        force_grain(1);
+        let (begun, ended) = (Instant::now(), AtomicUsize::new(0));
+        let result = for_each_long(total, 1, |units, pause| {
+            let long = if std::thread::current().id() == caller { own } else { others };
+            while long && begun.elapsed() < Duration::from_secs(20) {
+                STOP.store(begun.elapsed() > Duration::from_millis(100), Ordering::Relaxed);
+                pause.here()?;
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            ended.fetch_add(if long { units.len() } else { 0 }, Ordering::Relaxed);
+            Ok(())
+        });
+        STOP.store(false, Ordering::Relaxed);
+        let finished = ended.into_inner();
+        // (Where one thread was quick enough to take all units, those were short.)
+        if result.is_ok() {
+            assert!(finished == 0 && threads > 1 && begun.elapsed() < Duration::from_secs(10));
+        } else {
+            assert_eq!(result, Err(Error::Interrupted));
+            assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+        }
+        assert_eq!(counts(100, 1), [1; 100]);
+    }
 }
 
 #[test]

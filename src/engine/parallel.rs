@@ -13,6 +13,7 @@ use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
@@ -32,6 +33,9 @@ const LONGEST_TIME: Duration = Duration::from_millis(40);
 
 /// From how many grains on a thread's first chunk is a grain, to measure by: one chunk more in a millisecond or longer.
 const MEASURED_FROM: usize = 32;
+
+/// How often the caller's thread asks whether to stop.
+const ASKED_EVERY: Duration = Duration::from_millis(80);
 
 static FORCED_GRAIN: AtomicUsize = AtomicUsize::new(0);
 static CHOSEN_THREADS: AtomicUsize = AtomicUsize::new(0);
@@ -157,9 +161,39 @@ fn pool(workers: usize) -> Option<&'static rayon::ThreadPool> {
     }
 }
 
+/// What work asks in between: whether it should stop.
+pub struct Pause<'a> {
+    /// Whether the others have been told to.
+    stop: Option<&'a AtomicBool>,
+    /// On the caller's thread, when it last asked.
+    asked: Option<Cell<Option<Instant>>>,
+}
+
+impl<'a> Pause<'a> {
+    fn new(stop: Option<&'a AtomicBool>, caller: bool) -> Self {
+        Self { stop, asked: caller.then(Cell::default) }
+    }
+
+    /// Goes on or, if it should, stops. Takes some 30 ns.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`]: not to be handled, but returned.
+    pub fn here(&self) -> Result<()> {
+        if self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
+            return Err(Error::Interrupted);
+        }
+        let (Some(asked), Some(ask)) = (&self.asked, INTERRUPTED.get()) else { return Ok(()) };
+        let now = Instant::now();
+        let last = asked.get().unwrap_or(now);
+        let due = now.duration_since(last) >= ASKED_EVERY;
+        asked.set(Some(if due { now } else { last }));
+        if due && ask() { Err(Error::Interrupted) } else { Ok(()) }
+    }
+}
+
 /// What is done with a part of the units. A reference of one type, so that what follows is compiled once and not for each
 /// of the five hundred kinds of work, of which it was a twentieth of the extension.
-type Work<'a> = &'a (dyn Fn(Range<usize>) -> Result<()> + Sync);
+type Work<'a> = &'a (dyn Fn(Range<usize>, &Pause<'_>) -> Result<()> + Sync);
 
 /// State shared by the threads of one call.
 struct Run<'a> {
@@ -170,35 +204,47 @@ struct Run<'a> {
     /// Units of a thread's first chunk, and of those that follow.
     first: usize,
     chunk: AtomicUsize,
+    /// Threads of the pool that have not ended their part.
+    left: AtomicUsize,
     work: Work<'a>,
 }
 
 impl Run<'_> {
-    /// Takes chunks until none is left; `between` runs after each.
-    fn drain(&self, mut between: impl FnMut() -> Result<()>) {
+    /// Takes chunks until none is left.
+    fn drain(&self, caller: bool) {
+        let pause = Pause::new(Some(&self.stop), caller);
         let mut units = self.first;
         let mut begun = Instant::now();
         while !self.stop.load(Ordering::Relaxed) {
             let start = self.next.fetch_add(units, Ordering::Relaxed);
             if start >= self.total {
-                return;
+                break;
             }
             let end = start.saturating_add(units).min(self.total);
-            let done = (self.work)(start..end);
+            let done = (self.work)(start..end, &pause);
             super::simd::fence();
             let now = Instant::now();
             self.measured(end - start, now - begun);
             begun = now;
             units = self.chunk.load(Ordering::Relaxed);
-            if let Err(e) = done.and_then(|()| between()) {
-                let _ = self.failure.set(e); // the first failure is the one told
-                self.stop.store(true, Ordering::Relaxed);
-            }
+            self.keep(done.and_then(|()| pause.here()));
+        }
+        // Units may be long: the caller goes on asking while others have one. (Not where it is itself a pool's thread, which
+        // is wanted for other work.)
+        while caller && self.left.load(Ordering::Acquire) > 0 && rayon::current_thread_index().is_none() {
+            std::thread::park_timeout(ASKED_EVERY);
+            self.keep(pause.here());
         }
     }
-}
 
-impl Run<'_> {
+    /// Keeps the first failure, and tells all threads to stop.
+    fn keep(&self, done: Result<()>) {
+        if let Err(e) = done {
+            let _ = self.failure.set(e);
+            self.stop.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// Shortens the chunks to come if as many units as they have would take too long.
     fn measured(&self, units: usize, took: Duration) {
         let planned = self.chunk.load(Ordering::Relaxed);
@@ -209,18 +255,14 @@ impl Run<'_> {
     }
 }
 
-/// Asks now and then whether to stop.
-fn watch() -> impl FnMut() -> Result<()> {
-    let ask = INTERRUPTED.get();
-    let mut last: Option<Instant> = None;
-    move || {
-        let Some(ask) = ask else { return Ok(()) };
-        let now = Instant::now();
-        if now.duration_since(*last.get_or_insert(now)) < Duration::from_millis(80) {
-            return Ok(());
+/// The part of a thread of the pool, which wakes the caller as the last one ends, whichever way.
+struct Part<'a>(&'a AtomicUsize, &'a Thread);
+
+impl Drop for Part<'_> {
+    fn drop(&mut self) {
+        if self.0.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.1.unpark();
         }
-        last = Some(now);
-        if ask() { Err(Error::Interrupted) } else { Ok(()) }
     }
 }
 
@@ -232,6 +274,18 @@ fn watch() -> impl FnMut() -> Result<()> {
 pub fn for_each<F>(total: usize, cost: usize, work: F) -> Result<()>
 where
     F: Fn(Range<usize>) -> Result<()> + Sync,
+{
+    for_each_long(total, cost, |units, _| work(units))
+}
+
+/// [`for_each`], where one unit may be long: `work` pauses now and then.
+///
+/// # Errors
+/// As [`for_each`].
+#[inline]
+pub fn for_each_long<F>(total: usize, cost: usize, work: F) -> Result<()>
+where
+    F: Fn(Range<usize>, &Pause<'_>) -> Result<()> + Sync,
 {
     run(total, cost, &work)
 }
@@ -248,7 +302,7 @@ fn run(total: usize, cost: usize, work: Work<'_>) -> Result<()> {
     };
     let all = total.saturating_mul(cost);
     if all < 2 * grain {
-        let done = work(0..total);
+        let done = work(0..total, &Pause::new(None, true));
         super::simd::fence();
         return done;
     }
@@ -263,16 +317,24 @@ fn run(total: usize, cost: usize, work: Work<'_>) -> Result<()> {
         total,
         first,
         chunk: AtomicUsize::new(chunk),
+        left: AtomicUsize::new(0),
         work,
     };
     match if threads > 1 { pool(threads - 1) } else { None } {
-        None => run.drain(watch()),
-        Some(pool) => pool.in_place_scope(|scope| {
-            for _ in 1..threads {
-                scope.spawn(|_| run.drain(|| Ok(())));
-            }
-            run.drain(watch());
-        }),
+        None => run.drain(true),
+        Some(pool) => {
+            let caller = std::thread::current();
+            run.left.store(threads - 1, Ordering::Relaxed);
+            pool.in_place_scope(|scope| {
+                for _ in 1..threads {
+                    scope.spawn(|_| {
+                        let _part = Part(&run.left, &caller);
+                        run.drain(false);
+                    });
+                }
+                run.drain(true);
+            });
+        }
     }
     run.failure.into_inner().map_or(Ok(()), Err)
 }

@@ -12,7 +12,7 @@
 
 use std::ops::Range;
 
-use super::parallel;
+use super::parallel::{self, Pause};
 use super::rows::{At, Finish, LONG_ROW, Place, Rows, RowsMut, grow};
 use super::simd::{self, Job, Level};
 use crate::element::{Codec, Plain};
@@ -45,6 +45,10 @@ const FOLDED_BAND_BYTES: usize = 4 << 10;
 
 /// Bytes of input rows to pack at once where they cannot be folded as they lie.
 const FOLDED_PACKED_BYTES: usize = 256 << 10;
+
+/// Bytes of input to aim at for a job at most: between two jobs it is asked whether to stop, and a power of each element
+/// takes 30 ns.
+const LONGEST_JOB: usize = 16 << 20;
 
 /// Input rows of a window that are better packed all at once, where they must be, than folded one by one.
 const FEW_ROWS: usize = 8;
@@ -257,8 +261,9 @@ pub trait Ends<K: Kernel>: Sync {
         scratch: &mut K::Scratch,
         packed: &mut Vec<K::Key>,
         to: &mut [K::Key],
+        pause: &Pause<'_>,
     ) -> Result<()> {
-        let _ = (band, ins, scratch, packed, to);
+        let _ = (band, ins, scratch, packed, to, pause);
         Ok(())
     }
 }
@@ -318,6 +323,7 @@ where
         scratch: &mut K::Scratch,
         packed: &mut Vec<I::Computed>,
         to: &mut [I::Computed],
+        pause: &Pause<'_>,
     ) -> Result<()> {
         let (kernel, inner) = (self.kernel, self.x.inner);
         let [_, height, _] = kernel.out_spatial();
@@ -332,25 +338,29 @@ where
             to.fill(I::Computed::default());
             return Ok(());
         }
-        let mut place = Place { block: band.block, d, h, cols: ins.clone() };
+        let bytes = d.len() * h.len() * inner * size_of::<I::Computed>();
         // Rows to ask for that the next band will read.
-        let end = place.h.end;
-        place.h.end = (end + AHEAD_FOLDED).min(self.x.spatial[1]).max(end);
-        if let Some(src) = self.x.lying(&place) {
-            simd::dispatch(Folding { kernel, codec: self.load, height, band, src, scratch, width, from: 0, to });
-            return Ok(());
-        }
-        place.h.end = end;
-        let bytes = place.d.len() * place.h.len() * inner * size_of::<I::Computed>();
-        let most = (FOLDED_PACKED_BYTES / bytes.max(1)).max(1);
+        let ahead = h.start..(h.end + AHEAD_FOLDED).min(self.x.spatial[1]).max(h.end);
+        let place =
+            |cols: Range<usize>, h: &Range<usize>| Place { block: band.block, d: d.clone(), h: h.clone(), cols };
+        let lies = self.x.lying(&place(ins.clone(), &ahead)).is_some();
+        let most = (if lies { LONGEST_JOB } else { FOLDED_PACKED_BYTES } / bytes.max(1)).max(1);
         let mut first = ins.start;
         while first < ins.end {
             let cols = first..ins.end.min(first + most);
             let from = (first - ins.start) * inner;
             first = cols.end;
-            let src = self.x.rows(self.load, &Place { cols, ..place.clone() }, packed)?;
-            let codec = Plain::<I::Computed>::default();
-            simd::dispatch(Folding { kernel, codec, height, band, src, scratch, width, from, to: &mut *to });
+            if let Some(src) = self.x.lying(&place(cols.clone(), &ahead)).filter(|_| lies) {
+                let codec = self.load;
+                simd::dispatch(Folding { kernel, codec, height, band, src, scratch, width, from, to: &mut *to });
+            } else {
+                let src = self.x.rows(self.load, &place(cols, &h), packed)?;
+                let codec = Plain::<I::Computed>::default();
+                simd::dispatch(Folding { kernel, codec, height, band, src, scratch, width, from, to: &mut *to });
+            }
+            if first < ins.end {
+                pause.here()?;
+            }
         }
         Ok(())
     }
@@ -520,25 +530,34 @@ pub fn run<K: Kernel>(kernel: &K, ends: &dyn Ends<K>) -> Result<()> {
     let reach = |axis: usize, o: usize| kernel.reach(axis, o);
     let ready = ends.ready();
     let most = |axis: usize, n: usize| (0..n).map(|o| reach(axis, o).count).max().unwrap_or(0);
+    let window = most(0, out_d).saturating_mul(most(1, out_h));
+    let column = kernel.inputs(0..out_w).len().div_ceil(out_w).saturating_mul(kernel.column_bytes());
+    let long = window.saturating_mul(column.max(FOLDED_BYTES)) > LONGEST_JOB;
     let way = match kernel.way() {
-        // Packed input is wanted row after row, once.
-        Way::Band if !ready[0] && most(0, out_d).saturating_mul(most(1, out_h)) > FEW_ROWS => Way::Running,
+        // Packed input is wanted row after row, once; and a step of a band cannot be divided.
+        Way::Band if window > FEW_ROWS && (!ready[0] || long) => Way::Running,
         way => way,
     };
     let mut shape = Shape::new(way, kernel.out_spatial(), kernel.column_bytes(), ready[1], &reach);
-    shape.limit(kernel.inputs(0..out_w).len().div_ceil(out_w).saturating_mul(kernel.column_bytes()));
+    shape.limit(column);
     shape.band = kernel.band_rows(shape.tile).max(1);
     let row_bytes = shape.tile.saturating_mul(kernel.column_bytes()).max(1);
     let at_once = if ready[1] || row_bytes >= LONG_ROW { usize::MAX } else { (BAND_BYTES / row_bytes).max(1) };
     let units = ends.blocks() * shape.tiles * rows;
-    parallel::for_each(units, kernel.row_cost() / shape.tiles, |units| match way {
-        Way::Folded => folded(kernel, ends, units, &shape, at_once),
-        _ => stretch(kernel, ends, units, &shape, at_once),
+    parallel::for_each_long(units, kernel.row_cost() / shape.tiles, |units, pause| match way {
+        Way::Folded => folded(kernel, ends, (units, pause), &shape, at_once),
+        _ => stretch(kernel, ends, (units, pause), &shape, at_once),
     })
 }
 
 /// As [`stretch`], for [`Way::Folded`].
-fn folded<K: Kernel>(kernel: &K, ends: &dyn Ends<K>, units: Range<usize>, shape: &Shape, at_once: usize) -> Result<()> {
+fn folded<K: Kernel>(
+    kernel: &K,
+    ends: &dyn Ends<K>,
+    (units, pause): (Range<usize>, &Pause<'_>),
+    shape: &Shape,
+    at_once: usize,
+) -> Result<()> {
     let [_, height, _] = shape.out;
     let mut scratch = kernel.scratch(shape.tile)?;
     let mut slots = [kernel.slot(shape.tile)?];
@@ -558,7 +577,7 @@ fn folded<K: Kernel>(kernel: &K, ends: &dyn Ends<K>, units: Range<usize>, shape:
         ends.with_output(&band, &mut made, &mut |mut dst| {
             grow(&mut rows_folded, band.rows.len() * width)?;
             let to = &mut rows_folded[..band.rows.len() * width];
-            ends.fold(&band, &ins, &mut scratch, &mut packed, to)?;
+            ends.fold(&band, &ins, &mut scratch, &mut packed, to, pause)?;
             let src = Rows::packed(to, band.rows.len(), width);
             steps.clear();
             for (i, row) in band.rows.clone().enumerate() {
@@ -578,7 +597,7 @@ fn folded<K: Kernel>(kernel: &K, ends: &dyn Ends<K>, units: Range<usize>, shape:
 fn stretch<K: Kernel>(
     kernel: &K,
     ends: &dyn Ends<K>,
-    units: Range<usize>,
+    (units, pause): (Range<usize>, &Pause<'_>),
     shape: &Shape,
     at_once: usize,
 ) -> Result<()> {
@@ -599,13 +618,14 @@ fn stretch<K: Kernel>(
         unit += rows.len();
         let reads = script.for_rows(group, rows.clone())?;
         let ins = kernel.inputs(cols.clone());
-        let most = if packs { (BAND_BYTES / ins.len().saturating_mul(kernel.column_bytes()).max(1)).max(1) } else { 0 };
+        let most = if packs { BAND_BYTES } else { LONGEST_JOB };
+        let most = (most / ins.len().saturating_mul(kernel.column_bytes()).max(1)).max(1);
         let band = Band { block, rows, cols };
         ends.with_output(&band, &mut made, &mut |mut dst| {
             let mut left = &script.steps[..];
             while !left.is_empty() {
                 let ([d, h], n) = match left[0] {
-                    _ if !packs => (reads.clone(), left.len()),
+                    _ if !packs => (reads.clone(), left.len().min(most)),
                     Step::Band(d, h, n) => (script.reads(d, h..h + n), 1),
                     _ => input_of(left, most),
                 };
@@ -615,7 +635,14 @@ fn stretch<K: Kernel>(
                 let (rows, cols, from) = (&script.rows[..], &band.cols, ins.start);
                 let (scratch, slots) = (&mut scratch, &mut slots[..]);
                 let job = (kernel, Steps { steps, rows, cols, src, from, scratch, slots, dst: &mut dst });
-                if K::BASELINE { simd::baseline(job) } else { simd::dispatch(job) }
+                if K::BASELINE {
+                    simd::baseline(job)
+                } else {
+                    simd::dispatch(job)
+                }
+                if !left.is_empty() {
+                    pause.here()?;
+                }
             }
             Ok(())
         })?;

@@ -1,9 +1,11 @@
-//! The tables a thread made last. A stream of images of one size asks for the same ones for every image; making them took a
-//! fifth of a call on an array of 4 x 4, and a tenth where a sine is taken for each weight.
+//! The tables a thread made last. A stream of images of one size asks for the same ones for every image, and the chunks of
+//! an array for each of its pieces. Making them took a fifth of a call on an array of 4 x 4, a tenth where a sine is taken
+//! for each weight, and as long as to resize a megabyte where all that is wanted is a part of a long axis.
 //!
-//! A thread has its own, so there is no lock that a fork could leave taken, and they are few and small.
+//! A thread has its own, so there is no lock that a fork could leave taken, and they are few.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use super::sampler::Sampler;
 use super::taps::Taps;
@@ -12,12 +14,18 @@ use crate::error::Result;
 /// Tables kept: both axes of two sizes, and of the way back.
 const MOST: usize = 8;
 
-/// Entries of the largest table kept, some 64 KiB of it.
-const LARGEST: usize = 1 << 13;
+/// Entries of the largest table kept, 1 MiB of it.
+const LARGEST: usize = 1 << 17;
+
+struct Table {
+    of: Sampler,
+    transposed: bool,
+    taps: Arc<Taps>,
+}
 
 #[derive(Default)]
 struct Recent {
-    tables: Vec<(Sampler, Taps)>,
+    tables: Vec<Table>,
     /// The place of the next one.
     next: usize,
 }
@@ -26,37 +34,37 @@ thread_local! {
     static RECENT: RefCell<Recent> = RefCell::default();
 }
 
-/// A copy of the table made for the same axis a short while ago, or what `make` makes.
+/// The table made for the same axis, or for the way back along it, a short while ago, or what `make` makes.
 ///
 /// # Errors
-/// As `make`; if the copy cannot be allocated.
-pub fn table(of: &Sampler, make: impl FnOnce() -> Result<Taps>) -> Result<Taps> {
+/// As `make`.
+pub fn table(of: &Sampler, transposed: bool, make: impl FnOnce() -> Result<Taps>) -> Result<Arc<Taps>> {
     let found = RECENT.try_with(|recent| {
         let recent = recent.borrow();
-        recent.tables.iter().find(|(sampler, _)| sampler == of).map(|(_, taps)| taps.copied())
+        let same = |t: &&Table| t.transposed == transposed && t.of == *of;
+        recent.tables.iter().find(same).map(|t| Arc::clone(&t.taps))
     });
-    if let Ok(Some(copy)) = found {
-        return copy;
+    if let Ok(Some(taps)) = found {
+        return Ok(taps);
     }
-    let made = make()?;
-    if made.entries() <= LARGEST {
-        // Without the memory for it, nothing is kept.
-        let _ = made.copied().map(|copy| keep(of, copy));
+    let taps = Arc::new(make()?);
+    if taps.entries() <= LARGEST {
+        keep(Table { of: of.clone(), transposed, taps: Arc::clone(&taps) });
     }
-    Ok(made)
+    Ok(taps)
 }
 
-fn keep(of: &Sampler, taps: Taps) {
+fn keep(table: Table) {
     // (A thread that is ending keeps nothing.)
     let _ = RECENT.try_with(|recent| {
         let Recent { tables, next } = &mut *recent.borrow_mut();
-        let one = (of.clone(), taps);
         if tables.len() < MOST {
+            // Without the memory for it, nothing is kept.
             if tables.try_reserve_exact(MOST.saturating_sub(tables.len())).is_ok() {
-                tables.push(one);
+                tables.push(table);
             }
         } else {
-            tables[*next] = one;
+            tables[*next] = table;
             *next = next.wrapping_add(1) % MOST;
         }
     });
@@ -80,7 +88,8 @@ mod tests {
         for n in (20..35).chain(20..35).flat_map(|n| [n, n]) {
             for antialias in [false, true] {
                 let sampler = axis(n, antialias)?;
-                assert_eq!(sampler.taps()?, sampler.made()?, "{n}");
+                assert_eq!(*sampler.taps(false)?, sampler.made()?, "{n}");
+                assert_eq!(*sampler.taps(true)?, sampler.made()?.transposed()?, "{n}");
             }
         }
         Ok(())
@@ -89,13 +98,13 @@ mod tests {
     #[test]
     fn few_tables_are_kept_and_no_large_ones() -> Result<()> {
         for n in 40..80 {
-            axis(n, true)?.taps()?;
+            axis(n, true)?.taps(false)?;
         }
-        axis(100_000, true)?.taps()?; // some 20,000 weights for each output
+        axis(100_000, true)?.taps(false)?; // some 20,000 weights for each output
         RECENT.with(|recent| {
             let tables = &recent.borrow().tables;
             assert_eq!(tables.len(), MOST);
-            assert!(tables.iter().all(|t| t.1.entries() <= LARGEST));
+            assert!(tables.iter().all(|t| t.taps.entries() <= LARGEST));
         });
         Ok(())
     }

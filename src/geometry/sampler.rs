@@ -5,6 +5,7 @@
 //! extends the input first, by [`Sampler::source`]. A backward sends what it finds there back the same way.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::coords::{AxisMap, NearestRounding, Rule};
 use super::filter::Filter;
@@ -394,15 +395,15 @@ impl Sampler {
         usize::try_from(i).ok().filter(|i| *i < self.map.in_len)
     }
 
-    /// The linear map, from the input and its margins to the outputs [inside](Sampler::inside).
+    /// The linear map, from the input and its margins to the outputs [inside](Sampler::inside), or the way back.
     ///
     /// # Errors
     /// If the table cannot be allocated.
-    pub fn taps(&self) -> Result<Taps> {
-        recent::table(self, || self.made())
+    pub fn taps(&self, transposed: bool) -> Result<Arc<Taps>> {
+        recent::table(self, transposed, || if transposed { self.made()?.transposed() } else { self.made() })
     }
 
-    /// [`Sampler::taps`], made anew.
+    /// The [`Sampler::taps`] of the map itself, made anew.
     #[allow(
         clippy::arithmetic_side_effects,
         reason = "positions within the axis and its margins, whose lengths were checked"

@@ -152,17 +152,6 @@ impl Taps {
         Ok(wide)
     }
 
-    /// A copy, which refuses where memory runs out.
-    pub(super) fn copied(&self) -> Result<Self> {
-        let (n, weights) = (self.out_len(), self.weights.len());
-        let mut copy = Self::with_capacity(self.in_len, n, weights, self.period_hint)?;
-        copy.starts.extend_from_slice(&self.starts);
-        copy.offsets.clear();
-        copy.offsets.extend_from_slice(&self.offsets);
-        copy.weights.extend_from_slice(&self.weights);
-        Ok(copy)
-    }
-
     /// Numbers it consists of.
     pub(super) fn entries(&self) -> usize {
         self.starts.len().saturating_add(self.offsets.len()).saturating_add(self.weights.len())

@@ -286,6 +286,7 @@ mod tests {
     use crate::kernels::reduce::Span;
     use crate::kernels::resample::{Across, Weighted};
     use proptest::prelude::*;
+    use std::sync::Arc;
 
     /// Takes a row across for some of its columns, with blocks; `None` where the level has none for this row.
     fn across<T: Summed>(
@@ -319,17 +320,17 @@ mod tests {
         sums
     }
 
-    fn taps_of(in_len: usize, out_len: usize, rule: Rule, kind: u8) -> Result<Taps> {
-        let made = |in_len, out_len, antialias| {
+    fn taps_of(in_len: usize, out_len: usize, rule: Rule, kind: u8) -> Result<Arc<Taps>> {
+        let made = |in_len, out_len, antialias, transposed| {
             let method =
                 Method::Filtered { filter: if kind < 3 { Filter::Linear } else { Filter::Lanczos(3) }, antialias };
-            Sampler::new(AxisMap { in_len, out_len, rule }, method, Outside::default())?.taps()
+            Sampler::new(AxisMap { in_len, out_len, rule }, method, Outside::default())?.taps(transposed)
         };
         match kind {
-            0 | 3 => made(in_len, out_len, false),
-            1 | 4 => made(in_len, out_len, true),
-            2 | 5 => made(out_len, in_len, true)?.transposed(),
-            _ => made(out_len, in_len, false)?.transposed(), // some outputs have no taps at all
+            0 | 3 => made(in_len, out_len, false, false),
+            1 | 4 => made(in_len, out_len, true, false),
+            2 | 5 => made(out_len, in_len, true, true),
+            _ => made(out_len, in_len, false, true), // some outputs have no taps at all
         }
     }
 

@@ -2,13 +2,11 @@
 //!
 //! A part has the taps of the whole, so its outputs are the whole's to the last bit, wherever arrays are cut.
 
-use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::{Error, Result, Shape};
-use crate::geometry::sampler::{Edge, Sampler};
+use crate::geometry::sampler::Edge;
 use crate::geometry::taps::{Picks, Taps};
 use crate::ops::resize::{Lane, ResizePlan};
 
@@ -31,45 +29,12 @@ pub(super) struct Stretch {
     whole: Option<Arc<Taps>>,
 }
 
-/// Whole tables that a thread keeps: of both axes, there and back. The chunks of an array ask for the same ones again and
-/// again, and so do the pieces of each; making them took as long as to resize a megabyte.
-const KEPT: usize = 4;
-
-/// Weights of the largest table kept: 2 MiB of them.
-const LARGEST_KEPT: usize = 1 << 18;
-
-thread_local! {
-    static WHOLE: RefCell<VecDeque<(Sampler, bool, Arc<Taps>)>> = const { RefCell::new(VecDeque::new()) };
-}
-
-/// The taps of a whole axis, or of the way back: those that were made a short while ago, or new ones.
-fn whole_taps(sampler: &Sampler, transposed: bool) -> Result<Arc<Taps>> {
-    let found = WHOLE.try_with(|kept| {
-        let kept = kept.borrow();
-        kept.iter().find(|k| k.1 == transposed && k.0 == *sampler).map(|k| Arc::clone(&k.2))
-    });
-    if let Ok(Some(taps)) = found {
-        return Ok(taps);
-    }
-    let taps = sampler.taps()?;
-    let taps = Arc::new(if transposed { taps.transposed()? } else { taps });
-    if taps.all_weights().len() <= LARGEST_KEPT {
-        // (A thread that is ending keeps nothing.)
-        let _ = WHOLE.try_with(|kept| {
-            let mut kept = kept.borrow_mut();
-            kept.truncate(KEPT - 1);
-            kept.push_front((sampler.clone(), transposed, Arc::clone(&taps)));
-        });
-    }
-    Ok(taps)
-}
-
 impl Stretch {
     /// What of a computed range is in a stretch whose taps all lie within the input.
     fn new(lane: &Lane, outs: &Range<usize>, transposed: bool) -> Result<Self> {
         let (n, inside) = (lane.sampler.map().out_len, lane.sampler.inside());
         if transposed {
-            let taps = whole_taps(&lane.sampler, true)?;
+            let taps = lane.sampler.taps(true)?;
             let held = some(taps.inputs(outs.clone()));
             return Ok(Self {
                 outs: outs.len(),
@@ -96,7 +61,7 @@ impl Stretch {
             });
         }
         let taps = wanted.start - inside.start..wanted.end - inside.start;
-        let whole = if lane.sampler.is_move() { None } else { Some(whole_taps(&lane.sampler, false)?) };
+        let whole = if lane.sampler.is_move() { None } else { Some(lane.sampler.taps(false)?) };
         let reads = match &whole {
             None => lane.sampler.picks()?.inputs(taps.clone()),
             Some(whole) => whole.inputs(taps.clone()),
@@ -186,17 +151,16 @@ impl Lane {
     pub fn whole_taps(&self, transposed: bool) -> Result<Arc<Taps>> {
         match self.part.as_ref().and_then(|p| p.whole.as_ref()) {
             Some(whole) => Ok(Arc::clone(whole)),
-            None => whole_taps(&self.sampler, transposed),
+            None => self.sampler.taps(transposed),
         }
     }
 
     /// The taps of the outputs that are computed.
-    pub fn taps(&self, transposed: bool) -> Result<Taps> {
-        if let Some(part) = &self.part {
-            return self.whole_taps(transposed)?.part(&part.taps, &part.extended);
+    pub fn taps(&self, transposed: bool) -> Result<Arc<Taps>> {
+        match &self.part {
+            Some(part) => Ok(Arc::new(self.whole_taps(transposed)?.part(&part.taps, &part.extended)?)),
+            None => self.sampler.taps(transposed),
         }
-        let taps = self.sampler.taps()?;
-        if transposed { taps.transposed() } else { Ok(taps) }
     }
 
     /// The sources of the outputs that are computed.

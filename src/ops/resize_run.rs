@@ -100,18 +100,18 @@ fn tables_of_picks(axes: &Axes, shape: &[usize], slot: usize, group: &[&Pick]) -
 }
 
 /// The tables of some axes, and of the whole if that is not the same.
-type Made = (Vec<Taps>, Option<Vec<Arc<Taps>>>);
+type Made = (Vec<Arc<Taps>>, Option<Vec<Arc<Taps>>>);
 
 impl Tables {
     /// [`tables`] of sums: of what is wanted, and of the whole if that is not the same.
     fn new(axes: &Axes, shape: &[usize], slot: usize, (made, whole): Made) -> Result<Self> {
-        let whole = whole.map(|whole| tables(axes, shape, slot, whole, |n| Taps::same(n).map(Arc::new))).transpose()?;
-        Ok(Self { taps: tables(axes, shape, slot, made, Taps::same)?, whole })
+        let all = |made| tables(axes, shape, slot, made, |n| Taps::same(n).map(Arc::new));
+        Ok(Self { taps: all(made)?, whole: whole.map(all).transpose()? })
     }
 }
 
 /// The taps of each axis, or those of the transposed map.
-fn taps_of(lanes: &[&Lane], transposed: bool) -> Result<Vec<Taps>> {
+fn taps_of(lanes: &[&Lane], transposed: bool) -> Result<Vec<Arc<Taps>>> {
     let mut made = reserved(lanes.len())?;
     for lane in lanes {
         made.push(lane.taps(transposed)?);

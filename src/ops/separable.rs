@@ -19,14 +19,14 @@ use crate::ops::precision;
 /// Taps along D, H and W.
 pub struct Tables {
     /// Of the outputs that are wanted.
-    pub taps: [Taps; 3],
+    pub taps: [Arc<Taps>; 3],
     /// Of all outputs, if those are more. They decide how sums are made, so that a part of the outputs has the same.
     pub whole: Option<[Arc<Taps>; 3]>,
 }
 
 impl Tables {
     fn deciding(&self) -> [&Taps; 3] {
-        [0, 1, 2].map(|a| self.whole.as_ref().map_or(&self.taps[a], |w| &*w[a]))
+        [0, 1, 2].map(|a| self.whole.as_ref().map_or(&*self.taps[a], |w| &*w[a]))
     }
 }
 
@@ -93,7 +93,7 @@ struct Scratch<S> {
 
 /// Weighted sums along W, then down D and H.
 struct Resampling<'a, S> {
-    taps: &'a [Taps; 3],
+    taps: &'a [Arc<Taps>; 3],
     weights: Vec<S>,
     period: Option<Period>,
     /// The taps along W for vectors.
