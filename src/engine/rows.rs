@@ -15,6 +15,7 @@ use std::ops::Range;
 use super::simd::{self, Job, Level};
 use crate::element::Codec;
 use crate::error::{Error, Result};
+use crate::geometry::Reach;
 use crate::layout::Grid;
 
 /// Bytes of a row that is long enough to be converted by itself, as soon as it has been made.
@@ -251,12 +252,68 @@ impl<'a, T: Copy> Rows<'a, T> {
     }
 }
 
+/// Rows at equal distances, within planes at equal distances.
+#[derive(Clone, Copy)]
+pub struct List<'a, T> {
+    origin: *const T,
+    /// From plane to plane, and from row to row.
+    steps: [isize; 2],
+    /// Planes, and rows of each.
+    rows: [usize; 2],
+    len: usize,
+    life: PhantomData<&'a Cell<T>>,
+}
+
+impl<'a, T: Copy> List<'a, T> {
+    /// Elements of a row.
+    #[inline(always)]
+    #[must_use]
+    pub fn row_len(&self) -> usize {
+        self.len
+    }
+
+    /// How many rows there are.
+    #[inline(always)]
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.rows[0] * self.rows[1]
+    }
+
+    /// Row `j`.
+    #[inline(always)]
+    #[must_use]
+    pub fn row(&self, j: usize) -> &'a [Cell<T>] {
+        // (A division for every row is worth avoiding.)
+        let (d, h) = if self.rows[0] == 1 { (0, j) } else { (j / self.rows[1], j % self.rows[1]) };
+        assert!(d < self.rows[0] && h < self.rows[1], "row outside the list");
+        let offset = d as isize * self.steps[0] + h as isize * self.steps[1];
+        // SAFETY: `Rows::list` checked that the first and the last of these rows are held, and so are all between; their
+        // `len` elements are those of the row, or are followed, in the rows after it that are held, by as many as that.
+        unsafe { std::slice::from_raw_parts(self.origin.wrapping_offset(offset).cast::<Cell<T>>(), self.len) }
+    }
+}
+
 impl<'a, T: Copy> Rows<'a, T> {
     /// The rows as `codec` sees them, if they need not be converted.
     fn borrowed<C: Codec<Stored = T>>(&self) -> Option<Rows<'a, C::Computed>> {
         let &Self { origin, strides, d, h, len, life: _ } = self;
         // The types are the same where an empty row is borrowed.
         C::borrow(&[]).map(|_| Rows { origin: origin.cast(), strides, d, h, len, life: PhantomData })
+    }
+
+    /// The rows at the places that `d` and `h` reach, plane by plane, one check for all; of `wide` elements each, if those
+    /// that follow a row are elements of rows held.
+    #[inline(always)]
+    pub fn list(&self, d: Reach, h: Reach, wide: usize) -> List<'a, T> {
+        if d.count == 0 || h.count == 0 {
+            return List { origin: self.origin, steps: [0; 2], rows: [0; 2], len: 0, life: PhantomData };
+        }
+        let ends = [d.end() - 1, h.end() - 1];
+        let (first, _) = (self.row(d.start, h.start), self.row(ends[0], ends[1]));
+        let follows = self.strides[1] == self.len as isize && ends[1] * self.len + wide <= self.h.1 * self.len;
+        let steps = [d.step as isize * self.strides[0], h.step as isize * self.strides[1]];
+        let len = if follows { wide.max(self.len) } else { self.len };
+        List { origin: first.as_ptr().cast(), steps, rows: [d.count, h.count], len, life: PhantomData }
     }
 
     /// Rows of a plane as one, if they lie one after the other.

@@ -218,17 +218,17 @@ pub fn across<L: Level, T: Copy, F: Fold<T>>(
     room: &mut [T],
     dst: &mut [T],
 ) {
-    across_rows::<L, T, F>(level, windows, span, 1, room, dst);
+    across_rows::<L, T, F>(level, windows, span, (1, span.src.len()), room, dst);
 }
 
-/// [`across`] for so many rows that lie one after the other: one, or rows whose windows [`RowWindows::repeat`]. They
+/// [`across`] for so many rows of so many elements, equally far apart. Where their windows [`RowWindows::repeat`], they
 /// are one long row; the windows that the ends of each row cut are then computed again.
 #[inline(always)]
 pub fn across_rows<L: Level, T: Copy, F: Fold<T>>(
     level: L,
     windows: &RowWindows<'_>,
     span: &Span<'_, T>,
-    rows: usize,
+    rows: (usize, usize),
     room: &mut [T],
     dst: &mut [T],
 ) {
@@ -239,7 +239,7 @@ pub fn across_rows<L: Level, T: Copy, F: Fold<T>>(
 struct AcrossRows<'a, T, F> {
     windows: &'a RowWindows<'a>,
     span: &'a Span<'a, T>,
-    rows: usize,
+    rows: (usize, usize),
     room: &'a mut [T],
     dst: &'a mut [T],
     fold: PhantomData<F>,
@@ -250,22 +250,41 @@ impl<T: Copy, F: Fold<T>> Job for AcrossRows<'_, T, F> {
     type Output = ();
     #[inline(always)]
     fn run<L: Level>(self, _: L) {
-        let Self { windows, span, rows, room, dst, fold: _ } = self;
+        let Self { windows, span, rows: (rows, len), room, dst, fold: _ } = self;
         let Span { src, from, cols, inner } = *span;
-        let (bins, inside) = (windows.bins, &windows.inside);
-        let (row, width) = (src.len() / rows, cols.len() * inner);
+        let (pitch, width) = (src.len() / rows, cols.len() * inner);
         let dst = &mut dst[..rows * width];
-        let w = match bins {
+        // A long row, or each by itself.
+        let slides = matches!(windows.bins, Bins::Sliding(w) if inner == 1 || w.stride == 1);
+        let long = rows > 1 && slides && len == pitch && windows.repeat(cols, len, inner);
+        let at_once = if long { rows } else { 1 };
+        if inner == 1 && rows >= TOGETHER && matches!(windows.bins, Bins::Listed { .. }) {
+            // The last rows may overlap the ones before them: the same values again.
+            for first in (0..rows).step_by(TOGETHER).map(|first| first.min(rows - TOGETHER)) {
+                let span = Span { src: &src[first * pitch..], from, cols, inner };
+                together::<T, F>(windows.bins, &span, pitch, &mut dst[first * width..][..TOGETHER * width]);
+            }
+            return;
+        }
+        for (src, dst) in src.chunks_exact(at_once * pitch).zip(dst.chunks_exact_mut(at_once * width)) {
+            let src = &src[..if at_once == 1 { len } else { src.len() }];
+            windows.fold::<L, T, F>(&Span { src, from, cols, inner }, at_once, room, dst);
+        }
+    }
+}
+
+impl RowWindows<'_> {
+    /// The windows of a row, or of so many whose windows repeat.
+    #[inline(always)]
+    fn fold<L: Level, T: Copy, F: Fold<T>>(&self, span: &Span<'_, T>, rows: usize, room: &mut [T], dst: &mut [T]) {
+        let Span { src, from, cols, inner } = *span;
+        let width = dst.len() / rows;
+        let w = match self.bins {
             Bins::Sliding(w) if doubles(w) => return doubling::<T, F>(w, span, room, dst),
             Bins::Sliding(w) if inner == 1 || w.stride == 1 => w,
-            _ => {
-                for (src, dst) in src.chunks_exact(row).zip(dst.chunks_exact_mut(width)) {
-                    singly::<T, F>(bins, &Span { src, from, cols, inner }, dst);
-                }
-                return;
-            }
+            bins => return singly::<T, F>(bins, span, dst),
         };
-        let (lo, hi) = (inside.start.clamp(cols.start, cols.end), inside.end.clamp(cols.start, cols.end));
+        let (lo, hi) = (self.inside.start.clamp(cols.start, cols.end), self.inside.end.clamp(cols.start, cols.end));
         if lo < hi {
             let first = lo * w.stride - w.pad.before - from; // a window inside begins where it should
             // At stride 1, neighbouring positions of all channels are one row of their own.
@@ -276,8 +295,8 @@ impl<T: Copy, F: Fold<T>> Job for AcrossRows<'_, T, F> {
                 &mut dst[(lo - cols.start) * inner..(hi - cols.start) * inner + (rows - 1) * width],
             );
         }
-        for &(o, r) in windows.cut(cols) {
-            for (src, dst) in src.chunks_exact(row).zip(dst.chunks_exact_mut(width)) {
+        for &(o, r) in self.cut(cols) {
+            for (src, dst) in src.chunks_exact(src.len() / rows).zip(dst.chunks_exact_mut(width)) {
                 let dst = &mut dst[(o - cols.start) * inner..][..inner];
                 for (c, d) in dst.iter_mut().enumerate() {
                     let taps = &src[(r.start - from) * inner + c..];
@@ -292,6 +311,35 @@ impl<T: Copy, F: Fold<T>> Job for AcrossRows<'_, T, F> {
     }
 }
 
+/// Rows whose listed windows are folded side by side: the elements of one window wait for each other.
+const TOGETHER: usize = 4;
+
+/// Window after window of [`TOGETHER`] rows, `pitch` apart.
+#[inline(always)]
+fn together<T: Copy, F: Fold<T>>(bins: &Bins, span: &Span<'_, T>, pitch: usize, dst: &mut [T]) {
+    let Span { src, from, cols, .. } = *span;
+    let rows = [src, &src[pitch..], &src[2 * pitch..], &src[3 * pitch..]];
+    for (i, o) in cols.clone().enumerate() {
+        let r = bins.at(o);
+        let (first, len) = (r.start - from, r.end() - r.start);
+        let taps = rows.map(|row| &row[first..first + len]);
+        let mut held = taps.map(|taps| taps[0].get());
+        let mut j = r.step;
+        while j < len {
+            held = [
+                F::fold(held[0], taps[0][j].get()),
+                F::fold(held[1], taps[1][j].get()),
+                F::fold(held[2], taps[2][j].get()),
+                F::fold(held[3], taps[3][j].get()),
+            ];
+            j += r.step; // (An iterator that steps by a variable divides.)
+        }
+        for (dst, held) in dst.chunks_exact_mut(cols.len()).zip(held) {
+            dst[i] = held;
+        }
+    }
+}
+
 /// Window after window.
 #[inline(always)]
 fn singly<T: Copy, F: Fold<T>>(bins: &Bins, span: &Span<'_, T>, dst: &mut [T]) {
@@ -299,15 +347,15 @@ fn singly<T: Copy, F: Fold<T>>(bins: &Bins, span: &Span<'_, T>, dst: &mut [T]) {
     if inner == 1 {
         for (o, d) in cols.clone().zip(dst) {
             let r = bins.at(o);
-            let taps = &src[r.start - from..r.end() - from];
-            let mut held = taps[0].get();
+            let first = r.start - from;
+            let mut held = src[first].get();
             if r.step == 1 {
                 // (Stepping by a variable divides.)
-                for v in &taps[1..] {
+                for v in &src[first..first + r.count][1..] {
                     held = F::fold(held, v.get());
                 }
             } else {
-                for v in taps.iter().step_by(r.step).skip(1) {
+                for v in src[first..r.end() - from].iter().step_by(r.step).skip(1) {
                     held = F::fold(held, v.get());
                 }
             }

@@ -231,7 +231,7 @@ impl PoolPlan {
         if self.out_shape.contains(&0) {
             return Ok(()); // an empty batch may stand beside lengths no table could hold
         }
-        let mean = Scaled::Mean(Mean::new(&self.bins, divisor));
+        let mean = Scaled::Mean(Mean::new(&self.bins, divisor)?);
         self.fold::<_, _, Sum, _>(T::sum_codec(rounding), x, out, mean)
     }
 

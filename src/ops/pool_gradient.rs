@@ -112,7 +112,7 @@ impl PoolPlan {
         let readers = [Readers::new(d)?, Readers::new(h)?, Readers::new(w)?];
         let sliding = readers[2].sliding(w);
         let kernel = Sharing {
-            mean: Mean::new(self.bins(), divisor),
+            mean: Mean::new(self.bins(), divisor)?,
             sums: Sums::new(&readers[2], sliding.as_ref())?,
             way: way(&readers),
             readers,

@@ -24,7 +24,7 @@ pub(super) const RUNNING: usize = 8;
 pub(super) const SHORT: usize = 3;
 
 /// As [`SHORT`], rows of a window.
-pub(super) const FEW_ROWS: usize = 3;
+pub(super) const FEW_ROWS: usize = 4;
 
 /// Bytes of input rows, and of what they become across, to aim at for a band: the next rows come in while it is worked
 /// on, which the processor manages only so far ahead. (Reading 26 MB three times, band by band, took 0.7 ms in bands of

@@ -14,6 +14,7 @@ use crate::engine::simd::Level;
 use crate::error::Result;
 use crate::geometry::Reach;
 use crate::geometry::bins::Bins;
+use crate::geometry::taps::reserved;
 use crate::kernels::norm::{self, Power};
 use crate::kernels::reduce::{self, Fold, RowWindows, Span};
 
@@ -25,7 +26,7 @@ pub(super) trait Around<K: Copy>: Sync {
     fn lifts(&self) -> bool;
     /// A row before.
     fn lift<L: Level>(&self, level: L, row: &[Cell<K>], to: &mut [K]);
-    /// Rows after, whose windows have the same number of rows.
+    /// Rows after.
     fn finish<L: Level>(&self, level: L, to: &OutRows<'_>, inner: usize, row: &[K], dst: &mut [MaybeUninit<K>]);
 }
 
@@ -51,12 +52,17 @@ pub(in crate::ops) struct Mean<K> {
     /// The windows along W that have the same divisor, and it. (A table of all would be as large as a result of one row.)
     inside: Range<usize>,
     width: f64,
+    /// The number of each window along W where they are listed one by one anyway.
+    widths: Vec<f64>,
     kind: PhantomData<fn() -> K>,
 }
 
 impl<K: Real> Mean<K> {
     /// The divisors of these windows.
-    pub(in crate::ops) fn new(bins: &[Bins; 3], divisor: Divisor) -> Self {
+    ///
+    /// # Errors
+    /// If the list of them cannot be allocated.
+    pub(in crate::ops) fn new(bins: &[Bins; 3], divisor: Divisor) -> Result<Self> {
         let (inside, width) = match (&bins[2], divisor) {
             (_, Divisor::Fixed(_)) => (0..bins[2].out_len(), 1.0),
             (Bins::Sliding(w), Divisor::Window) => (w.interior(), w.kernel as f64),
@@ -67,7 +73,12 @@ impl<K: Real> Mean<K> {
             }
             (Bins::Listed { .. }, _) => (0..0, 1.0),
         };
-        Self { bins: bins.clone(), divisor, inside, width, kind: PhantomData }
+        let mut widths = Vec::new();
+        if let (Bins::Listed { windows, .. }, true) = (&bins[2], inside.is_empty()) {
+            widths = reserved(windows.len())?;
+            widths.extend(windows.iter().map(|r| r.count as f64));
+        }
+        Ok(Self { bins: bins.clone(), divisor, inside, width, widths, kind: PhantomData })
     }
 
     /// The number for window `o` of an axis.
@@ -86,16 +97,26 @@ impl<K: Real> Mean<K> {
         }
     }
 
-    /// Rows of sums, each sum divided by its divisor, which is the same for all rows.
+    /// Rows of sums, each sum divided by its divisor.
     #[inline(always)]
     pub(in crate::ops) fn divide(&self, to: &OutRows<'_>, inner: usize, sums: &[K], dst: &mut [MaybeUninit<K>]) {
-        let (by_row, cols) = (self.number(0, to.d) * self.number(1, to.h.start), to.cols);
+        let (by_plane, by_first, cols) = (self.number(0, to.d), self.number(1, to.h.start), to.cols);
         let (lo, hi) = (self.inside.start.clamp(cols.start, cols.end), self.inside.end.clamp(cols.start, cols.end));
-        if lo == cols.start && hi == cols.end {
-            return norm::divide(sums, K::of(by_row * self.width), dst);
+        let alike = || to.h.clone().skip(1).all(|h| self.number(1, h) == by_first);
+        if lo == cols.start && hi == cols.end && alike() {
+            return norm::divide(sums, K::of(by_plane * by_first * self.width), dst);
         }
         let width = cols.len() * inner;
-        for (sums, dst) in sums.chunks_exact(width).zip(dst.chunks_exact_mut(width)) {
+        for ((sums, dst), h) in sums.chunks_exact(width).zip(dst.chunks_exact_mut(width)).zip(to.h.clone()) {
+            let by_row = by_plane * self.number(1, h);
+            if inner == 1
+                && let Some(widths) = self.widths.get(cols.clone())
+            {
+                for ((d, v), w) in dst.iter_mut().zip(sums).zip(widths) {
+                    d.write(K::div(*v, K::of(by_row * *w)));
+                }
+                continue;
+            }
             for o in (cols.start..lo).chain(hi.max(lo)..cols.end) {
                 let at = (o - cols.start) * inner..(o - cols.start + 1) * inner;
                 norm::divide(&sums[at.clone()], K::of(by_row * self.number(2, o)), &mut dst[at]);
@@ -155,9 +176,9 @@ pub(super) struct Folding<'a, K, F, A> {
 pub(super) struct Scratch<K> {
     /// Across: what long windows are folded in.
     room: Vec<K>,
-    /// A row of inputs, lifted or folded already.
+    /// A row of inputs, lifted; or rows of them, folded or taken across already.
     inputs: Vec<K>,
-    /// A row of outputs to be finished.
+    /// Rows of outputs to be finished.
     outputs: Vec<K>,
 }
 
@@ -195,7 +216,7 @@ where
     fn scratch(&self, tile: usize) -> Result<Self::Scratch> {
         let rows = if self.way == Way::Band { self.rows_of_band(tile).made } else { 1 };
         let inputs = if self.around.lifts() || self.rows_first {
-            reach_of_tile(&self.bins[2], tile) + WHOLE
+            rows * (reach_of_tile(&self.bins[2], tile) + WHOLE)
         } else if self.way == Way::Band {
             self.rows_of_band(tile).read * self.bins[0].longest() * tile
         } else {
@@ -298,47 +319,43 @@ impl<K: Copy, F: Fold<K>, A: Around<K>> Folding<'_, K, F, A> {
         let (rd, read) = (self.bins[0].at(to.d), rows_read(&self.bins[1], &to.h));
         let repeat = self.row.repeat(to.cols, src.row_len(), self.inner);
         let (inner, cols, width) = (self.inner, to.cols, to.cols.len() * self.inner);
-        let rows_first = G::UNORDERED && self.rows_first;
+        let listed = inner == 1 && matches!(self.bins[2], Bins::Listed { .. });
         let kept = (read.len() * width).max(1);
-        if rows_first && read.len() * src.row_len() * rd.count * size_of::<K>() <= 2 * BAND_BYTES {
-            touch(src, &rd, &read);
+        let rows_first = G::UNORDERED && self.rows_first;
+        if rows_first {
+            if read.len() * src.row_len() * rd.count * size_of::<K>() <= 2 * BAND_BYTES {
+                touch(src, &rd, &read);
+            }
+            let (len, n) = (src.row_len(), to.h.len());
+            // In whole vectors, where the elements of the next row follow.
+            let wide = len.next_multiple_of(WHOLE);
+            let pitch = if repeat { len } else { wide };
+            for (i, h) in to.h.clone().enumerate() {
+                let rows = src.list(rd, self.bins[1].at(h), wide);
+                let folded = as_uninit(&mut s.inputs[i * pitch..][..rows.row_len()]);
+                reduce::down_cells::<L, K, G>(rows.rows(), |j| rows.row(j), folded);
+            }
+            let span = Span { src: as_cells(&mut s.inputs[..n * pitch]), from, cols, inner };
+            let made = &mut s.outputs[..n * width];
+            reduce::across_rows::<L, K, G>(level, &self.row, &span, (n, len), &mut s.room, made);
         }
         for (j, kept) in s.inputs.chunks_exact_mut(kept).take(if rows_first { 0 } else { rd.count }).enumerate() {
-            for (cells, at, rows) in long_rows(src, rd.start + j * rd.step, &read, repeat) {
+            for (cells, at, rows) in long_rows(src, rd.start + j * rd.step, &read, repeat || listed) {
                 let span = Span { src: cells, from, cols, inner };
+                let rows = (rows, cells.len() / rows);
                 reduce::across_rows::<L, K, G>(level, &self.row, &span, rows, &mut s.room, &mut kept[at * width..]);
             }
         }
         let mut h = to.h.start;
         while h < to.h.end {
             let rh = self.bins[1].at(h);
-            let n = if rows_first { 1 } else { alike(&self.whole, h..to.h.end).min(dst.at_once()) };
+            let ready = if rows_first { to.h.end - h } else { alike(&self.whole, h..to.h.end) };
+            let n = ready.min(dst.at_once());
             let rows = OutRows { d: to.d, h: h..h + n, cols };
             let places = dst.rows(to.d, h..h + n);
-            let made = if A::FINISHES { &mut s.outputs[..n * width] } else { &mut [] };
-            if rows_first {
-                let n = rd.count * rh.count;
-                let (len, first) = (src.row_len(), (rh.start - read.start) * src.row_len());
-                // In whole vectors, where the elements of the next row follow.
-                let wide = len.next_multiple_of(WHOLE);
-                let end = first + (rh.count - 1) * rh.step * len + wide;
-                let plane = if rd.count == 1 { src.flat(rd.start, read.clone()) } else { None };
-                let plane = plane.filter(|plane| end <= plane.len());
-                let input = |j: usize| match plane {
-                    Some(plane) => &plane[first + j * rh.step * len..][..wide],
-                    None if rd.count == 1 => src.row(rd.start, rh.start + j * rh.step),
-                    None => src.row(rd.start + j / rh.count * rd.step, rh.start + j % rh.count * rh.step),
-                };
-                let folded = &mut s.inputs[..if plane.is_some() { wide } else { len }];
-                let cells = if n == 1 {
-                    &input(0)[..len]
-                } else {
-                    reduce::down_cells::<L, K, G>(n, input, as_uninit(folded));
-                    &as_cells(folded)[..len]
-                };
-                let span = Span { src: cells, from, cols, inner };
-                reduce::across::<L, K, G>(level, &self.row, &span, &mut s.room, made);
-            } else {
+            let first = if rows_first { (h - to.h.start) * width } else { 0 };
+            let made = if A::FINISHES { &mut s.outputs[first..first + n * width] } else { &mut [] };
+            if !rows_first {
                 let mut taps = [0; RUNNING];
                 let taps = taps_of(&mut taps, (rd.count, kept), rh, read.start, width);
                 let to = if A::FINISHES { as_uninit(made) } else { &mut *places };
