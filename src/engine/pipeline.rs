@@ -50,6 +50,9 @@ const FOLDED_PACKED_BYTES: usize = 256 << 10;
 /// takes 30 ns.
 const LONGEST_JOB: usize = 16 << 20;
 
+/// Bytes of a piece of a row that a single output reads: what may have to be copied of it.
+pub const PIECE_BYTES: usize = 1 << 20;
+
 /// Input rows of a window that are better packed all at once, where they must be, than folded one by one.
 const FEW_ROWS: usize = 8;
 
@@ -143,6 +146,12 @@ pub trait Kernel: Sync {
     /// How rows are made.
     fn way(&self) -> Way {
         Way::Ring
+    }
+
+    /// Columns of a piece, where an output column reads so many neighbours that each row had better be taken across piece by
+    /// piece, absorbed by the first: where its way is [`Way::Running`] and a tile has one column.
+    fn piece(&self) -> Option<usize> {
+        None
     }
 
     /// Scratch for column tiles of up to `tile` outputs.
@@ -489,11 +498,14 @@ impl Shape {
             Way::Scan(block, _) => 2 * block + 1,
             Way::Band => 0,
             Way::Folded => 1,
-            Way::Running => 2,
+            Way::Running => SPARE + 1,
             Way::Ring => self.ring[0] * self.ring[1],
         }
     }
 }
+
+/// Where [`Way::Running`] keeps a piece of a row.
+const SPARE: usize = 2;
 
 /// What a job does, one after the other.
 #[derive(Debug, Clone, Copy)]
@@ -602,7 +614,7 @@ fn stretch<K: Kernel>(
     at_once: usize,
 ) -> Result<()> {
     let reach = |axis: usize, o: usize| kernel.reach(axis, o);
-    let packs = !ends.ready()[0];
+    let (packs, piece) = (!ends.ready()[0], kernel.piece());
     let mut scratch = kernel.scratch(shape.tile)?;
     let mut slots = reserved(shape.slots())?;
     for _ in 0..shape.slots() {
@@ -621,9 +633,29 @@ fn stretch<K: Kernel>(
         let most = if packs { BAND_BYTES } else { LONGEST_JOB };
         let most = (most / ins.len().saturating_mul(kernel.column_bytes()).max(1)).max(1);
         let band = Band { block, rows, cols };
+        let rows = &script.rows[..];
+        let mut run = |src: Rows<'_, K::Key>, (steps, from): (&[Step], usize), dst: &mut K::Dst<'_>| {
+            let (cols, scratch, slots) = (&band.cols, &mut scratch, &mut slots[..]);
+            let job = (kernel, Steps { steps, rows, cols, src, from, scratch, slots, dst });
+            if K::BASELINE { simd::baseline(job) } else { simd::dispatch(job) }
+        };
         ends.with_output(&band, &mut made, &mut |mut dst| {
             let mut left = &script.steps[..];
             while !left.is_empty() {
+                if let (Some(piece), Step::Across(d, h, slot)) = (piece, left[0])
+                    && ins.len() > piece
+                {
+                    for first in ins.clone().step_by(piece) {
+                        let part = first..ins.end.min(first + piece);
+                        let later = [Step::Across(d, h, SPARE), Step::Absorb { later: SPARE, into: slot }];
+                        let steps = if first == ins.start { &[Step::Across(d, h, slot)][..] } else { &later };
+                        let at = Place { block, d: d..d + 1, h: h..h + 1, cols: part };
+                        run(ends.source(&at, &mut packed)?, (steps, first), &mut dst);
+                        pause.here()?;
+                    }
+                    left = &left[1..];
+                    continue;
+                }
                 let ([d, h], n) = match left[0] {
                     _ if !packs => (reads.clone(), left.len().min(most)),
                     Step::Band(d, h, n) => (script.reads(d, h..h + n), 1),
@@ -632,14 +664,7 @@ fn stretch<K: Kernel>(
                 let (steps, rest) = left.split_at(n);
                 left = rest;
                 let src = ends.source(&Place { block, d, h, cols: ins.clone() }, &mut packed)?;
-                let (rows, cols, from) = (&script.rows[..], &band.cols, ins.start);
-                let (scratch, slots) = (&mut scratch, &mut slots[..]);
-                let job = (kernel, Steps { steps, rows, cols, src, from, scratch, slots, dst: &mut dst });
-                if K::BASELINE {
-                    simd::baseline(job)
-                } else {
-                    simd::dispatch(job)
-                }
+                run(src, (steps, ins.start), &mut dst);
                 if !left.is_empty() {
                     pause.here()?;
                 }

@@ -60,6 +60,16 @@ impl Bins {
         Ok(())
     }
 
+    /// A single window, of a first element.
+    ///
+    /// # Errors
+    /// If the list cannot be allocated.
+    pub fn only() -> Result<Self> {
+        let mut windows = reserved(1)?;
+        windows.push(Reach { start: 0, count: 1, step: 1 });
+        Ok(Self::Listed { windows, in_len: 1 })
+    }
+
     /// Elements along the input axis.
     #[must_use]
     pub fn in_len(&self) -> usize {

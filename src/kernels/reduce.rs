@@ -189,6 +189,18 @@ impl<'a> RowWindows<'a> {
         Ok(Self { bins, inside, cut })
     }
 
+    /// The only window there is: these positions, `bins` being a list of one. (For a piece of a window.)
+    ///
+    /// # Panics
+    /// If it is not.
+    #[inline(always)]
+    pub fn only(bins: &'a mut Bins, positions: Range<usize>) -> Self {
+        if let Bins::Listed { windows, .. } = bins {
+            windows[0] = Reach { start: positions.start, count: positions.len(), step: 1 };
+        }
+        Self { bins, inside: 0..0, cut: Vec::new() }
+    }
+
     /// Whether the windows of whole rows that lie one after the other are those of one long row, but for the cut ones.
     #[must_use]
     pub fn may_repeat(&self) -> bool {
@@ -300,6 +312,10 @@ impl RowWindows<'_> {
                 let dst = &mut dst[(o - cols.start) * inner..][..inner];
                 for (c, d) in dst.iter_mut().enumerate() {
                     let taps = &src[(r.start - from) * inner + c..];
+                    if inner == 1 && r.step == 1 && is_long::<T, F>(r.count) {
+                        *d = long_window::<T, F>(&taps[..r.count]);
+                        continue;
+                    }
                     let mut held = taps[0].get();
                     for j in 1..r.count {
                         held = F::fold(held, taps[j * r.step * inner].get());
@@ -309,6 +325,49 @@ impl RowWindows<'_> {
             }
         }
     }
+}
+
+/// Bytes of neighbouring elements that are folded side by side where a window is long, and how many times as many it has.
+const SIDE_BY_SIDE: usize = 64;
+const LONG_WINDOW: usize = 4;
+
+/// Whether a window of so many elements is folded by [`long_window`].
+#[inline(always)]
+fn is_long<T, F: Fold<T>>(count: usize) -> bool {
+    F::UNORDERED && count >= LONG_WINDOW * SIDE_BY_SIDE / size_of::<T>().max(1)
+}
+
+/// A long window whose order does not matter: as many folds as a vector has lanes, and those by halves. (One after the other,
+/// each element waits for the one before it.) The same at every level.
+#[inline(always)]
+fn long_window<T: Copy, F: Fold<T>>(taps: &[Cell<T>]) -> T {
+    match size_of::<T>() {
+        8.. => lanes::<T, F, 8>(taps),
+        4..8 => lanes::<T, F, 16>(taps),
+        _ => lanes::<T, F, 32>(taps),
+    }
+}
+
+/// [`long_window`] by `N` folds.
+#[inline(always)]
+fn lanes<T: Copy, F: Fold<T>, const N: usize>(taps: &[Cell<T>]) -> T {
+    let mut held = [F::neutral(); N];
+    let whole = taps.chunks_exact(N);
+    let rest = whole.remainder();
+    for (i, taps) in whole.enumerate() {
+        for (held, v) in held.iter_mut().zip(taps) {
+            *held = if i == 0 { v.get() } else { F::fold(*held, v.get()) };
+        }
+    }
+    let mut n = N / 2;
+    while n > 0 {
+        let (low, high) = held.split_at_mut(n);
+        for (held, v) in low.iter_mut().zip(high) {
+            *held = F::fold(*held, *v);
+        }
+        n /= 2;
+    }
+    rest.iter().fold(held[0], |held, v| F::fold(held, v.get()))
 }
 
 /// Rows whose listed windows are folded side by side: the elements of one window wait for each other.
@@ -323,6 +382,12 @@ fn together<T: Copy, F: Fold<T>>(bins: &Bins, span: &Span<'_, T>, pitch: usize, 
         let r = bins.at(o);
         let (first, len) = (r.start - from, r.end() - r.start);
         let taps = rows.map(|row| &row[first..first + len]);
+        if r.step == 1 && is_long::<T, F>(r.count) {
+            for (dst, taps) in dst.chunks_exact_mut(cols.len()).zip(taps) {
+                dst[i] = long_window::<T, F>(taps);
+            }
+            continue;
+        }
         let mut held = taps.map(|taps| taps[0].get());
         let mut j = r.step;
         while j < len {
@@ -349,7 +414,9 @@ fn singly<T: Copy, F: Fold<T>>(bins: &Bins, span: &Span<'_, T>, dst: &mut [T]) {
             let r = bins.at(o);
             let first = r.start - from;
             let mut held = src[first].get();
-            if r.step == 1 {
+            if r.step == 1 && is_long::<T, F>(r.count) {
+                held = long_window::<T, F>(&src[first..first + r.count]);
+            } else if r.step == 1 {
                 // (Stepping by a variable divides.)
                 for v in &src[first..first + r.count][1..] {
                     held = F::fold(held, v.get());
@@ -476,7 +543,12 @@ fn interior<L: Level, T: Copy, F: Fold<T>>(shape: (usize, usize, usize), src: &[
 /// Windows of any kind.
 #[inline(always)]
 fn any<T: Copy, F: Fold<T>>(kernel: usize, stride: usize, dilation: usize, src: &[Cell<T>], dst: &mut [T]) {
+    let long = dilation == 1 && is_long::<T, F>(kernel);
     for (o, to) in dst.iter_mut().enumerate() {
+        if long {
+            *to = long_window::<T, F>(&src[o * stride..][..kernel]);
+            continue;
+        }
         let mut held = src[o * stride].get();
         for j in 1..kernel {
             held = F::fold(held, src[o * stride + j * dilation].get());

@@ -59,19 +59,19 @@ CALLS: dict[str, Callable[[], object]] = {
     "roi_pool": lambda: us.roi_pool(
         ones(1, 64, 1000, 1000), np.tile([0, 0, 0, 999.0, 999.0], (2000, 1)), 2
     ),
-    "conv2d": lambda: us.conv2d(ones(400, 256, 64, 64), np.ones((256, 256, 3, 3), "f4"), None, 8),
+    "conv2d": lambda: us.conv2d(ones(4000, 256, 64, 64), np.ones((256, 256, 3, 3), "f4"), None, 8),
     "conv2d one output": lambda: us.conv2d(
         ones(1, 64, 4000, 4000), np.ones((1, 64, 1500, 1500), "f4"), None, 2501
     ),
     "conv2d integers": lambda: us.conv2d(
-        ones(200, 64, 64, 64, dtype="i4"), np.ones((64, 64, 3, 3), "i4"), None, 4
+        ones(4000, 64, 64, 64, dtype="i4"), np.ones((64, 64, 3, 3), "i4"), None, 4
     ),
     "conv_transpose2d": lambda: us.conv_transpose2d(
         ones(100, 256, 64, 64), np.ones((256, 8, 7, 7), "f4"), None, 1, 3
     ),
     "conv2d_backward": lambda: us.conv2d_backward(
-        ones(100, 64, 64, 64),
-        ones(100, 64, 64, 64),
+        ones(4000, 64, 64, 64),
+        ones(4000, 64, 64, 64),
         np.ones((64, 64, 3, 3), "f4"),
         1,
         1,

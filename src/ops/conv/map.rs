@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use crate::element::{Laned, Multiplied};
 use crate::engine::direct::Direct;
-use crate::engine::parallel;
+use crate::engine::parallel::{self, Pause};
 use crate::engine::products::{Gather, Lists, Part, Place, Plane, Products, Room, RowAt, Scheme, Slice, Weights, fill};
 use crate::engine::rows::{self, At, grow};
 use crate::engine::simd;
@@ -260,7 +260,7 @@ impl<T: Multiplied> Map<'_, T> {
         let products = outputs.saturating_mul(layout.outs).saturating_mul(self.ins).saturating_mul(per_output);
         let cost =
             (products / PRODUCTS_PER_ELEMENT).saturating_add(outputs * layout.outs + layout.copied() * layout.ins);
-        parallel::for_each(units, cost, |units| {
+        parallel::for_each_long(units, cost, |units, pause| {
             let mut scratch = Scratch {
                 staged: Vec::new(),
                 found: Default::default(),
@@ -286,7 +286,7 @@ impl<T: Multiplied> Map<'_, T> {
                     at: [layout.part(0, bd), layout.part(1, bh), layout.part(2, bw)],
                     outs: part(split, layout.outs, self.outs),
                 };
-                self.band(&layout, &scheme, &band, gathered.as_ref(), &mut scratch)?;
+                self.band(&layout, &scheme, &band, gathered.as_ref(), &mut scratch, pause)?;
             }
             Ok(())
         })
@@ -566,6 +566,7 @@ impl<T: Multiplied> Map<'_, T> {
         band: &Band,
         gathered: Option<&(Vec<T::Product>, usize)>,
         scratch: &mut Scratch<T::Product>,
+        pause: &Pause<'_>,
     ) -> Result<()> {
         self.lanes(layout, band, scratch);
         let codec = T::ProductCodec::default();
@@ -616,6 +617,9 @@ impl<T: Multiplied> Map<'_, T> {
             grow(&mut scratch.gathered, scheme.at_once * taps * layout.ins)?;
         }
         for first in (0..self.ins).step_by(layout.ins) {
+            if first > 0 {
+                pause.here()?;
+            }
             let channels = first..(first + layout.ins).min(self.ins);
             let lanes = self.inputs(layout, band, &channels, codec, scratch)?;
             let readable = self.readable(layout, band, channels.len(), scratch.staged.len());

@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use super::map::Stretches;
 use crate::element::Multiplied;
-use crate::engine::parallel;
+use crate::engine::parallel::{self, Pause};
 use crate::engine::products::{Correlations, Deliver, Place, Tap, Taps};
 use crate::engine::rows::{self, At, grow, scratch};
 use crate::engine::simd;
@@ -122,7 +122,7 @@ impl<T: Multiplied> WeightGrad<'_, T> {
         let taps: usize = self.links.iter().map(|l| l.runs.len()).product();
         let per_unit = self.channels[0].div_ceil(a_cuts) * self.channels[1].div_ceil(b_cuts);
         let cost = places.saturating_mul(taps).saturating_mul(per_unit) / PRODUCTS_PER_ELEMENT;
-        parallel::for_each(self.groups * a_cuts * b_cuts, cost, |units| {
+        parallel::for_each_long(self.groups * a_cuts * b_cuts, cost, |units, pause| {
             let mut s = Scratch {
                 staged: Vec::new(),
                 packed: Vec::new(),
@@ -144,6 +144,7 @@ impl<T: Multiplied> WeightGrad<'_, T> {
                     &phases,
                     &Unit { group, a, b, pitch: layout.pitch(b_len, size_of::<T::Product>()) },
                     &mut s,
+                    pause,
                 )?;
             }
             Ok(())
@@ -203,7 +204,14 @@ impl<T: Multiplied> WeightGrad<'_, T> {
     }
 
     /// The gradient of the weights that join some channels of a group.
-    fn unit(&self, layout: &Layout, phases: &[Vec<Phases>; 3], unit: &Unit, s: &mut Scratch<T::Product>) -> Result<()> {
+    fn unit(
+        &self,
+        layout: &Layout,
+        phases: &[Vec<Phases>; 3],
+        unit: &Unit,
+        s: &mut Scratch<T::Product>,
+        pause: &Pause<'_>,
+    ) -> Result<()> {
         let (a, pitch) = (&unit.a, unit.pitch);
         let [taps_d, taps_h] = [0, 1].map(|axis| phases[axis].first().map_or(&[][..], |p| &p.shifts[..]));
         let lanes = unit.b.len();
@@ -237,6 +245,7 @@ impl<T: Multiplied> WeightGrad<'_, T> {
                         self.stage(layout, unit, &band, s)?;
                         self.correlate(layout, unit, &band, &taps, s)?;
                     }
+                    pause.here()?;
                 }
             }
         }

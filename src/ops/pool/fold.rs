@@ -167,6 +167,8 @@ pub(super) struct Folding<'a, K, F, A> {
     pub way: Way,
     /// The windows along H that are alike.
     pub whole: Range<usize>,
+    /// Columns of a piece of a window's row, if windows are that long.
+    pub piece: Option<usize>,
     pub rows_first: bool,
     pub around: A,
     pub marker: PhantomData<fn() -> (K, F)>,
@@ -176,6 +178,8 @@ pub(super) struct Folding<'a, K, F, A> {
 pub(super) struct Scratch<K> {
     /// Across: what long windows are folded in.
     room: Vec<K>,
+    /// The window that a piece is, if rows come in pieces.
+    only: Option<Bins>,
     /// A row of inputs, lifted; or rows of them, folded or taken across already.
     inputs: Vec<K>,
     /// Rows of outputs to be finished.
@@ -213,17 +217,21 @@ where
     fn way(&self) -> Way {
         self.way
     }
+    fn piece(&self) -> Option<usize> {
+        self.piece
+    }
     fn scratch(&self, tile: usize) -> Result<Self::Scratch> {
         let rows = if self.way == Way::Band { self.rows_of_band(tile).made } else { 1 };
         let inputs = if self.around.lifts() || self.rows_first {
-            rows * (reach_of_tile(&self.bins[2], tile) + WHOLE)
+            rows * (reach_of_tile(&self.bins[2], tile).min(self.piece.unwrap_or(usize::MAX)) + WHOLE)
         } else if self.way == Way::Band {
             self.rows_of_band(tile).read * self.bins[0].longest() * tile
         } else {
             0
         };
         Ok(Scratch {
-            room: scratch(reduce::across_room(&self.bins[2], tile, self.inner))?,
+            room: scratch(if self.piece.is_some() { 0 } else { reduce::across_room(&self.bins[2], tile, self.inner) })?,
+            only: self.piece.map(|_| Bins::only()).transpose()?,
             inputs: scratch(inputs * self.inner)?,
             outputs: scratch(if A::FINISHES { rows * tile * self.inner } else { 0 })?,
         })
@@ -248,8 +256,13 @@ where
         } else {
             row.cells
         };
-        let span = Span { src, from: row.from, cols, inner: self.inner };
-        reduce::across::<L, K, F>(level, &self.row, &span, &mut s.room, slot);
+        let (inner, from) = (self.inner, row.from);
+        if let Some(only) = &mut s.only {
+            let windows = RowWindows::only(only, from..from + src.len() / inner);
+            reduce::across::<L, K, F>(level, &windows, &Span { src, from, cols: &(0..1), inner }, &mut s.room, slot);
+        } else {
+            reduce::across::<L, K, F>(level, &self.row, &Span { src, from, cols, inner }, &mut s.room, slot);
+        }
     }
 
     #[inline(always)]

@@ -85,6 +85,8 @@ impl Finish for Places<'_> {
 
 /// Scratch of a [`Locating`]: values and positions of long windows across, and of rows that have gone across.
 pub(super) struct Located<K, I> {
+    /// The window that a piece is, if rows come in pieces.
+    only: Option<Bins>,
     room: (Vec<K>, Vec<I>),
     kept: (Vec<K>, Vec<I>),
 }
@@ -99,6 +101,8 @@ pub(super) struct Locating<'a, K, I> {
     pub inner: usize,
     pub way: Way,
     pub whole: Range<usize>,
+    /// Columns of a piece of a window's row, if windows are that long.
+    pub piece: Option<usize>,
     pub marker: PhantomData<fn() -> (K, I)>,
 }
 
@@ -132,12 +136,19 @@ impl<K: Order, I: Position> Kernel for Locating<'_, K, I> {
     fn way(&self) -> Way {
         self.way
     }
+    fn piece(&self) -> Option<usize> {
+        self.piece
+    }
     fn scratch(&self, tile: usize) -> Result<Self::Scratch> {
         let band = if self.way == Way::Band { self.rows_of_band(tile).read } else { 1 };
         let rows = if self.row.may_repeat() { band } else { 1 };
-        let (values, positions) = argmax::across_room(&self.bins[2], tile * rows, self.inner);
+        let (values, positions) = match self.piece {
+            Some(_) => (0, 0),
+            None => argmax::across_room(&self.bins[2], tile * rows, self.inner),
+        };
         let kept = if self.way == Way::Band { band * self.bins[0].longest() * tile * self.inner } else { 0 };
-        Ok(Located { room: (scratch(values)?, scratch(positions)?), kept: (scratch(kept)?, scratch(kept)?) })
+        let only = self.piece.map(|_| Bins::only()).transpose()?;
+        Ok(Located { only, room: (scratch(values)?, scratch(positions)?), kept: (scratch(kept)?, scratch(kept)?) })
     }
     fn slot(&self, tile: usize) -> Result<Self::Slot> {
         Ok((scratch(tile * self.inner)?, scratch(tile * self.inner)?))
@@ -153,10 +164,16 @@ impl<K: Order, I: Position> Kernel for Locating<'_, K, I> {
         slot: &mut Self::Slot,
     ) {
         let base = self.position(row.d, row.h);
-        let span = Span { src: row.cells, from: row.from, cols, inner: self.inner };
+        let (src, from, inner) = (row.cells, row.from, self.inner);
         let mut room = Pairs { values: &mut s.room.0, positions: &mut s.room.1 };
         let mut dst = Pairs { values: &mut slot.0, positions: &mut slot.1 };
-        argmax::across::<L, K, I>(level, &self.row, &span, base, &mut room, &mut dst);
+        if let Some(only) = &mut s.only {
+            let windows = RowWindows::only(only, from..from + src.len() / inner);
+            let span = Span { src, from, cols: &(0..1), inner };
+            argmax::across::<L, K, I>(level, &windows, &span, base, &mut room, &mut dst);
+        } else {
+            argmax::across::<L, K, I>(level, &self.row, &Span { src, from, cols, inner }, base, &mut room, &mut dst);
+        }
     }
 
     #[inline(always)]
