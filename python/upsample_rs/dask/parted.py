@@ -8,7 +8,6 @@ together of several. Nothing is computed twice, and only what lies at edges is c
 from __future__ import annotations
 
 import operator
-import warnings
 from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import accumulate, pairwise, product
@@ -23,7 +22,7 @@ from dask.highlevelgraph import HighLevelGraph
 from dask.utils import parse_bytes
 
 from .._parts import Interval, Piece, Reads, cut_evenly, made_of, proportional
-from .call import Call, RechunkWarning
+from .call import Call, warn
 
 __all__ = ["array_of", "parted"]
 
@@ -131,8 +130,7 @@ def _say_what_is_whole(
     if len(edges) <= 2 or n == 0:
         return
     if all(reads(axis, o, o + 1) == (0, shape[axis]) for o in {0, n - 1}):
-        text = f"{call.name}: every output reads all of axis {axis}: a task gets all its chunks"
-        warnings.warn(text, RechunkWarning, stacklevel=6)
+        warn(f"{call.name}: every output reads all of axis {axis}: a task gets all its chunks")
 
 
 def parted(
