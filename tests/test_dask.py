@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 import upsample_rs as us
 from bridge_calls import CALLS, IDS
+from upsample_rs._parts import _boxes
 from upsample_rs.bridges.table import OPS
 
 da = pytest.importorskip("dask.array")
@@ -105,6 +106,28 @@ def test_crop_and_resize(data):
         fill=data.draw(st.sampled_from([0, 3])),
         edge=data.draw(st.sampled_from(["clamp", "reflect", "constant"])),
     )
+
+
+@FAST
+@given(st.data())
+def test_pieces_are_all_outputs_once(data):
+    """However a chunk is cut; and what is put together once is not taken apart again."""
+    n = data.draw(st.integers(1, 3), label="rank")
+    pieces, together, stretches = [], [], []
+    for _ in range(n):
+        stretches.append([(0, 5), (5, 10), (10, 15)])
+        ends = sorted(data.draw(st.sets(st.integers(1, 14), max_size=4))) + [15]
+        halo = data.draw(st.integers(0, 1))
+        cut = list(zip([0, *ends], ends, strict=False))
+        pieces.append([(p, (max(p[0] - halo, 0), min(p[1] + halo, 15))) for p in cut])
+        together.append(((0, 15), (0, 15)))
+    made = np.zeros((15,) * n, int)
+    for box in _boxes(pieces, together, stretches):
+        made[tuple(slice(*outs) for outs, _ in box)] += 1
+        across = [not any(a <= r[0] and r[1] <= b for a, b in stretches[0]) for _, r in box]
+        if any(across[:-1]):
+            assert all(outs == (0, 15) for outs, _ in box[across.index(True) + 1 :])
+    assert (made == 1).all()
 
 
 @FAST
