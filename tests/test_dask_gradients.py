@@ -66,6 +66,33 @@ def test_every_gradient_is_there():
         assert list(ours) == [key for key in theirs if key != "out"]
 
 
+@pytest.mark.parametrize(("name", "args", "kwargs"), CALLS, ids=IDS)
+def test_vjp(name, args, kwargs):
+    op = OPS[name]
+    given = op.bind(args, kwargs)
+    want, theirs = us.vjp(op.forward, **given)
+    for i, key in enumerate(op.arrays):
+        if given[key] is not None:
+            given[key] = chunked(np.asarray(given[key]), 3 * i)
+    made, ours = quietly(usd.vjp, getattr(usd, name), **given)
+    assert same(computed(made), want)
+    grad = np.random.default_rng(0).random((want[0] if isinstance(want, tuple) else want).shape)
+    grads = quietly(ours, da.from_array(grad, chunks=3))
+    assert same(computed(grads), theirs(grad))
+
+
+def test_vjp_refuses():
+    x = da.ones((4, 4), chunks=2)
+    for fn in (np.sin, usd.resize_backward, len):
+        with pytest.raises(TypeError, match="vjp: no gradient for"):
+            usd.vjp(fn, x)
+    with pytest.raises(TypeError, match="vjp: max_pool2d: x has dtype int64; a gradient needs"):
+        usd.vjp(usd.max_pool2d, x.astype(int), 2)
+    _, pullback = usd.vjp(us.max_pool2d, x, 2)
+    with pytest.raises(ValueError, match="grad_output has shape"):
+        pullback(x)
+
+
 CALLS = {i: c for i, c in zip(IDS, CALLS, strict=True) if f"{c[0]}_backward" in BACKWARD}
 
 

@@ -38,6 +38,7 @@ from .blocks import BACKWARD, FORWARD
 from .call import Call, RechunkWarning, as_dask, inner_threads, one_chunk
 from .gradients import GRADIENTS
 from .parted import parted
+from .pullback import vjp
 
 # Gradients by planes: which arrays they have, which shape.
 _BY_PLANES = {"max_pool", "min_pool", "avg_pool", "lp_pool", "adaptive_max_pool"}
@@ -49,7 +50,7 @@ _BACKWARD = {
     if op.family in _BY_PLANES | _BY_PARTS | GRADIENTS.keys()
 }
 
-__all__ = ["RechunkWarning", *OPS, *_BACKWARD]
+__all__ = ["RechunkWarning", *OPS, *_BACKWARD, "vjp"]
 
 
 def _boxes(name: str, value: Any) -> Any:
