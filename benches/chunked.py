@@ -58,6 +58,12 @@ def overhead(rounds: int, side: int, threads: int) -> None:
     for chunks in ((2**24 // side, side), (4096, 4096)):
         # Chunks as they come from a file: each in memory of its own.
         lazy = da.from_array(x, chunks=chunks, name=False).map_blocks(np.copy).persist()
+        idle = lazy.map_blocks(_same, dtype=x.dtype, meta=np.empty((0, 0), x.dtype))
+        idle = idle.map_blocks(_drop, dtype=bool, meta=np.empty((0, 0), bool))
+        with dask.config.set(scheduler="threads", num_workers=threads):
+            floor = statistics.median(seconds(dask.compute, idle) for _ in range(4 * rounds))
+        shape = "{} x {}".format(*chunks)
+        print(f"{shape:13} chunks handed on as they are take dask {floor * 1e3:.0f} ms")
         ratios = []
         for title, (name, args, kwargs) in CALLS.items():
             made = getattr(usd, name)(lazy, *args, **kwargs)
@@ -73,7 +79,6 @@ def overhead(rounds: int, side: int, threads: int) -> None:
                         times[2].append(seconds(dask.compute, *ends))
             a, b, dask_alone = (statistics.median(t) for t in times)
             ratios.append(b / a)
-            shape = "{} x {}".format(*chunks)
             text = f"whole {a * 1e3:7.1f} ms, chunked {b * 1e3:7.1f} ms: {b / a - 1:+.0%}"
             print(f"{shape:13} {title:29} {text} (an empty graph takes {dask_alone * 1e3:.0f} ms)")
         mean = statistics.geometric_mean(ratios) - 1
@@ -92,12 +97,20 @@ def nothing_computed() -> Iterator[None]:
         chunk.__call__ = real
 
 
+def _same(block: Any) -> Any:
+    return block
+
+
 def _drop(block: Any) -> Any:
     return np.zeros((1,) * block.ndim, bool)
 
 
 def peak_megabytes() -> float:
     """Return the largest resident size of this process so far."""
+    status = Path("/proc/self/status")
+    if status.exists():  # what resource tells begins with that of the parent process
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

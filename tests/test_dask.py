@@ -1,68 +1,29 @@
 """Dask arrays: the bits of the whole call, whatever the chunks."""
 
-import warnings
-
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import upsample_rs as us
 from bridge_calls import CALLS, IDS
-from strategies import BFLOAT16, values
+from upsample_rs._parts import _boxes
 from upsample_rs.bridges.table import OPS
 
-pytest.importorskip("dask.array")
 da = pytest.importorskip("dask.array")
 usd = pytest.importorskip("upsample_rs.dask")
-
-# Gradients whose parts dask arrays have.
-BACKWARD = [name for name in usd.__all__ if name.endswith("_backward")]
-
-
-def same(made, want):
-    """Whether arrays, or tuples of them, are the same in every bit."""
-    if isinstance(want, tuple):
-        return len(made) == len(want) and all(map(same, made, want))
-    made = np.asarray(made)
-    return (made.shape, made.dtype, made.tobytes()) == (want.shape, want.dtype, want.tobytes())
-
-
-def computed(made):
-    if isinstance(made, tuple):
-        return tuple(np.asarray(array) for array in da.compute(*made, scheduler="sync"))
-    return np.asarray(made.compute(scheduler="sync"))
-
-
-def quietly(run, *args, **kwargs):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", usd.RechunkWarning)
-        return run(*args, **kwargs)
-
-
-@st.composite
-def cuts(draw, shape):
-    """Chunks of an array, even or not."""
-    chunks = []
-    for n in shape:
-        edges = draw(st.sets(st.integers(1, max(n - 1, 1)), max_size=4)) if n > 1 else set()
-        ends = sorted({0, n} | edges)
-        chunks.append(tuple(b - a for a, b in zip(ends, ends[1:], strict=False)) or (0,))
-    return tuple(chunks)
-
-
-def random_cuts(shape, seed):
-    rng = np.random.default_rng(seed)
-    chunks = []
-    for n in shape:
-        edges = {0, n} | {int(e) for e in rng.integers(0, n + 1, rng.integers(0, 4))}
-        ends = sorted(edges)
-        chunks.append(tuple(b - a for a, b in zip(ends, ends[1:], strict=False)) or (0,))
-    return tuple(chunks)
-
-
-def chunked(value, seed):
-    return da.from_array(value, chunks=random_cuts(value.shape, seed))
+from chunks import (  # noqa: E402
+    COORDINATES,
+    FAST,
+    METHODS,
+    array,
+    chunked,
+    computed,
+    cuts,
+    quietly,
+    same,
+    sides,
+)
 
 
 def in_chunks(op, args, kwargs, seed):
@@ -96,37 +57,6 @@ def test_indices_are_those_of_the_whole(name, args, kwargs):
     assert same(computed(made), want)
 
 
-@pytest.mark.parametrize(
-    ("name", "args", "kwargs"),
-    [c for c in CALLS if f"{c[0]}_backward" in BACKWARD],
-    ids=[i for i, c in zip(IDS, CALLS, strict=True) if f"{c[0]}_backward" in BACKWARD],
-)
-def test_gradients(name, args, kwargs):
-    op = OPS[name]
-    forward = op.bind(args, kwargs)
-    if op.indexed:
-        forward["return_indices"] = True
-    out = op.forward(**forward)
-    values, *indices = out if isinstance(out, tuple) else (out,)
-    known = forward | {"grad_output": np.random.default_rng(0).random(values.shape)}
-    known["input_size"] = np.asarray(forward["x"]).shape
-    known |= {"indices": indices[0]} if indices else {}
-    if op.rule.adjust is not None:
-        op.rule.adjust(known, values)
-    needed = {key: known[key] for key in op.backward_kinds}
-    want = op.backward(**needed)
-    for seed in range(2):
-        lazy = {
-            key: chunked(np.asarray(value), seed)
-            if op.backward_kinds[key] == "ArrayLike"
-            else value
-            for key, value in needed.items()
-        }
-        made = quietly(getattr(usd, f"{name}_backward"), **lazy)
-        assert made.shape == want.shape
-        assert same(computed(made), want)
-
-
 def check(data, name, x, **kwargs):
     """Compare with the whole call, on one random cutting of `x`."""
     try:
@@ -136,24 +66,6 @@ def check(data, name, x, **kwargs):
     lazy = da.from_array(x, chunks=data.draw(cuts(x.shape), label="chunks"))
     made = quietly(getattr(usd, name), lazy, **kwargs)
     assert same(computed(made), want), (x.shape, x.dtype, lazy.chunks, kwargs)
-
-
-def array(data, shape, dtypes=("float32", "uint8", "float64", "int16", "float16", "bfloat16")):
-    dtype = data.draw(st.sampled_from(dtypes), label="dtype")
-    dtype = BFLOAT16 if dtype == "bfloat16" else np.dtype(dtype)
-    seed = data.draw(st.integers(0, 9), label="seed")
-    return values(shape, dtype, seed, data.draw(st.booleans(), label="specials"))
-
-
-def sides(data, n, largest=40):
-    return tuple(data.draw(st.lists(st.integers(1, largest), min_size=n, max_size=n), label="size"))
-
-
-FAST = settings(deadline=None, suppress_health_check=list(HealthCheck))
-METHODS = ["nearest", "linear", "cubic", "lanczos3", "lanczos5", "gaussian", "mitchell", "box"]
-METHODS += ["hamming", "area"]
-COORDINATES = ["half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners"]
-COORDINATES += ["asymmetric"]
 
 
 @FAST
@@ -194,6 +106,28 @@ def test_crop_and_resize(data):
         fill=data.draw(st.sampled_from([0, 3])),
         edge=data.draw(st.sampled_from(["clamp", "reflect", "constant"])),
     )
+
+
+@FAST
+@given(st.data())
+def test_pieces_are_all_outputs_once(data):
+    """However a chunk is cut; and what is put together once is not taken apart again."""
+    n = data.draw(st.integers(1, 3), label="rank")
+    pieces, together, stretches = [], [], []
+    for _ in range(n):
+        stretches.append([(0, 5), (5, 10), (10, 15)])
+        ends = sorted(data.draw(st.sets(st.integers(1, 14), max_size=4))) + [15]
+        halo = data.draw(st.integers(0, 1))
+        cut = list(zip([0, *ends], ends, strict=False))
+        pieces.append([(p, (max(p[0] - halo, 0), min(p[1] + halo, 15))) for p in cut])
+        together.append(((0, 15), (0, 15)))
+    made = np.zeros((15,) * n, int)
+    for box in _boxes(pieces, together, stretches):
+        made[tuple(slice(*outs) for outs, _ in box)] += 1
+        across = [not any(a <= r[0] and r[1] <= b for a, b in stretches[0]) for _, r in box]
+        if any(across[:-1]):
+            assert all(outs == (0, 15) for outs, _ in box[across.index(True) + 1 :])
+    assert (made == 1).all()
 
 
 @FAST
@@ -466,26 +400,3 @@ def test_boxes(data):
     if name == "roi_align":
         options |= {"sampling_ratio": data.draw(st.integers(0, 2)), "aligned": True}
     check_all(data, name, {"x": x, "boxes": boxes.astype(x.dtype)}, **options)
-
-
-@FAST
-@given(st.data())
-def test_gradients_of_resizing(data):
-    n = data.draw(st.integers(1, 3), label="ndim")
-    size = sides(data, n, {1: 60, 2: 25, 3: 8}[n])
-    out = tuple(data.draw(st.integers(1, 2 * i + 1)) for i in size)
-    grad = array(data, out, ("float32", "float64", "float16"))
-    options = {
-        "axes": tuple(range(n)),
-        "method": [data.draw(st.sampled_from(METHODS)) for _ in size],
-        "coordinates": [data.draw(st.sampled_from(COORDINATES)) for _ in size],
-        "edge": data.draw(st.sampled_from(["clamp", "clamp", "reflect", "constant"])),
-        "antialias": data.draw(st.booleans()),
-    }
-    options |= {"input_size": size, "size": out}
-    try:
-        want = us.resize_backward(grad, **options)
-    except ValueError:
-        assume(False)
-    lazy = da.from_array(grad, chunks=data.draw(cuts(grad.shape)))
-    assert same(computed(quietly(usd.resize_backward, lazy, **options)), want)

@@ -36,27 +36,31 @@ import upsample_rs as us
 from ..bridges.table import _MODE_RANK, ARRAYS, OPS, Op, plan
 from .blocks import BACKWARD, FORWARD
 from .call import Call, RechunkWarning, as_dask, inner_threads, one_chunk
+from .gradients import GRADIENTS
 from .parted import parted
+from .pullback import vjp
 
 # Gradients by planes: which arrays they have, which shape.
 _BY_PLANES = {"max_pool", "min_pool", "avg_pool", "lp_pool", "adaptive_max_pool"}
 _BY_PLANES |= {"adaptive_avg_pool", "fractional_max_pool", "max_unpool", "bed_of_nails"}
 _BY_PARTS = {"interpolate", "resize"}
 _BACKWARD = {
-    f"{name}_backward": op for name, op in OPS.items() if op.family in _BY_PLANES | _BY_PARTS
+    f"{name}_backward": op
+    for name, op in OPS.items()
+    if op.family in _BY_PLANES | _BY_PARTS | GRADIENTS.keys()
 }
 
-__all__ = ["RechunkWarning", *OPS, *_BACKWARD]
+__all__ = ["RechunkWarning", *OPS, *_BACKWARD, "vjp"]
 
 
-def _boxes(op: Op, value: Any) -> Any:
+def _boxes(name: str, value: Any) -> Any:
     """Return boxes as one array; a list has one array of boxes for each image."""
     if not isinstance(value, (list, tuple)):
         return value
     rows = [np.asarray(box) for box in value]
     for image, box in enumerate(rows):
         if box.ndim != 2 or box.shape[1] != 4:
-            raise ValueError(f"{op.name}: boxes[{image}].shape = {box.shape}: must be (L, 4)")
+            raise ValueError(f"{name}: boxes[{image}].shape = {box.shape}: must be (L, 4)")
     return np.concatenate(
         [np.concatenate([np.full_like(b[:, :1], i), b], 1) for i, b in enumerate(rows)]
     )
@@ -83,7 +87,7 @@ def _forward(op: Op) -> Callable[..., Any]:
         given = op.bind(args, kwargs)
         for key in op.arrays:
             if given[key] is not None:
-                value = _boxes(op, given[key]) if key == "boxes" else given[key]
+                value = _boxes(op.name, given[key]) if key == "boxes" else given[key]
                 given[key] = as_dask(op.name, key, value)
         given = op.pin(given)
         results = plan(op, given)
@@ -118,9 +122,13 @@ def _backward(name: str, op: Op) -> Callable[..., Any]:
         bound.apply_defaults()
         given = dict(bound.arguments)
         for key in arrays:
-            given[key] = as_dask(name, key, given[key])
-        result = _checked(run, given, arrays)
+            if given[key] is not None:
+                value = _boxes(name, given[key]) if key == "boxes" else given[key]
+                given[key] = as_dask(name, key, value)
         call = _call(name, given, kinds)
+        if op.family in GRADIENTS:
+            return GRADIENTS[op.family](op, name, given, call)
+        result = _checked(run, given, arrays)
         grad = given["grad_output"]
         if op.family in _BY_PARTS:
             try:

@@ -8,85 +8,24 @@ allows.
 
 from __future__ import annotations
 
-import operator
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from itertools import pairwise
 from math import prod
 from typing import Any, TypeAlias
 
 import dask.array as da
 import numpy as np
-from dask.base import tokenize
 
 from .._core import _fractional_samples
 from ..bridges.table import Op
 from .call import Call, one_chunk
+from .tasks import Arrays, Block, Length, Results, run, spatial_axes
 
 __all__ = ["BACKWARD", "FORWARD"]
 
 Given: TypeAlias = dict[str, Any]
-Results: TypeAlias = list[tuple[tuple[int, ...], Any]]
-Arrays: TypeAlias = list[tuple[Any, Sequence[Any]]]
 ANYWHERE = "an index may point anywhere in its plane"
-
-
-@dataclass(frozen=True)
-class _Block:
-    """Runs a call on chunks; a whole shape among its parameters begins as the first of them."""
-
-    call: Call
-    names: tuple[str, ...]
-    shape_name: str = ""
-    shape: tuple[int, ...] = ()
-    own: tuple[int, ...] = field(default=())
-
-    def __call__(self, *arrays: Any) -> Any:
-        given: Given = dict(zip(self.names, arrays, strict=True))
-        if self.shape_name:
-            shape = list(self.shape)
-            for axis in self.own:
-                shape[axis] = arrays[0].shape[axis]
-            given[self.shape_name] = tuple(shape)
-        return self.call(**given)
-
-
-def _run(
-    block: _Block,
-    arrays: Sequence[tuple[Any, Sequence[Any]]],
-    out: Sequence[Any],
-    results: Results,
-    new_axes: dict[Any, int] | None = None,
-    adjust: dict[Any, Callable[[int], int]] | None = None,
-) -> Any:
-    """Run a call on every chunk; axes of arrays that `out` has not are put together."""
-    (shape, dtype), *more = results
-    token = tokenize(block.call, block.shape_name, block.shape, out, [a.name for a, _ in arrays])
-    made = da.blockwise(
-        block,
-        tuple(map(str, out)),  # labels that can be sorted
-        *(part for array, axes in arrays for part in (array, tuple(map(str, axes)))),
-        name=f"{block.call.name}-{token}",
-        new_axes={str(axis): length for axis, length in (new_axes or {}).items()},
-        adjust_chunks={str(axis): change for axis, change in (adjust or {}).items()},
-        concatenate=True,
-        dtype=dtype,
-        meta=np.empty((0,) * len(shape), dtype),
-    )
-    if not more:
-        return made
-    return tuple(
-        made.map_blocks(operator.itemgetter(i), dtype=kind, meta=np.empty((0,) * len(shape), kind))
-        for i, (_, kind) in enumerate(results)
-    )
-
-
-def _axes(ndim: int, n: int, channels_last: bool) -> tuple[list[int], list[int]]:
-    """Return the spatial axes, and all others."""
-    end = ndim - channels_last
-    spatial = list(range(end - n, end))
-    return spatial, [axis for axis in range(ndim) if axis not in spatial]
 
 
 def _to_multiples(array: Any, axis: int, unit: int) -> Any:
@@ -101,7 +40,7 @@ def _shuffle(parameter: str, up: bool) -> Callable[[Op, Given, Call, Results], A
     def shuffle(op: Op, given: Given, call: Call, results: Results) -> Any:
         x, factors = given["x"], given[parameter]
         n, last = len(factors), given["channels_last"]
-        spatial, others = _axes(x.ndim, n, last)
+        spatial, others = spatial_axes(x.ndim, n, last)
         channel, count = others[-1], prod(factors)
         if given.get("mode", "CRD") == "DCR":
             x = one_chunk(op.name, "x", x, [channel], "mode DCR takes channels from all of it")
@@ -117,7 +56,7 @@ def _shuffle(parameter: str, up: bool) -> Callable[[Op, Given, Call, Results], A
                 x = _to_multiples(x, axis, factor)
                 adjust[axis] = _over(factor)
         axes = range(x.ndim)
-        return _run(_Block(call, ("x",)), [(x, axes)], axes, results, adjust=adjust)
+        return run(Block(call, ("x",)), [(x, axes)], axes, results, adjust=adjust)
 
     return shuffle
 
@@ -134,13 +73,13 @@ def _channel_shuffle(op: Op, given: Given, call: Call, results: Results) -> Any:
     x = given["x"]
     axis = x.ndim - 1 if given["channels_last"] else 1
     x = one_chunk(op.name, "x", x, [axis], "channels go from one end to the other")
-    return _run(_Block(call, ("x",)), [(x, range(x.ndim))], range(x.ndim), results)
+    return run(Block(call, ("x",)), [(x, range(x.ndim))], range(x.ndim), results)
 
 
 def _unfold(op: Op, given: Given, call: Call, results: Results) -> Any:
     x, last = given["x"], given["channels_last"]
     n = op.rank(given)
-    spatial, others = _axes(x.ndim, n, last)
+    spatial, others = spatial_axes(x.ndim, n, last)
     x = one_chunk(op.name, "x", x, spatial, "windows are columns of one axis")
     axes: list[Any] = list(range(x.ndim))
     (shape, _), rows, columns = results[0], "rows", "columns"
@@ -149,10 +88,10 @@ def _unfold(op: Op, given: Given, call: Call, results: Results) -> Any:
         lead = others[:-1] if last else []
         out = [*lead, columns, rows] if last else [rows, columns]
         new = {columns: shape[-2] if last else shape[-1], rows: shape[-1] if last else shape[-2]}
-        return _run(_Block(call, ("x",)), [(x, axes)], out, results, new)
+        return run(Block(call, ("x",)), [(x, axes)], out, results, new)
     taps = prod(given["kernel_size"])
     out, new = [*others, columns], {columns: shape[-1]}
-    return _run(_Block(call, ("x",)), [(x, axes)], out, results, new, {others[-1]: _times(taps)})
+    return run(Block(call, ("x",)), [(x, axes)], out, results, new, {others[-1]: _times(taps)})
 
 
 def _fold(op: Op, given: Given, call: Call, results: Results) -> Any:
@@ -171,7 +110,7 @@ def _fold(op: Op, given: Given, call: Call, results: Results) -> Any:
     new = dict(zip(space, size, strict=True))
     out = [*lead, *space, row] if last else [*lead, row, *space]
     axes = range(x.ndim)
-    return _run(_Block(call, ("x",)), [(x, axes)], out, results, new, {row: _over(taps)})
+    return run(Block(call, ("x",)), [(x, axes)], out, results, new, {row: _over(taps)})
 
 
 def _unpool(op: Op, given: Given, call: Call, results: Results) -> Any:
@@ -193,7 +132,7 @@ def _by_planes(
 ) -> Any:
     """Run a call on whole planes: of arrays that have the same axes but for the spatial lengths."""
     first = next(iter(arrays.values()))
-    spatial, others = _axes(first.ndim, n, given["channels_last"])
+    spatial, others = spatial_axes(first.ndim, n, given["channels_last"])
     taken = []
     for i, (key, array) in enumerate(arrays.items()):
         array = one_chunk(name, key, array, spatial, why)
@@ -201,15 +140,16 @@ def _by_planes(
     shape = results[0][0]
     out = [f"out{axis}" if axis in spatial else axis for axis in range(len(shape))]
     new = {f"out{axis}": shape[axis] for axis in spatial}
-    block = _Block(call, tuple(arrays))
+    parameters = {}
     if shape_name:
-        block = _Block(call, tuple(arrays), shape_name, tuple(given[shape_name]), tuple(others))
-    return _run(block, taken, out, results, new)
+        whole = enumerate(given[shape_name])
+        parameters[shape_name] = tuple(Length(0, a) if a in others else n for a, n in whole)
+    return run(Block(call, tuple(arrays), parameters), taken, out, results, new)
 
 
 def _fractional(op: Op, given: Given, call: Call, results: Results) -> Any:
     x, samples, n = given["x"], given["random_samples"], op.rank(given)
-    spatial, others = _axes(x.ndim, n, given["channels_last"])
+    spatial, others = spatial_axes(x.ndim, n, given["channels_last"])
     if samples is None:
         seed = given["seed"]
         seed = int.from_bytes(os.urandom(7), "little") if seed is None else seed
@@ -226,13 +166,13 @@ def _fractional(op: Op, given: Given, call: Call, results: Results) -> Any:
         (samples, [*others, "number"]),
     ]
     new = {f"out{axis}": shape[axis] for axis in spatial}
-    return _run(_Block(call, ("x", "random_samples")), arrays, out, results, new)
+    return run(Block(call, ("x", "random_samples")), arrays, out, results, new)
 
 
 def _grid_sample(op: Op, given: Given, call: Call, results: Results) -> Any:
     x, grid = given["x"], given["grid"]
     n = op.rank(given)
-    spatial, others = _axes(x.ndim, n, given["channels_last"])
+    spatial, others = spatial_axes(x.ndim, n, given["channels_last"])
     x = one_chunk(op.name, "x", x, spatial, "a point may lie anywhere")
     grid = one_chunk(op.name, "grid", grid, [grid.ndim - 1], "coordinates go together")
     places = [f"out{i}" for i in range(n)]
@@ -243,7 +183,7 @@ def _grid_sample(op: Op, given: Given, call: Call, results: Results) -> Any:
     ]
     before = [axis for axis in others if axis < spatial[0]]
     out = [*before, *places, *(axis for axis in others if axis > spatial[-1])]
-    return _run(_Block(call, ("x", "grid")), arrays, out, results)
+    return run(Block(call, ("x", "grid")), arrays, out, results)
 
 
 def _affine_grid(op: Op, given: Given, call: Call, results: Results) -> Any:
@@ -253,9 +193,10 @@ def _affine_grid(op: Op, given: Given, call: Call, results: Results) -> Any:
     shape = results[0][0]
     places = [f"out{i}" for i in range(len(lead), len(shape))]
     new = {place: shape[len(lead) + i] for i, place in enumerate(places)}
-    block = _Block(call.without("size"), ("theta",), "size", size, lead)
+    known = tuple(Length(0, axis) if axis in lead else n for axis, n in enumerate(size))
+    block = Block(call.without("size"), ("theta",), {"size": known})
     arrays = [(theta, [*lead, "row", "column"])]
-    return _run(block, arrays, [*lead, *places], results, new)
+    return run(block, arrays, [*lead, *places], results, new)
 
 
 def _roi(op: Op, given: Given, call: Call, results: Results) -> Any:
@@ -271,7 +212,7 @@ def _roi(op: Op, given: Given, call: Call, results: Results) -> Any:
     ]
     out = ["box", *(axis if axis == channel else f"out{axis}" for axis in range(1, 4))]
     new = {f"out{axis}": shape[axis] for axis in range(1, 4) if axis != channel}
-    return _run(_Block(call, ("x", "boxes")), arrays, out, results, new)
+    return run(Block(call, ("x", "boxes")), arrays, out, results, new)
 
 
 FORWARD: dict[str, Callable[[Op, Given, Call, Results], Any]] = {

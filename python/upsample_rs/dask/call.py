@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import dask
@@ -14,7 +16,9 @@ import upsample_rs as us
 
 from .._core import _own_threads
 
-__all__ = ["Call", "RechunkWarning", "as_dask", "inner_threads", "one_chunk"]
+__all__ = ["Call", "RechunkWarning", "as_dask", "inner_threads", "one_chunk", "warn"]
+
+PACKAGE = str(Path(__file__).parent.parent)
 
 
 class RechunkWarning(UserWarning):
@@ -42,17 +46,23 @@ class Call:
     name: str
     parameters: dict[str, Any]
     threads: int
+    function: str = ""
+    """Of the package, what is run: that of the same name, if not another."""
 
     def without(self, *names: str) -> Call:
         """Return the call without some of its parameters."""
         left = {name: value for name, value in self.parameters.items() if name not in names}
-        return Call(self.name, left, self.threads)
+        return replace(self, parameters=left)
+
+    def given(self, **parameters: Any) -> Call:
+        """Return the call with other parameters."""
+        return replace(self, parameters=self.parameters | parameters)
 
     def __call__(self, **arrays: Any) -> Any:
         """Run it, on as many threads as a task has."""
         before = _own_threads(self.threads)
         try:
-            return getattr(us, self.name)(**self.parameters, **arrays)
+            return getattr(us, self.function or self.name)(**self.parameters, **arrays)
         finally:
             _own_threads(before)
 
@@ -80,6 +90,20 @@ def as_dask(op: str, name: str, value: Any) -> Any:
     return array
 
 
+def warn(text: str) -> None:
+    """Give a :class:`RechunkWarning` at the line outside of this package that led to it.
+
+    Parameters
+    ----------
+    text : str
+        What it says.
+    """
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(text, RechunkWarning, stacklevel=level)
+
+
 def one_chunk(op: str, name: str, array: Any, axes: Any, why: str) -> Any:
     """Put all of some axes into one chunk, and say so if they were in several.
 
@@ -102,5 +126,5 @@ def one_chunk(op: str, name: str, array: Any, axes: Any, why: str) -> Any:
         return array
     listed = ", ".join(map(str, several))
     text = f"{op}: {name} is put into one chunk along axis {listed}: {why}"
-    warnings.warn(text, RechunkWarning, stacklevel=5)
+    warn(text)
     return array.rechunk(dict.fromkeys(several, -1))

@@ -8,7 +8,6 @@ together of several. Nothing is computed twice, and only what lies at edges is c
 from __future__ import annotations
 
 import operator
-import warnings
 from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import accumulate, pairwise, product
@@ -23,7 +22,7 @@ from dask.highlevelgraph import HighLevelGraph
 from dask.utils import parse_bytes
 
 from .._parts import Interval, Piece, Reads, cut_evenly, made_of, proportional
-from .call import Call, RechunkWarning
+from .call import Call, warn
 
 __all__ = ["array_of", "parted"]
 
@@ -61,11 +60,13 @@ class _Chunk:
     others: tuple[str, ...]
     shape: tuple[int, ...]
     pieces: list[list[Piece]]
+    together: list[Piece]
     stretches: list[list[Interval]]
     picks: list[int | None]
     dtypes: list[Any] | None
 
-    def __call__(self, blocks: list[Any], others: list[Any]) -> Any:
+    def __call__(self, *given: Any) -> Any:
+        blocks, others = given[: len(self.picks)], given[len(self.picks) :]
         arrays = dict(zip(self.others, others, strict=True))
         places = product(*(range(len(s)) for s in self.stretches))
         picked = (b if i is None else b[i] for b, i in zip(blocks, self.picks, strict=True))
@@ -75,7 +76,7 @@ class _Chunk:
             return self.call(**{self.input: part}, **arrays, **out)
 
         like = None if self.dtypes is None else [np.empty(0, dtype) for dtype in self.dtypes]
-        return made_of(call, self.shape, self.pieces, held, self.stretches, like)
+        return made_of(call, self.shape, self.pieces, self.together, held, self.stretches, like)
 
 
 @dataclass(frozen=True)
@@ -83,20 +84,21 @@ class _Along:
     """Along one axis, for one chunk of the result: its pieces, and which blocks have what of it."""
 
     pieces: list[Piece]
+    together: Piece
     blocks: list[int]
     stretches: list[Interval]
 
 
 def _along(reads: Reads, axis: int, outs: Interval, edges: list[int], unit: int) -> _Along:
-    pieces = reads.pieces(axis, *outs, edges, unit)
+    pieces, together = reads.pieces(axis, *outs, edges, unit), (outs, reads(axis, *outs))
     filled = [r for _, r in pieces if r[0] < r[1]]
     if not filled:
-        return _Along(pieces, [0], [(0, 0)])
+        return _Along(pieces, together, [0], [(0, 0)])
     lo, hi = min(r[0] for r in filled), max(r[1] for r in filled)
     first = bisect_right(edges, lo) - 1
     blocks = [i for i in range(first, len(edges) - 1) if edges[i] < hi and edges[i] < edges[i + 1]]
     cuts = [(max(lo, edges[i]), min(hi, edges[i + 1])) for i in blocks]
-    return _Along(pieces, blocks, cuts)
+    return _Along(pieces, together, blocks, cuts)
 
 
 def _out_edges(
@@ -131,8 +133,7 @@ def _say_what_is_whole(
     if len(edges) <= 2 or n == 0:
         return
     if all(reads(axis, o, o + 1) == (0, shape[axis]) for o in {0, n - 1}):
-        text = f"{call.name}: every output reads all of axis {axis}: a task gets all its chunks"
-        warnings.warn(text, RechunkWarning, stacklevel=6)
+        warn(f"{call.name}: every output reads all of axis {axis}: a task gets all its chunks")
 
 
 def parted(
@@ -211,12 +212,13 @@ def parted(
             tuple(others),
             x.shape,
             [h.pieces for h in here],
+            [h.together for h in here],
             [h.stretches for h in here],
             picks,
             dtypes,
         )
         key = (label, *index)
-        layer[key] = (task, blocks, keys)
+        layer[key] = (task, *blocks, *keys)
     layer |= blocks_of.tasks
     graph = HighLevelGraph.from_collections(label, layer, dependencies=[x, *others.values()])
     if dtypes is None:
