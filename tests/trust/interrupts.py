@@ -61,7 +61,7 @@ CALLS: dict[str, Callable[[], object]] = {
     ),
     "conv2d": lambda: us.conv2d(ones(4000, 256, 64, 64), np.ones((256, 256, 3, 3), "f4"), None, 8),
     "conv2d one output": lambda: us.conv2d(
-        ones(1, 64, 4000, 4000), np.ones((1, 64, 1500, 1500), "f4"), None, 2501
+        ones(1, 64, 4000, 4000), ones(1, 64, 1500, 1500), None, 2501
     ),
     "conv2d integers": lambda: us.conv2d(
         ones(4000, 64, 64, 64, dtype="i4"), np.ones((64, 64, 3, 3), "i4"), None, 4

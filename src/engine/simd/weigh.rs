@@ -66,10 +66,11 @@ pub(super) mod x86 {
     use std::mem::MaybeUninit;
 
     /// [`Level::weigh`] for one type: `$pick_one` and `$pick_two` take the lanes out of one or two vectors, `$add` is a fused
-    /// multiply-add, `$some` one for the lanes that have the tap; `$shift` adds a number to each lane of an index.
+    /// multiply-add, `$some` one for the lanes that have the tap, `$only` the product of those, zero for the others; `$shift`
+    /// adds a number to each lane of an index.
     macro_rules! weigh_vectors {
         ($what:ident, $src:ident, $dst:ident, $lanes:expr, $index:expr, $load:expr, $store:expr, $store_some:expr, $zero:expr,
-         $mul:expr, $add:expr, $some:expr, $pick_one:expr, $pick_two:expr, $shift:expr) => {{
+         $mul:expr, $add:expr, $only:expr, $some:expr, $pick_one:expr, $pick_two:expr, $shift:expr) => {{
             const LANES: usize = $lanes;
             let &Weighing { blocks, ref made, runs, every: [every, advance], entries, weights, taps, step, two, fits, width } =
                 $what;
@@ -94,6 +95,7 @@ pub(super) mod x86 {
                         ($sum:ident, $w:ident, $v:expr, $k:ident, $full:ident) => {
                             match $k {
                                 0 if $full > 0 => $mul($w, $v),
+                                0 => $only($w, $v), // (added to zero, one of minus zero would become zero)
                                 _ if $k < $full => $add($w, $v, $sum),
                                 _ => $some($w, $v, $sum),
                             }
@@ -305,6 +307,10 @@ pub(super) mod x86 {
                 _mm256_setzero_ps(),
                 _mm256_mul_ps,
                 _mm256_fmadd_ps,
+                |w, v| {
+                    let none = _mm256_cmpeq_epi32(_mm256_castps_si256(w), _mm256_set1_epi32(NO_TAP_32));
+                    _mm256_andnot_ps(_mm256_castsi256_ps(none), _mm256_mul_ps(w, v))
+                },
                 |w, v, sum| {
                     let none = _mm256_cmpeq_epi32(_mm256_castps_si256(w), _mm256_set1_epi32(NO_TAP_32));
                     _mm256_blendv_ps(_mm256_fmadd_ps(w, v, sum), sum, _mm256_castsi256_ps(none))
@@ -336,6 +342,10 @@ pub(super) mod x86 {
                 _mm256_setzero_pd(),
                 _mm256_mul_pd,
                 _mm256_fmadd_pd,
+                |w, v| {
+                    let none = _mm256_cmpeq_epi64(_mm256_castpd_si256(w), _mm256_set1_epi64x(NO_TAP_64));
+                    _mm256_andnot_pd(_mm256_castsi256_pd(none), _mm256_mul_pd(w, v))
+                },
                 |w, v, sum| {
                     let none = _mm256_cmpeq_epi64(_mm256_castpd_si256(w), _mm256_set1_epi64x(NO_TAP_64));
                     _mm256_blendv_pd(_mm256_fmadd_pd(w, v, sum), sum, _mm256_castsi256_pd(none))
@@ -375,6 +385,7 @@ pub(super) mod x86 {
                 _mm512_setzero_si512(),
                 _mm512_mullo_epi16,
                 |w, v, sum| _mm512_add_epi16(_mm512_mullo_epi16(w, v), sum),
+                _mm512_mullo_epi16,
                 |w, v, sum| _mm512_add_epi16(_mm512_mullo_epi16(w, v), sum), // no tap: a weight of zero
                 |a, i| _mm512_permutexvar_epi16(i, a),
                 |a, i, b| _mm512_permutex2var_epi16(a, i, b),
@@ -393,6 +404,10 @@ pub(super) mod x86 {
                 _mm512_setzero_ps(),
                 _mm512_mul_ps,
                 _mm512_fmadd_ps,
+                |w, v| {
+                    let has = _mm512_cmpneq_epi32_mask(_mm512_castps_si512(w), _mm512_set1_epi32(NO_TAP_32));
+                    _mm512_maskz_mul_ps(has, w, v)
+                },
                 |w, v, sum| {
                     let has = _mm512_cmpneq_epi32_mask(_mm512_castps_si512(w), _mm512_set1_epi32(NO_TAP_32));
                     _mm512_mask3_fmadd_ps(w, v, sum, has)
@@ -414,6 +429,10 @@ pub(super) mod x86 {
                 _mm512_setzero_pd(),
                 _mm512_mul_pd,
                 _mm512_fmadd_pd,
+                |w, v| {
+                    let has = _mm512_cmpneq_epi64_mask(_mm512_castpd_si512(w), _mm512_set1_epi64(NO_TAP_64));
+                    _mm512_maskz_mul_pd(has, w, v)
+                },
                 |w, v, sum| {
                     let has = _mm512_cmpneq_epi64_mask(_mm512_castpd_si512(w), _mm512_set1_epi64(NO_TAP_64));
                     _mm512_mask3_fmadd_pd(w, v, sum, has)
