@@ -555,6 +555,48 @@ fn bins_of_a_box_take_what_their_points_read() {
     }
 }
 
+/// Boxes so large that a double's last place is an element, whose two bins meet within the image: the last points of one
+/// are rounded past the first of the next.
+#[test]
+fn bins_that_overtake_each_other_take_what_their_points_read() {
+    let sides = [
+        ([-6_605_865_859_678_245.0, 6_605_865_859_678_254.0], 6, true),
+        ([-7_410_708_371_210_240.0, 7_410_708_371_210_247.0], 7, false),
+        ([-7_648_202_882_809_894.0, 7_648_202_882_809_894.0], 14, true),
+        ([-8_180_366_510_653_442.0, 8_180_366_510_653_454.0], 31, false),
+    ];
+    let mut takes = Takes::<f64>::default();
+    for (ends, len, aligned) in sides {
+        takes.sample(&Side { ends, bins: 2, len }.points(None, aligned)).unwrap();
+        let offset = if aligned { 0.5 } else { 0.0 };
+        let (start, bin) = (ends[0] - offset, ((ends[1] - offset) - (ends[0] - offset)) / 2.0);
+        let grid = bin.ceil();
+        let mut used = BTreeSet::new();
+        for o in 0..2 {
+            let mut wanted = BTreeMap::<usize, f64>::new();
+            for i in (0..64).map(|i| if o == 0 { grid - 64.0 + f64::from(i) } else { f64::from(i) }) {
+                let x = start + f64::from(o) * bin + (i + 0.5) * bin / grid;
+                if (-1.0..=len as f64).contains(&x) {
+                    let x = x.clamp(0.0, (len - 1) as f64);
+                    *wanted.entry(x as usize).or_default() += 1.0 - x.fract();
+                    if x.fract() > 0.0 {
+                        *wanted.entry(x as usize + 1).or_default() += x.fract();
+                    }
+                }
+            }
+            used.extend(wanted.keys().copied());
+            let found: Vec<_> = takes.bin(o as usize).map(|(i, w)| (i, w * grid)).collect();
+            assert_eq!(found.len(), wanted.len(), "{ends:?} bin {o}: {found:?}, not {wanted:?}");
+            for ((i, w), (j, v)) in found.iter().zip(&wanted) {
+                assert!(i == j && (w - v).abs() < 1e-9, "{ends:?} bin {o}: {found:?}, not {wanted:?}");
+            }
+        }
+        assert_eq!(takes.used, used.into_iter().collect::<Vec<_>>(), "{ends:?}");
+        // (What this is about: some element of the first bin lies behind one of the second.)
+        assert!(takes.bin(0).last().map(|t| t.0) > takes.bin(1).next().map(|t| t.0), "{ends:?}");
+    }
+}
+
 #[test]
 fn bins_of_whole_elements_are_their_definition() {
     let mut takes = Takes::<()>::default();

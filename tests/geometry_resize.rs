@@ -66,7 +66,7 @@ fn cases() -> Vec<Case> {
     let regions = [(0.0, 1.0), (0.2, 0.7), (-0.3, 1.6), (0.9, 0.1), (0.0, 0.5), (0.5, 0.5)];
     let lengths = (1..=7).flat_map(|n| (1..=9).map(move |m| (n, m)));
     let sized = lengths.flat_map(|l| regions.map(|r| (l, None, r)));
-    let factors = [0.3, 0.5, 0.77, 1.0, 1.3, 2.0, 2.9];
+    let factors = [0.3, 1.0 / 3.0, 0.5, 0.77, 1.0, 1.3, 2.0, 2.9];
     let scaled = (1..=7_usize).flat_map(|n| factors.map(|f| ((n, (n as f64 * f) as usize), Some(f), (0.1, 0.8))));
     sized.chain(scaled.filter(|((_, m), ..)| *m > 0)).collect()
 }
@@ -140,7 +140,7 @@ fn check_period(map: &AxisMap) {
         Rule::HalfPixel | Rule::Asymmetric => smallest(n, m),
         Rule::AlignCorners => smallest(n - 1, m - 1),
         Rule::Factor(f) if f.fract() == 0.0 => (f as usize, 1),
-        Rule::Factor(0.5) => (1, 2),
+        Rule::Factor(f) if (1.0 / f).fract() == 0.0 => (1, (1.0 / f) as usize),
         _ => (0, 0),
     };
     assert_eq!(map.period(), wanted, "{map:?}");
@@ -405,6 +405,13 @@ fn a_sampler_of_whole_positions_is_the_identity_where_the_filter_interpolates() 
         assert_eq!(sampler.is_identity(), interpolates && m == 5, "{method:?} {m}");
         assert!(!sampler.is_identity() || sampler.taps(false).unwrap().is_identity(), "{method:?}");
     }
+}
+
+#[test]
+fn what_weighs_has_no_sources_but_those_at_its_place() {
+    let map = AxisMap { in_len: 3, out_len: 5, rule: Rule::HalfPixel };
+    let picks = Sampler::new(map, Method::Area, Outside::default()).unwrap().picks().unwrap();
+    assert_eq!((0..5).map(|o| picks.at(o)).collect::<Vec<_>>(), [Some(0), Some(1), Some(2), None, None]);
 }
 
 #[test]
