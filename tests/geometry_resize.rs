@@ -180,6 +180,7 @@ fn rounded(map: &AxisMap, o: usize, rounding: NearestRounding) -> i64 {
 fn lengths_of_factors_are_refused_by_name() {
     let refused = |n, f| scaled_len(n, f, AxisName { index: 1, rank: 3 }).unwrap_err().to_string();
     assert_eq!(refused(7, -1.0), "scale_factor[1] = -1: must be a finite number above 0");
+    assert_eq!(refused(7, 0.0), "scale_factor[1] = 0: must be a finite number above 0");
     assert_eq!(refused(1, 0.5), "scale_factor[1] = 0.5: leaves axis H (1 elements) with none, must leave at least 1");
     assert_eq!(refused(1 << 62, 2.0), "scale_factor[1] = 2: makes axis H longer than 2**63 elements");
     let axis = AxisName { index: 0, rank: 1 };

@@ -104,7 +104,7 @@ def explanation(mutant: dict[str, Any], text: str) -> Explained | None:
     """Why no test can, or need, notice this one."""
     function = (mutant["function"] or {"function_name": ""})["function_name"]
     for known in EXPLAINED:
-        if known.explains(Path(mutant["file"]).name, function, text, mutant["name"]):
+        if known.explains(mutant["file"], function, text, mutant["name"]):
             return known
     return None
 
