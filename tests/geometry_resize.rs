@@ -79,12 +79,9 @@ fn rules_are_their_formulas() {
             let (rule, reversed) = c.rule(n, m, factor, region);
             let map = AxisMap { in_len: n, out_len: m, rule };
             let wanted: Vec<f64> = (0..m).map(|o| position(c, lengths, factor, region, o)).collect();
-            for o in 0..m {
+            for (o, want) in wanted.iter().enumerate() {
                 let p = map.position(if reversed { m - 1 - o } else { o });
-                assert!(
-                    close(p.floor as f64 + p.frac, wanted[o]),
-                    "{c:?} {lengths:?} {factor:?} {region:?} {o}: {p:?}"
-                );
+                assert!(close(p.floor as f64 + p.frac, *want), "{c:?} {lengths:?} {factor:?} {region:?} {o}: {p:?}");
                 assert!((0.0..1.0).contains(&p.frac));
             }
             let same = n == m && (0..m).all(|o| close(wanted[o], o as f64));
