@@ -469,6 +469,17 @@ fn readers_are_the_windows_seen_from_the_input() {
 }
 
 #[test]
+fn a_few_windows_may_lie_within_a_block() {
+    let windows = [(0, 1), (0, 1), (0, 1), (0, 1), (1, 1), (2, 1), (2, 1), (3, 1)];
+    let windows = windows.map(|(start, count)| Reach { start, count, step: 1 }).to_vec();
+    let bins = Bins::Listed { in_len: 4, windows };
+    check_readers(&bins);
+    let blocks = Blocks::new(&Readers::new(&bins).unwrap()).unwrap();
+    let within = Part::Within(Reach { start: 5, count: 2, step: 1 });
+    assert_eq!(blocks.parts, [Part::UpTo(3), Part::UpTo(4), within, Part::From(7)]);
+}
+
+#[test]
 fn long_runs_of_readers_are_scanned() {
     let scanned = |kernel: usize, stride: usize| {
         let w = Windows::pool(200, kernel, stride, 1, Pad::default(), false, AXIS).unwrap();
@@ -815,6 +826,18 @@ proptest! {
         let map = AxisMap { in_len, out_len, rule };
         check_linear(&map);
         (0..out_len).for_each(|o| check_position(&map, o));
+    }
+
+    #[test]
+    fn readers_of_any_windows(steps in proptest::collection::vec((0usize..3, 0usize..4), 1..14)) {
+        // Starts and ends that never decrease, of windows that are not empty.
+        let (mut start, mut end, mut windows) = (0, 0, Vec::new());
+        for (ahead, longer) in steps {
+            start += ahead;
+            end = (end + longer).max(start + 1);
+            windows.push(Reach { start, count: end - start, step: 1 });
+        }
+        check_readers(&Bins::Listed { in_len: end + 1, windows });
     }
 
     #[test]

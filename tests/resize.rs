@@ -82,6 +82,17 @@ fn moves_of_every_type_and_the_constant_around_a_region() {
 }
 
 #[test]
+fn a_single_element_that_a_factor_keeps_single_lies_beside_its_output() {
+    let x = array![2.0_f64].into_dyn();
+    let scaled = ResizeParams::new(&[0], Target::Scale { factors: vec![1.25], recompute: false }, ResizeMethod::Linear);
+    let at = 0.5 / 1.25 - 0.5; // a tenth of an element before the only one
+    for (edge, want) in [(Edge::Clamp, 2.0), (Edge::Wrap, 2.0), (Edge::Constant, 2.0 * (1.0 + at) - 10.0 * at)] {
+        let found = resize(&x.view(), &ResizeParams { edge, fill: 10.0, ..scaled.clone() }).unwrap();
+        assert!((found[0] - want).abs() < 1e-12, "{edge:?}: {found}");
+    }
+}
+
+#[test]
 fn gradients_are_the_transposed_map() {
     for edge in [Edge::Clamp, Edge::Reflect, Edge::Mirror, Edge::Wrap, Edge::Constant] {
         let params = ResizeParams { edge, ..sized(&[1, 0], &[7, 3], ResizeMethod::Lanczos(3)) };

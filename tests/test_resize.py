@@ -1,5 +1,6 @@
 """`resize` and its backward: every filter, coordinate, nearest and edge rule, along any axes."""
 
+import itertools
 import runpy
 from pathlib import Path
 
@@ -228,6 +229,18 @@ def test_a_constant_of_any_dtype():
             "resize: fill = ",
         )
     laws.refused(lambda: us.resize(np.zeros(4), 2, fill="one"), TypeError, "resize: fill ")
+
+
+@pytest.mark.parametrize("method", [m for m in FILTERS if m != "box"])
+def test_a_single_element_that_a_factor_keeps_single(method):
+    """It lies beside its output, which reads what is outside: no copy of it."""
+    x = np.array([2.0])
+    for scale, coordinates in itertools.product((1.3, 1.9), ("half_pixel", "asymmetric")):
+        options = {"scale": scale, "method": method, "coordinates": coordinates}
+        rows = [direct.axis_rows(1, 1, edge="constant", **options)]
+        want = direct.resize(x, rows, fill=10.0)
+        got = us.resize(x, axes=0, edge="constant", fill=10.0, **options)
+        np.testing.assert_allclose(got, want, rtol=1e-12)
 
 
 def test_far_regions_are_refused_or_filled():

@@ -56,6 +56,20 @@ def test_every_operation_is_in_the_catalogue():
     assert {call.op for call in catalogue.calls(7)} == catalogue.operations()
 
 
+def test_what_is_explained_is_still_there():
+    """An explanation of a mutant, or of a line that no test reaches, names a line of its file."""
+    sys.path.insert(0, str(TRUST))
+    import covered
+    import mutants_explained
+
+    for known in covered.EXPLAINED:
+        lines = (TRUST.parents[1] / known.file).read_text().splitlines()
+        assert any(known.text in line for line in lines), known
+    for known in mutants_explained.EXPLAINED:
+        text = (TRUST.parents[1] / known.file).read_text()
+        assert f"fn {known.function.rsplit('::', 1)[-1]}" in text and known.text in text, known
+
+
 def test_out_is_exact_or_refused():
     figure("outs")
 

@@ -156,7 +156,8 @@ impl AxisMap {
         self.in_len == self.out_len
             && match self.rule {
                 Rule::HalfPixel | Rule::AlignCorners | Rule::Asymmetric => true,
-                Rule::Factor(f) | Rule::AsymmetricFactor(f) | Rule::Symmetric(f) => self.in_len == 1 || f == 1.0,
+                Rule::Factor(f) => f == 1.0, // a single element lies beside its output too, which reads what is outside
+                Rule::AsymmetricFactor(f) | Rule::Symmetric(f) => self.in_len == 1 || f == 1.0,
                 Rule::Affine { base, slope } => base == 0.0 && (self.in_len == 1 || slope == 1.0),
             }
     }
