@@ -94,6 +94,26 @@ fn long_units_stop_when_asked() {
     }
 }
 
+/// A job that is followed by a question takes 10 microseconds and more; the question had better take next to nothing.
+/// (`cargo test --test parallel asking -- --nocapture` prints the figure.)
+#[test]
+fn asking_takes_little() {
+    const TIMES: u32 = 100_000;
+    let _engine = Engine::hold();
+    set_num_threads(1).unwrap();
+    for_each_long(1, 1, |_, pause| {
+        let begun = Instant::now();
+        for _ in 0..TIMES {
+            std::hint::black_box(pause).here()?;
+        }
+        let each = begun.elapsed() / TIMES;
+        println!("{each:?} a question");
+        assert!(each < Duration::from_micros(20), "{each:?}");
+        Ok(())
+    })
+    .unwrap();
+}
+
 #[test]
 fn calls_within_calls_and_beside_each_other_finish() {
     let _engine = Engine::hold();
