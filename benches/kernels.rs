@@ -6,10 +6,13 @@
 //! operations, a multiplication and an addition each (`Gelem/s` reads GFLOP/s).
 #![allow(missing_docs, clippy::unwrap_used)]
 
-use std::time::Duration;
+use std::hint::black_box;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ndarray::{ArrayD, ArrayView1, ArrayViewD, ArrayViewMutD, IxDyn, s};
+use upsample_rs::engine::parallel::{for_each_long, on_interrupt};
 use upsample_rs::engine::simd::{self, Isa};
 use upsample_rs::*;
 
@@ -157,9 +160,29 @@ fn convolution(c: &mut Criterion) {
     }
 }
 
+/// What work in the middle of a long unit asks between two jobs, of 10 microseconds and more: whether to stop.
+fn asking(c: &mut Criterion) {
+    on_interrupt(|| false);
+    c.bench_function("asking whether to stop", |b| {
+        b.iter_custom(|times| {
+            let took = Mutex::new(Duration::ZERO);
+            let asked = for_each_long(1, 1, |_, pause| {
+                let begun = Instant::now();
+                for _ in 0..times {
+                    black_box(pause).here()?;
+                }
+                *took.lock().unwrap() = begun.elapsed();
+                Ok(())
+            });
+            asked.unwrap();
+            took.into_inner().unwrap()
+        });
+    });
+}
+
 fn single_threaded(c: &mut Criterion) {
     set_num_threads(1).unwrap();
-    for families in [resampling, pooling, nails, convolution] {
+    for families in [resampling, pooling, nails, convolution, asking] {
         families(c);
     }
 }

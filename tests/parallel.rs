@@ -57,18 +57,12 @@ fn chunks_follow_the_time_they_take() {
     assert!(longest.into_inner() <= 20, "40 ms at most");
 }
 
-/// What all tests here install, for there can be one alone.
-static STOP: AtomicBool = AtomicBool::new(false);
-
-fn stops() -> bool {
-    STOP.load(Ordering::Relaxed)
-}
-
 /// Units that take seconds stop in the middle, whichever thread has them.
 #[test]
 fn long_units_stop_when_asked() {
+    static STOP: AtomicBool = AtomicBool::new(false);
     let _engine = Engine::hold();
-    on_interrupt(stops);
+    on_interrupt(|| STOP.load(Ordering::Relaxed));
     let caller = std::thread::current().id();
     // (threads, units, whether the caller's own unit is long, whether that of others is)
     for (threads, total, own, others) in
@@ -98,27 +92,6 @@ fn long_units_stop_when_asked() {
         }
         assert_eq!(counts(100, 1), [1; 100]);
     }
-}
-
-/// A job that is followed by a question takes 10 microseconds and more; the question had better take next to nothing.
-/// (`cargo test --test parallel asking -- --nocapture` prints the figure.)
-#[test]
-fn asking_takes_little() {
-    const TIMES: u32 = 100_000;
-    let _engine = Engine::hold();
-    on_interrupt(stops);
-    set_num_threads(1).unwrap();
-    for_each_long(1, 1, |_, pause| {
-        let begun = Instant::now();
-        for _ in 0..TIMES {
-            std::hint::black_box(pause).here()?;
-        }
-        let each = begun.elapsed() / TIMES;
-        println!("{each:?} a question");
-        assert!(each < Duration::from_micros(20), "{each:?}");
-        Ok(())
-    })
-    .unwrap();
 }
 
 #[test]

@@ -400,3 +400,15 @@ def test_boxes(data):
     if name == "roi_align":
         options |= {"sampling_ratio": data.draw(st.integers(0, 2)), "aligned": True}
     check_all(data, name, {"x": x, "boxes": boxes.astype(x.dtype)}, **options)
+
+
+@pytest.mark.parametrize("kernel", [100, 20_000, 40_003])
+@pytest.mark.parametrize("op", ["avg_pool1d", "lp_pool1d", "max_pool1d"])
+def test_windows_in_pieces(op, kernel):
+    """Their sums have an order of their own, and more columns than are worked on at once."""
+    x = np.random.default_rng(0).random((2, 40_003), "f4")
+    args = (3, kernel) if op == "lp_pool1d" else (kernel,)
+    want = getattr(us, op)(x, *args)
+    for chunks in (7_001, 16_384, (5, 39_998)):
+        lazy = da.from_array(x, chunks=(1, chunks))
+        assert same(computed(quietly(getattr(usd, op), lazy, *args)), want)

@@ -58,6 +58,8 @@ CALLS = {
     "avg, global": "us.adaptive_avg_pool2d(x, 1)",
     "adaptive": "us.adaptive_avg_pool2d(x, (300, 170))",
     "lp": "us.lp_pool2d(x, 2, (1, 64), 64)",
+    "lp, one window": "us.lp_pool1d(x.reshape(-1), 2, x.size)",
+    "max, one window of every other": "us.adaptive_max_pool1d(x.reshape(-1)[::2], 1)",
 }
 
 

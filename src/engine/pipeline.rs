@@ -50,8 +50,9 @@ const FOLDED_PACKED_BYTES: usize = 256 << 10;
 /// takes 30 ns.
 const LONGEST_JOB: usize = 16 << 20;
 
-/// Bytes of a piece of a row that a single output reads: what may have to be copied of it.
-pub const PIECE_BYTES: usize = 1 << 20;
+/// Columns of a piece of a row that a single output reads: what may have to be copied of it. As many whatever the type and
+/// the number of channels, so that sums do not depend on either.
+pub const PIECE: usize = 1 << 14;
 
 /// Input rows of a window that are better packed all at once, where they must be, than folded one by one.
 const FEW_ROWS: usize = 8;
@@ -148,10 +149,10 @@ pub trait Kernel: Sync {
         Way::Ring
     }
 
-    /// Columns of a piece, where an output column reads so many neighbours that each row had better be taken across piece by
-    /// piece, absorbed by the first: where its way is [`Way::Running`] and a tile has one column.
-    fn piece(&self) -> Option<usize> {
-        None
+    /// Whether an output column reads so many neighbours that each row had better be taken across in pieces of [`PIECE`]
+    /// columns, absorbed by the first; its way is [`Way::Running`] then. A tile is one column.
+    fn in_pieces(&self) -> bool {
+        false
     }
 
     /// Scratch for column tiles of up to `tile` outputs.
@@ -352,15 +353,15 @@ where
         let ahead = h.start..(h.end + AHEAD_FOLDED).min(self.x.spatial[1]).max(h.end);
         let place =
             |cols: Range<usize>, h: &Range<usize>| Place { block: band.block, d: d.clone(), h: h.clone(), cols };
-        let lies = self.x.lying(&place(ins.clone(), &ahead)).is_some();
-        let most = (if lies { LONGEST_JOB } else { FOLDED_PACKED_BYTES } / bytes.max(1)).max(1);
+        let lying = self.x.lying(&place(ins.clone(), &ahead));
+        let most = (if lying.is_some() { LONGEST_JOB } else { FOLDED_PACKED_BYTES } / bytes.max(1)).max(1);
         let mut first = ins.start;
         while first < ins.end {
             let cols = first..ins.end.min(first + most);
             let from = (first - ins.start) * inner;
             first = cols.end;
-            if let Some(src) = self.x.lying(&place(cols.clone(), &ahead)).filter(|_| lies) {
-                let codec = self.load;
+            if let Some(rows) = &lying {
+                let (codec, src) = (self.load, rows.part(from..from + cols.len() * inner));
                 simd::dispatch(Folding { kernel, codec, height, band, src, scratch, width, from, to: &mut *to });
             } else {
                 let src = self.x.rows(self.load, &place(cols, &h), packed)?;
@@ -552,6 +553,9 @@ pub fn run<K: Kernel>(kernel: &K, ends: &dyn Ends<K>) -> Result<()> {
     };
     let mut shape = Shape::new(way, kernel.out_spatial(), kernel.column_bytes(), ready[1], &reach);
     shape.limit(column);
+    if kernel.in_pieces() {
+        (shape.tile, shape.tiles) = (1, out_w);
+    }
     shape.band = kernel.band_rows(shape.tile).max(1);
     let row_bytes = shape.tile.saturating_mul(kernel.column_bytes()).max(1);
     let at_once = if ready[1] || row_bytes >= LONG_ROW { usize::MAX } else { (BAND_BYTES / row_bytes).max(1) };
@@ -614,7 +618,7 @@ fn stretch<K: Kernel>(
     at_once: usize,
 ) -> Result<()> {
     let reach = |axis: usize, o: usize| kernel.reach(axis, o);
-    let (packs, piece) = (!ends.ready()[0], kernel.piece());
+    let packs = !ends.ready()[0];
     let mut scratch = kernel.scratch(shape.tile)?;
     let mut slots = reserved(shape.slots())?;
     for _ in 0..shape.slots() {
@@ -642,11 +646,9 @@ fn stretch<K: Kernel>(
         ends.with_output(&band, &mut made, &mut |mut dst| {
             let mut left = &script.steps[..];
             while !left.is_empty() {
-                if let (Some(piece), Step::Across(d, h, slot)) = (piece, left[0])
-                    && ins.len() > piece
-                {
-                    for first in ins.clone().step_by(piece) {
-                        let part = first..ins.end.min(first + piece);
+                if let (true, Step::Across(d, h, slot)) = (kernel.in_pieces(), left[0]) {
+                    for first in ins.clone().step_by(PIECE) {
+                        let part = first..ins.end.min(first + PIECE);
                         let later = [Step::Across(d, h, SPARE), Step::Absorb { later: SPARE, into: slot }];
                         let steps = if first == ins.start { &[Step::Across(d, h, slot)][..] } else { &later };
                         let at = Place { block, d: d..d + 1, h: h..h + 1, cols: part };

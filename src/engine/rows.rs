@@ -233,6 +233,14 @@ impl<'a, T: Copy> Rows<'a, T> {
         self.len
     }
 
+    /// Some elements of each row.
+    #[inline(always)]
+    #[must_use]
+    pub fn part(&self, elements: Range<usize>) -> Self {
+        assert!(elements.start <= elements.end && elements.end <= self.len, "elements outside the rows");
+        Self { origin: self.origin.wrapping_add(elements.start), len: elements.len(), ..*self }
+    }
+
     /// The row at `(d, h)`, if it is one of the rows.
     #[inline(always)]
     #[must_use]

@@ -79,13 +79,8 @@ pub(super) fn many<'a, T: 'a, A: Copy>(
     first: impl Fn(&T) -> A,
     fold: impl Fn(usize, A, &T) -> A,
 ) {
-    let mut from = match size_of::<A>() {
-        8.. => vectors::<T, A, 8>(n, &row, dst, &first, &fold),
-        4..8 => vectors::<T, A, 16>(n, &row, dst, &first, &fold),
-        2..4 => vectors::<T, A, 32>(n, &row, dst, &first, &fold),
-        _ => vectors::<T, A, 64>(n, &row, dst, &first, &fold),
-    };
     let len = dst.len();
+    let mut from = 0;
     while from < len {
         let m = TILE.min(len - from);
         let mut held = [first(&row(0)[from]); TILE];
@@ -113,29 +108,4 @@ pub(super) fn many<'a, T: 'a, A: Copy>(
         }
         from += m;
     }
-}
-
-/// As many whole vectors of `N` results as there are, each held in a register until all rows are in it. Returns how many
-/// results those are. (Tiles of results in memory, three rows at a time, took half as long again on rows of 32.)
-#[inline(always)]
-fn vectors<'a, T: 'a, A: Copy, const N: usize>(
-    n: usize,
-    row: &impl Fn(usize) -> &'a [T],
-    dst: &mut [MaybeUninit<A>],
-    first: &impl Fn(&T) -> A,
-    fold: &impl Fn(usize, A, &T) -> A,
-) -> usize {
-    let len = dst.len() / N * N;
-    for (i, dst) in dst.chunks_exact_mut(N).enumerate() {
-        let part = |j: usize| &row(j)[i * N..][..N];
-        let mut held = [first(&part(0)[0]); N];
-        held.iter_mut().zip(part(0)).for_each(|(h, v)| *h = first(v));
-        for j in 1..n {
-            for (h, v) in held.iter_mut().zip(part(j)) {
-                *h = fold(j, *h, v);
-            }
-        }
-        dst.iter_mut().zip(held).for_each(|(d, h)| _ = d.write(h));
-    }
-    len
 }

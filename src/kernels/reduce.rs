@@ -337,14 +337,24 @@ fn is_long<T, F: Fold<T>>(count: usize) -> bool {
     F::UNORDERED && count >= LONG_WINDOW * SIDE_BY_SIDE / size_of::<T>().max(1)
 }
 
-/// A long window whose order does not matter: as many folds as a vector has lanes, and those by halves. (One after the other,
-/// each element waits for the one before it.) The same at every level.
+/// A long window, of neighbours whose order does not matter: as many folds as a vector has lanes, and those by halves. (One
+/// after the other, each element waits for the one before it.) The same at every level.
 #[inline(always)]
 fn long_window<T: Copy, F: Fold<T>>(taps: &[Cell<T>]) -> T {
     match size_of::<T>() {
         8.. => lanes::<T, F, 8>(taps),
         4..8 => lanes::<T, F, 16>(taps),
         _ => lanes::<T, F, 32>(taps),
+    }
+}
+
+/// [`long_window`] for each channel, in the same order; `src` begins with the first of `count` positions.
+#[inline(always)]
+fn long_windows<T: Copy, F: Fold<T>>(src: &[Cell<T>], count: usize, dst: &mut [T]) {
+    match size_of::<T>() {
+        8.. => lanes_of_channels::<T, F, 8>(src, count, dst),
+        4..8 => lanes_of_channels::<T, F, 16>(src, count, dst),
+        _ => lanes_of_channels::<T, F, 32>(src, count, dst),
     }
 }
 
@@ -368,6 +378,35 @@ fn lanes<T: Copy, F: Fold<T>, const N: usize>(taps: &[Cell<T>]) -> T {
         n /= 2;
     }
     rest.iter().fold(held[0], |held, v| F::fold(held, v.get()))
+}
+
+/// [`lanes`] for each channel: a vector of them at a time.
+#[inline(always)]
+fn lanes_of_channels<T: Copy, F: Fold<T>, const N: usize>(src: &[Cell<T>], count: usize, dst: &mut [T]) {
+    let inner = dst.len();
+    for (i, dst) in dst.chunks_mut(N).enumerate() {
+        let mut held = [[F::neutral(); N]; N];
+        let position = |j: usize| &src[j * inner + i * N..][..dst.len()];
+        for j in 0..count / N * N {
+            for (held, v) in held[j % N].iter_mut().zip(position(j)) {
+                *held = if j < N { v.get() } else { F::fold(*held, v.get()) };
+            }
+        }
+        let mut n = N / 2;
+        while n > 0 {
+            let (low, high) = held.split_at_mut(n);
+            for (held, v) in low.iter_mut().flatten().zip(high.iter().flatten()) {
+                *held = F::fold(*held, *v);
+            }
+            n /= 2;
+        }
+        for j in count / N * N..count {
+            for (held, v) in held[0].iter_mut().zip(position(j)) {
+                *held = F::fold(*held, v.get());
+            }
+        }
+        dst.copy_from_slice(&held[0][..dst.len()]);
+    }
 }
 
 /// Rows whose listed windows are folded side by side: the elements of one window wait for each other.
@@ -433,6 +472,10 @@ fn singly<T: Copy, F: Fold<T>>(bins: &Bins, span: &Span<'_, T>, dst: &mut [T]) {
     for (o, dst) in cols.clone().zip(dst.chunks_exact_mut(inner)) {
         let r = bins.at(o);
         let at = |j: usize| &src[(r.start + j * r.step - from) * inner..][..inner];
+        if r.step == 1 && is_long::<T, F>(r.count) {
+            long_windows::<T, F>(&src[(r.start - from) * inner..], r.count, dst);
+            continue;
+        }
         match r.count {
             2 => {
                 for ((d, a), b) in dst.iter_mut().zip(at(0)).zip(at(1)) {

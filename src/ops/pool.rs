@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use std::ops::Range;
 
 use crate::element::{Absolute, Codec, Linear, Ordered, Rounding};
-use crate::engine::pipeline::{self, PIECE_BYTES, Through, Way};
+use crate::engine::pipeline::{self, PIECE, Through, Way};
 use crate::error::Result;
 use crate::geometry::bins::Bins;
 use crate::geometry::window::{AxisName, Padding, Windows};
@@ -195,17 +195,16 @@ impl PoolPlan {
         &self.axes
     }
 
-    /// Columns of a piece of a window's row, if windows are so long and next to each other.
-    fn piece(&self, inner: usize, size: usize) -> Option<usize> {
+    /// Whether rows come in pieces: where windows are that long, and do not share much.
+    fn in_pieces(&self) -> bool {
         let w = &self.deciding()[2];
-        let (longest, fitting) = (w.longest(), (PIECE_BYTES / inner.saturating_mul(size).max(1)).max(1));
         let dense = !matches!(w, Bins::Sliding(w) if w.dilation > 1);
-        (dense && longest > fitting && bands::step(w) >= longest / 2).then_some(fitting)
+        dense && w.longest() > PIECE && bands::step(w) >= w.longest() / 2
     }
 
     /// How the windows are folded, see [`way`].
     fn way(&self, inner: usize, size: usize, lifts: bool, unordered: bool) -> Way {
-        if self.piece(inner, size).is_some() {
+        if self.in_pieces() {
             return Way::Running;
         }
         match (way(self.deciding(), inner, size, lifts, unordered), &self.whole) {
@@ -283,7 +282,7 @@ impl PoolPlan {
             inner: x.inner,
             way: self.way(x.inner, size_of::<C::Computed>(), around.lifts(), F::UNORDERED),
             whole: whole_windows(&self.bins[1]),
-            piece: self.piece(x.inner, size_of::<C::Computed>()),
+            in_pieces: self.in_pieces(),
             rows_first: F::UNORDERED && !around.lifts() && folds_rows_first(self.deciding()),
             around,
             marker: PhantomData,
@@ -321,7 +320,7 @@ impl PoolPlan {
         let whole = whole_windows(&self.bins[1]);
         let first = self.whole.as_ref().map_or([0; 3], |w| w.first);
         let lens = [0, 1, 2].map(|a| self.deciding()[a].in_len());
-        let piece = self.piece(inner, size);
-        Ok(Locating { bins: &self.bins, first, lens, row, inner, way, whole, piece, marker: PhantomData })
+        let in_pieces = self.in_pieces();
+        Ok(Locating { bins: &self.bins, first, lens, row, inner, way, whole, in_pieces, marker: PhantomData })
     }
 }

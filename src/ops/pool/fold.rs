@@ -8,7 +8,7 @@ use std::ops::Range;
 use super::Divisor;
 use super::bands::*;
 use crate::element::Real;
-use crate::engine::pipeline::{InRow, Kernel, OutRow, OutRows, Way};
+use crate::engine::pipeline::{InRow, Kernel, OutRow, OutRows, PIECE, Way};
 use crate::engine::rows::{Rows, RowsMut, as_cells, as_uninit, scratch};
 use crate::engine::simd::Level;
 use crate::error::Result;
@@ -167,8 +167,8 @@ pub(super) struct Folding<'a, K, F, A> {
     pub way: Way,
     /// The windows along H that are alike.
     pub whole: Range<usize>,
-    /// Columns of a piece of a window's row, if windows are that long.
-    pub piece: Option<usize>,
+    /// Whether a window's row comes in pieces.
+    pub in_pieces: bool,
     pub rows_first: bool,
     pub around: A,
     pub marker: PhantomData<fn() -> (K, F)>,
@@ -217,21 +217,22 @@ where
     fn way(&self) -> Way {
         self.way
     }
-    fn piece(&self) -> Option<usize> {
-        self.piece
+    fn in_pieces(&self) -> bool {
+        self.in_pieces
     }
     fn scratch(&self, tile: usize) -> Result<Self::Scratch> {
         let rows = if self.way == Way::Band { self.rows_of_band(tile).made } else { 1 };
         let inputs = if self.around.lifts() || self.rows_first {
-            rows * (reach_of_tile(&self.bins[2], tile).min(self.piece.unwrap_or(usize::MAX)) + WHOLE)
+            let longest = reach_of_tile(&self.bins[2], tile);
+            rows * (if self.in_pieces { longest.min(PIECE) } else { longest } + WHOLE)
         } else if self.way == Way::Band {
             self.rows_of_band(tile).read * self.bins[0].longest() * tile
         } else {
             0
         };
         Ok(Scratch {
-            room: scratch(if self.piece.is_some() { 0 } else { reduce::across_room(&self.bins[2], tile, self.inner) })?,
-            only: self.piece.map(|_| Bins::only()).transpose()?,
+            room: scratch(if self.in_pieces { 0 } else { reduce::across_room(&self.bins[2], tile, self.inner) })?,
+            only: self.in_pieces.then(Bins::only).transpose()?,
             inputs: scratch(inputs * self.inner)?,
             outputs: scratch(if A::FINISHES { rows * tile * self.inner } else { 0 })?,
         })

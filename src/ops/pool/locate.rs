@@ -101,8 +101,8 @@ pub(super) struct Locating<'a, K, I> {
     pub inner: usize,
     pub way: Way,
     pub whole: Range<usize>,
-    /// Columns of a piece of a window's row, if windows are that long.
-    pub piece: Option<usize>,
+    /// Whether a window's row comes in pieces.
+    pub in_pieces: bool,
     pub marker: PhantomData<fn() -> (K, I)>,
 }
 
@@ -136,18 +136,16 @@ impl<K: Order, I: Position> Kernel for Locating<'_, K, I> {
     fn way(&self) -> Way {
         self.way
     }
-    fn piece(&self) -> Option<usize> {
-        self.piece
+    fn in_pieces(&self) -> bool {
+        self.in_pieces
     }
     fn scratch(&self, tile: usize) -> Result<Self::Scratch> {
         let band = if self.way == Way::Band { self.rows_of_band(tile).read } else { 1 };
         let rows = if self.row.may_repeat() { band } else { 1 };
-        let (values, positions) = match self.piece {
-            Some(_) => (0, 0),
-            None => argmax::across_room(&self.bins[2], tile * rows, self.inner),
-        };
+        let (values, positions) =
+            if self.in_pieces { (0, 0) } else { argmax::across_room(&self.bins[2], tile * rows, self.inner) };
         let kept = if self.way == Way::Band { band * self.bins[0].longest() * tile * self.inner } else { 0 };
-        let only = self.piece.map(|_| Bins::only()).transpose()?;
+        let only = self.in_pieces.then(Bins::only).transpose()?;
         Ok(Located { only, room: (scratch(values)?, scratch(positions)?), kept: (scratch(kept)?, scratch(kept)?) })
     }
     fn slot(&self, tile: usize) -> Result<Self::Slot> {
