@@ -36,6 +36,8 @@ import xarray as xr
 
 import upsample_rs as us
 
+from .bridges.shapes import named_padding
+
 __all__ = [
     "adaptive_avg_pool",
     "adaptive_max_pool",
@@ -335,12 +337,9 @@ def _both(
 
 def _before(pad: Any, length: int, stride: int, span: int) -> int:
     """Return the elements of padding before an axis."""
-    if not isinstance(pad, str):
-        return int(pad[0] if isinstance(pad, (tuple, list)) else pad)
-    if pad == "valid":
-        return 0
-    total = max((-(-length // stride) - 1) * stride + span - length, 0)
-    return total // 2 if pad == "same" else -(-total // 2)
+    if isinstance(pad, str):
+        return named_padding(pad, length, span, stride)[0]
+    return int(pad[0] if isinstance(pad, (tuple, list)) else pad)
 
 
 def max_pool(

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-__all__ = ["BACKWARD", "FORWARD", "window_count"]
+__all__ = ["BACKWARD", "FORWARD", "named_padding", "window_count"]
 
 Given: TypeAlias = dict[str, Any]
 Shape: TypeAlias = tuple[Any, ...]
@@ -29,6 +29,15 @@ def window_count(length: Any, span: Any, step: Any, pads: Any, ceil: bool = Fals
     most = (length + before - 1) // step + 1  # the last window begins before the far padding
     count = -(-room // step) + 1
     return count if count <= most else most
+
+
+def named_padding(rule: str, length: int, span: int, step: int) -> tuple[int, int]:
+    """Return the padding before and after an axis by a rule's name; windows have `span` elements."""
+    if rule == "valid":
+        return 0, 0
+    total = max((-(-length // step) - 1) * step + span - length, 0)
+    before = total // 2 if rule == "same" else -(-total // 2)
+    return before, total - before
 
 
 def per_axis(value: Any, n: int) -> tuple[Any, ...]:

@@ -17,7 +17,7 @@ import numpy as np
 
 import upsample_rs as us
 
-from ..bridges.shapes import window_count
+from ..bridges.shapes import named_padding, window_count
 from ..bridges.table import Op
 from .call import Call, one_chunk
 from .parted import parted
@@ -108,7 +108,7 @@ def _other_way(op: Op, given: Given) -> Given | None:
     if op.family == "conv":
         pads = pinned["padding"]
         if isinstance(pads, str):
-            pads = tuple(_pads(pads, *axis) for axis in each)
+            pads = tuple(named_padding(pads, *axis) for axis in each)
         return {**same, "padding": pads, "output_size": size}
     pads = pinned["padding"]
     long = [given["grad_output"].shape[axis] for axis in spatial]
@@ -116,15 +116,6 @@ def _other_way(op: Op, given: Given) -> Given | None:
     if tuple(window_count(*axis) for axis in windows) != size:
         return None
     return {**same, "padding": pads}
-
-
-def _pads(rule: str, length: int, span: int, stride: int) -> tuple[int, int]:
-    """Return the padding of an axis by its rule."""
-    if rule == "valid":
-        return 0, 0
-    total = max((-(-length // stride) - 1) * stride + span - length, 0)
-    before = total // 2 if rule == "same" else -(-total // 2)
-    return before, total - before
 
 
 def _by_weight(op: Op, name: str, given: Given, call: Call) -> Any:
