@@ -41,6 +41,7 @@ DOWN = {
     "1 pixel": ((40, 30, 1, 1), (20, 30, 3, 3), 1, 1, 1, 1),
     "long kernel": ((2, 3, 4000), (4, 3, 1001), 7, 500, 1, 1),
     "wide padding": ((1, 3, 10, 11), (4, 3, 3, 3), 1, 30, 1, 1),
+    "its gradient is stamps": ((2, 9, 9, 9), (150, 9, 3, 3), 2, 1, 1, 1),
 }
 
 # Name: shapes of x and weight, stride, padding, output_padding, dilation, groups.
@@ -66,6 +67,13 @@ UP = {
     "depthwise": ((1, 50, 21, 22), (50, 1, 4, 4), 2, 1, 0, 1, 50),
     "many output channels": ((1, 30, 14, 40), (30, 80, 2, 2), 2, 0, 0, 1, 1),
     "cropped to the middle": ((1, 5, 30, 31), (5, 7, 3, 3), 2, 25, 0, 1, 1),
+    "stamps": ((3, 40, 5, 6), (40, 9, 4, 4), 2, 1, 1, 1, 1),
+    "stamps, groups, dilation": ((2, 128, 4, 5), (128, 7, 3, 3), (3, 2), (1, 0), 0, (2, 1), 2),
+    "stamps of single taps": ((1, 70, 4, 5), (70, 8, 3, 3), 2, 2, 0, (1, 3), 1),
+    "stamps, 3-D": ((2, 130, 2, 3, 4), (130, 5, 2, 3, 2), (2, 1, 2), (0, 2, 1), (1, 0, 1), 1, 1),
+    "stamps of a long kernel": ((1, 300, 30), (300, 3, 100), 7, 13, 5, 1, 1),
+    "stamps, images in blocks": ((70, 64, 3, 3), (64, 4, 3, 3), 2, 1, 0, 1, 1),
+    "stamps farther apart than long": ((2, 64, 3, 4), (64, 40, 2, 2), 5, 0, 4, 1, 1),
 }
 NAMES = [("down", name) for name in DOWN] + [("up", name) for name in UP]
 every_shape = pytest.mark.parametrize("kind, name", NAMES, ids=[": ".join(n) for n in NAMES])

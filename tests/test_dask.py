@@ -412,3 +412,15 @@ def test_windows_in_pieces(op, kernel):
     for chunks in (7_001, 16_384, (5, 39_998)):
         lazy = da.from_array(x, chunks=(1, chunks))
         assert same(computed(quietly(getattr(usd, op), lazy, *args)), want)
+
+
+@pytest.mark.parametrize("inputs", [30, 90, 300])
+def test_few_inputs_and_many_channels(inputs):
+    """Whether inputs are stamped, up to so many of them, is decided by the whole array."""
+    random = np.random.default_rng(0)
+    x = random.standard_normal((2, 64, inputs), "f4")
+    weight = random.standard_normal((64, 5, 4), "f4")
+    want = us.conv_transpose1d(x, weight, None, 2, 1)
+    for chunks in (7, inputs // 2, (1, inputs - 1)):
+        lazy = da.from_array(x, chunks=(1, 64, chunks))
+        assert same(computed(quietly(usd.conv_transpose1d, lazy, weight, None, 2, 1)), want)

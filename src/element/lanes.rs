@@ -23,6 +23,9 @@ pub trait Vector<T>: Copy {
     /// `a*b + self`, fused if so told.
     #[must_use]
     fn plus_product<const FMA: bool>(self, a: Self, b: Self) -> Self;
+    /// `self + other`.
+    #[must_use]
+    fn plus(self, other: Self) -> Self;
 }
 
 /// `N` lanes.
@@ -50,6 +53,13 @@ impl<T: Ring, const N: usize> Vector<T> for Block<T, N> {
     fn plus_product<const FMA: bool>(mut self, a: Self, b: Self) -> Self {
         for i in 0..N {
             self.0[i] = T::mul_add::<FMA>(a.0[i], b.0[i], self.0[i]);
+        }
+        self
+    }
+    #[inline(always)]
+    fn plus(mut self, other: Self) -> Self {
+        for i in 0..N {
+            self.0[i] = T::add(self.0[i], other.0[i]);
         }
         self
     }

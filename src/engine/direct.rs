@@ -4,7 +4,7 @@
 //! `products.rs` does so that many channels share what they read, took three quarters of the time. The sums are the same,
 //! product for product.
 
-use super::products::{Found, MOST_PHASES, PhaseOf, Place, Plane, RowAt, Scheme, write_row};
+use super::products::{MOST_PHASES, PhaseOf, Place, Plane, RowAt, Scheme, Sums, Table, write_row};
 use super::rows::as_cells;
 use super::simd::{Job, Level};
 use crate::element::{Laned, Vector};
@@ -94,7 +94,7 @@ impl<T: Laned> Direct<'_, T> {
         let none = Phase { weights, lanes: self.lanes, table: &[], begin, again: 0, last: 0 };
         let (mut phases, mut list, mut n) = ([none; MOST_PHASES], [PhaseOf::default(); MOST_PHASES], 0);
         for part in &plane.parts {
-            let (table, first) = &self.scheme.tables[part.table];
+            let Table { steps: table, first, .. } = &self.scheme.tables[part.table];
             let (again, last) = repeated(table, next as isize);
             for &(place, weight) in &part.phases {
                 let Some(at) = place.checked_sub(places).filter(|&at| at < MOST_PHASES) else { continue };
@@ -160,7 +160,7 @@ impl<T: Laned> Direct<'_, T> {
                 unsafe { phase.sums::<L, R>(n.max(least), at) };
             }
             for (r, to) in to.into_iter().enumerate() {
-                let found = Found { phases: list, first: r * CHUNK, channel: 0, pitch: 2 * CHUNK };
+                let found = Sums { phases: list, first: r * CHUNK, channel: 0, pitch: 2 * CHUNK };
                 let sums = as_cells(self.sums);
                 // SAFETY: a row of an output that exists, whose places from the chunk's on are this job's to write.
                 unsafe { write_row(level, self.scheme, (to, stride), (self.col + first, n), &found, sums) };

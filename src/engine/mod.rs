@@ -9,4 +9,5 @@ pub mod places;
 pub mod products;
 pub mod rows;
 pub mod simd;
+pub mod stamps;
 pub mod tile;

@@ -8,15 +8,19 @@ use std::cell::Cell;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::rows::{as_cells, as_uninit};
+use super::rows::as_cells;
 use super::simd::{Job, Level, prefetch_at};
-use super::tile::{MOST_ROWS, Steps, Tile, columns, even_part, most_rows};
+use super::tile::{LONGEST_SUM, MOST_ROWS, Steps, Tile, columns, even_part, most_rows};
 use crate::element::{Codec, Laned, Vector};
 use crate::layout::Grid;
 
-/// Most products added one after the other. The error of a sum grows with its length: in parts of 256, those of 4,608 have
-/// a quarter of it, and adding the parts takes a hundredth of the time.
-const LONGEST_SUM: usize = 256;
+/// Steps of the tiles that a row of a block's weights is used for before the next block's: what a block takes beside its
+/// products is long beside a few steps, and so many lanes stay in the first cache. (k2s2 of 64 channels, 64 steps a tile, on
+/// a Zen 3 core: 10.4 ms with one tile a block, 7.1 so.)
+const MANY_STEPS: usize = 1152;
+
+/// Most bytes of a block's sums: a half of the first cache.
+const BLOCK_BYTES: usize = 16 << 10;
 
 /// Phases of W whose taps read the same inputs.
 #[derive(Debug, Clone)]
@@ -25,6 +29,8 @@ pub struct Part {
     pub table: usize,
     /// Each phase's place among all, and where its first weight lies from an output channel's.
     pub phases: Vec<(usize, isize)>,
+    /// Where its packed weights begin, in those of a block for each input channel.
+    pub at: usize,
 }
 
 /// One phase of D and one of H, with those of W.
@@ -131,13 +137,24 @@ pub fn fill<T: Copy>(array: &Place<*mut T>, outer: [usize; 2], spatial: &[Range<
     }
 }
 
-/// What all bands of a convolution share.
+/// The steps of a class of phases.
+#[derive(Debug, Clone)]
+pub struct Table {
+    /// See [`Steps`].
+    pub steps: Vec<(isize, isize)>,
+    /// Where its lanes begin.
+    pub first: isize,
+    /// Where the weight of each step lies from the first's.
+    pub weights: Vec<isize>,
+}
+
+/// What all bands share.
 #[derive(Debug)]
 pub struct Scheme {
     /// The planes.
     pub planes: Vec<Plane>,
-    /// Steps of each class of phases, see [`Steps`], and where its lanes begin.
-    pub tables: Vec<(Vec<(isize, isize)>, isize)>,
+    /// Steps of each class of phases.
+    pub tables: Vec<Table>,
     /// Residues of W that have taps, rising.
     pub residues: Vec<usize>,
     /// Distance of a phase's outputs along D, H and W.
@@ -146,38 +163,63 @@ pub struct Scheme {
     pub out: [usize; 3],
     /// Whether some phases have no taps, so that their outputs are but the bias.
     pub bare: bool,
-    /// Kernel lengths.
-    pub kernel: [usize; 3],
-    /// Output channels whose weights are used for all tiles of a band before the next, so that they stay in cache.
+    /// Output channels computed together, so that their phases fill the rows of tiles: a block.
+    pub together: usize,
+    /// Output channels, a number of blocks, whose weights are used for all tiles of a band before the next, so that they stay
+    /// in cache.
     pub at_once: usize,
+    /// Packed weights of a block for each input channel.
+    pub packed: usize,
+}
+
+/// Output channels computed together, where each phase of D and H has so many phases of W, `residues` in all: a whole number of
+/// tiles of `rows` rows, unless that were many.
+pub fn together(phases: impl Iterator<Item = usize>, residues: usize, rows: usize) -> usize {
+    let odd = |n: usize| rows / crate::geometry::gcd(n, rows);
+    let most = phases.map(odd).max().unwrap_or(1);
+    if residues * most > 8 * rows { 1 } else { most }
 }
 
 impl Scheme {
-    /// Output channels computed together, so that their phases fill the rows of tiles.
-    fn together(&self, rows: usize) -> usize {
-        let odd = |n: usize| rows / crate::geometry::gcd(n, rows);
-        let most = self.planes.iter().flat_map(|p| &p.parts).map(|p| odd(p.phases.len())).max().unwrap_or(1);
-        if self.residues.len() * most > 8 * rows { 1 } else { most }
-    }
-
     /// Rows of the largest tile, if `together` channels are computed together.
     fn tallest(&self, together: usize, rows: usize) -> usize {
         let parts = self.planes.iter().flat_map(|p| &p.parts);
         parts.map(|p| even_part(p.phases.len() * together, rows, 0).len().max(1)).max().unwrap_or(1)
     }
 
-    /// Room for sums that a band of `slices` needs at this level: of one block, or of all if they are kept.
-    pub fn room<L: Level, T: Laned>(&self, outs: &Range<usize>, slices: &[Slice], keep: bool) -> usize {
+    /// Room for the packed weights of all blocks of so many output channels and input channels.
+    #[must_use]
+    pub fn packed_room(&self, outs: usize, ins: usize) -> usize {
+        outs.div_ceil(self.together) * self.packed * ins
+    }
+
+    /// The sums of a band at this level.
+    #[inline(always)]
+    fn shape<L: Level, T: Laned>(&self, outs: usize, ins: usize, slices: &[Slice], keep: bool) -> Shape {
         let rows = rows::<L, T>(slices);
-        let together = self.together(rows).min(outs.len());
-        let width = L::Register::<T>::LANES;
-        let pitch = columns::<L, T>(self.tallest(together, rows)) * width;
+        let together = self.together.min(outs);
+        let columns = columns::<L, T>(self.tallest(together, rows));
+        let tile = columns * L::Register::<T>::LANES;
+        let tiles = if keep {
+            1
+        } else {
+            let steps = ins * self.tables.iter().map(|t| t.steps.len()).max().unwrap_or(1);
+            let sums = together * self.residues.len() * tile * size_of::<T>();
+            let most = slices.iter().map(|s| s.lanes.len().div_ceil(tile)).max().unwrap_or(1);
+            (MANY_STEPS / steps.max(1)).min(BLOCK_BYTES / sums.max(1)).min(most).max(1)
+        };
+        Shape { rows, together, columns, pitch: tiles * tile }
+    }
+
+    /// Room for sums that a band of `slices` needs at this level: of one block, or of all if they are kept.
+    pub fn room<L: Level, T: Laned>(&self, outs: &Range<usize>, ins: usize, slices: &[Slice], keep: bool) -> usize {
+        let Shape { together, pitch, .. } = self.shape::<L, T>(outs.len(), ins, slices, keep);
         let block = together * self.residues.len() * pitch;
         if !keep {
             return block;
         }
         let tiles: usize = slices.iter().map(|s| s.lanes.len().div_ceil(pitch)).sum();
-        let blocks: usize = self.shares(outs).map(|(_, outs)| outs.len().div_ceil(together)).sum();
+        let blocks: usize = self.shares(outs).map(|outs| outs.len().div_ceil(together)).sum();
         block * tiles * blocks * self.planes.len()
     }
 
@@ -186,10 +228,10 @@ impl Scheme {
         let inside = |offset: isize| {
             usize::try_from(offset).is_ok_and(|first| first.checked_add(end).is_some_and(|end| end <= readable))
         };
-        for (table, first) in self.tables.iter().filter(|t| !t.0.is_empty()) {
+        for Table { steps, first, .. } in self.tables.iter().filter(|t| !t.steps.is_empty()) {
             // From the first repetition to the last, and within one, as far as its steps lead either way.
             let (mut at, mut low, mut high) = (*first, *first, *first);
-            for (_, next) in table {
+            for (_, next) in steps {
                 (low, high) = (low.min(at), high.max(at));
                 at = at.wrapping_add(*next);
             }
@@ -199,12 +241,23 @@ impl Scheme {
         }
     }
 
-    /// Output channels cut where their weights are: which part, and which of `outs` it holds.
-    fn shares(&self, outs: &Range<usize>) -> impl Iterator<Item = (usize, Range<usize>)> + use<> {
+    /// Output channels whose weights are used together.
+    fn shares(&self, outs: &Range<usize>) -> impl Iterator<Item = Range<usize>> + use<> {
         let (outs, at_once) = (outs.clone(), self.at_once);
-        let parts = outs.start / at_once..outs.end.div_ceil(at_once);
-        parts.map(move |part| (part, outs.start.max(part * at_once)..outs.end.min((part + 1) * at_once)))
+        outs.clone().step_by(at_once).map(move |first| first..(first + at_once).min(outs.end))
     }
+}
+
+/// How the sums of a band are cut.
+struct Shape {
+    /// Most rows of a tile.
+    rows: usize,
+    /// Output channels computed together.
+    together: usize,
+    /// Vectors in the columns of a tile.
+    columns: usize,
+    /// Lanes of a block: of a few tiles side by side, if their sums are short.
+    pitch: usize,
 }
 
 /// Most rows of the tiles of a band: half as many where all lanes of a slice then fit one tile, for weights are read once
@@ -259,12 +312,26 @@ pub struct Products<'a, T> {
     pub first_last: (bool, bool),
 }
 
+/// Asks for the most rows a tile has at a level.
+#[derive(Default)]
+pub struct MostRows<T>(std::marker::PhantomData<T>);
+
+impl<T: Laned> Job for MostRows<T> {
+    type Output = usize;
+    #[inline(always)]
+    fn run<L: Level>(self, _: L) -> usize {
+        most_rows::<L, T>()
+    }
+}
+
 /// Asks for the room of [`Scheme::room`] at the current level.
 pub struct Room<'a, T> {
     /// The scheme.
     pub scheme: &'a Scheme,
     /// Output channels.
     pub outs: Range<usize>,
+    /// Input channels to sum over.
+    pub ins: usize,
     /// The slices.
     pub slices: &'a [Slice],
     /// See [`Products::keep`].
@@ -277,74 +344,98 @@ impl<T: Laned> Job for Room<'_, T> {
     type Output = usize;
     #[inline(always)]
     fn run<L: Level>(self, _: L) -> usize {
-        self.scheme.room::<L, T>(&self.outs, self.slices, self.keep)
+        self.scheme.room::<L, T>(&self.outs, self.ins, self.slices, self.keep)
     }
 }
+
+/// Most steps of a part for which the place of each weight is written down before they are packed.
+const SHORT_PART: usize = 64;
 
 /// How many input channels ahead weights are asked for.
 const AHEAD: isize = 8;
 
 /// The weights of a group, as a band finds them.
 pub enum Weights<'a, T> {
-    /// Where they lie, the input channels of an output channel one after the other: output channels are this far apart.
+    /// Where they lie, and the distance of output channels. (There is one phase, and the weights of its steps, channel by
+    /// channel, lie as the steps say.)
     Ready(*const T, isize),
-    /// Gathered, [`Scheme::at_once`] output channels after the other, each such part so long.
-    Gathered(*const T, usize),
-    /// To be gathered into this room, as long as one part.
+    /// [Packed](Pack), all blocks of the group; of so many input channels, of which the band's are those from the second on.
+    Packed(*const T, usize, usize),
+    /// To be packed into this room, [`Scheme::at_once`] output channels at a time.
     Scattered(Place<*const T>, &'a mut [T]),
 }
 
-/// Copies the weights of some output channels close together: `[input channel][output channel][tap]`, with room for
-/// `at_once` output channels. (A transposed convolution's lie far apart, often a power of two of bytes, where they crowd a
-/// few sets of every cache: k16s8 512 to 256 channels took 2.3 ms where they lie, 1.8 gathered.)
-pub struct Gather<'a, T> {
+/// Puts the weights of some output channels in the order in which tiles read them: block by block, part by part, for each
+/// input channel and step those of all rows. A tile then reads one unbroken run. (Where they lie, each row is a stream of its
+/// own, and those of a transposed convolution are often a power of two of bytes apart, where they crowd a few sets of every
+/// cache. On a Zen 3 core k16s8 of 21 channels took 20.8 ms so, packed 15.9.)
+pub struct Pack<'a, T> {
+    /// What all bands share.
+    pub scheme: &'a Scheme,
     /// The weights: outer axes are output channels and input channels.
     pub from: Place<*const T>,
-    /// Which output channels.
+    /// Which output channels; they begin with a block.
     pub outs: Range<usize>,
     /// How many input channels.
     pub ins: usize,
-    /// Kernel lengths.
-    pub kernel: [usize; 3],
-    /// Output channels there is room for.
-    pub at_once: usize,
-    /// The copy.
+    /// The copy, see [`Scheme::packed_room`].
     pub to: &'a mut [T],
 }
 
-impl<T: Laned> Job for Gather<'_, T> {
+impl<T: Laned> Job for Pack<'_, T> {
     type Output = ();
     #[inline(always)]
-    fn run<L: Level>(self, level: L) {
-        let [kd, kh, kw] = self.kernel;
-        let taps = kd * kh * kw;
-        let [sd, sh, sw] = self.from.spatial;
+    fn run<L: Level>(self, _: L) {
+        let Scheme { planes, tables, together, packed, .. } = self.scheme;
         let [so, si] = self.from.outer;
-        let within = (kw == 1 || sw == 1) && (kh == 1 || sh == kw as isize) && (kd == 1 || sd == (kh * kw) as isize);
-        let n = self.outs.len();
-        // Runs of weights that lie one after the other.
-        let (runs, run) = match within {
-            true if so == taps as isize => (1, n * taps),
-            true => (n, taps),
-            false => (n * taps, 1),
+        let (n, size) = (self.outs.len(), packed * self.ins);
+        let parts =
+            || planes.iter().flat_map(|p| &p.parts).map(|p| (p, &tables[p.table].weights, together * p.phases.len()));
+        // Where the weights of a row of a block lie from its first output channel's, and where those of the steps of short parts
+        // do, row by row, so that each part is one loop.
+        let row = |part: &Part, r: usize| {
+            let (o, phase) = (r / part.phases.len(), part.phases[r % part.phases.len()].1);
+            (o as isize).wrapping_mul(so).wrapping_add(phase)
         };
+        let mut order = Vec::new();
+        for (part, steps, rows) in parts().filter(|p| p.1.len() <= SHORT_PART) {
+            for step in steps {
+                order.extend((0..rows).map(|r| row(part, r).wrapping_add(*step)));
+            }
+        }
         for i in 0..self.ins {
             let from = self.from.at([self.outs.start, i], [0; 3]);
-            let to = &mut self.to[i * self.at_once * taps..][..n * taps];
-            prefetch_at(from.wrapping_offset(si.wrapping_mul(AHEAD)), run);
-            for (r, to) in to.chunks_exact_mut(run).take(runs).enumerate() {
-                let at = match (runs, within) {
-                    (1, _) => 0,
-                    (_, true) => (r as isize).wrapping_mul(so),
-                    _ => {
-                        let (o, t) = (r / taps, r % taps);
-                        let at = [t / (kh * kw), t / kw % kh, t % kw];
-                        self.from.offset([o, 0], at)
+            prefetch_at(from.wrapping_offset(si.wrapping_mul(AHEAD)), n * so.unsigned_abs());
+            for first in (0..n).step_by(*together) {
+                let from = from.wrapping_offset((first as isize).wrapping_mul(so));
+                let outs = (n - first).min(*together);
+                let block = &mut self.to[first / together * size..][..size];
+                let mut order = &order[..];
+                for (part, steps, rows) in parts() {
+                    let len = steps.len() * rows;
+                    let to = &mut block[part.at * self.ins + i * len..][..len];
+                    let kept = outs * part.phases.len();
+                    if steps.len() <= SHORT_PART {
+                        let (places, rest) = order.split_at(len);
+                        order = rest;
+                        // All in one go, unless the last block is shorter than the others.
+                        let (run, kept) = if kept == rows { (len, len) } else { (rows, kept) };
+                        for (to, places) in to.chunks_exact_mut(run.max(1)).zip(places.chunks_exact(run.max(1))) {
+                            for (to, place) in to[..kept].iter_mut().zip(places) {
+                                // SAFETY: the weight of an output channel, an input channel and a tap that exist.
+                                *to = unsafe { from.wrapping_offset(*place).read() };
+                            }
+                        }
+                        continue;
                     }
-                };
-                // SAFETY: `run` weights that exist and lie one after the other.
-                let from = unsafe { std::slice::from_raw_parts(from.wrapping_offset(at).cast::<Cell<T>>(), run) };
-                level.copy(from, as_uninit(to));
+                    for r in 0..kept {
+                        let from = from.wrapping_offset(row(part, r));
+                        for (to, step) in to[r..].iter_mut().step_by(rows).zip(steps) {
+                            // SAFETY: as above.
+                            *to = unsafe { from.wrapping_offset(*step).read() };
+                        }
+                    }
+                }
             }
         }
     }
@@ -379,14 +470,22 @@ pub struct Lists<T> {
     tiles: Vec<TileOf<T>>,
     phases: Vec<PhaseOf>,
     segments: Vec<Segment>,
-    /// Room for a part of a tile's sums.
-    part: Vec<T>,
 }
 
 impl<T> Default for Lists<T> {
     fn default() -> Self {
-        Self { blocks: Vec::new(), tiles: Vec::new(), phases: Vec::new(), segments: Vec::new(), part: Vec::new() }
+        Self { blocks: Vec::new(), tiles: Vec::new(), phases: Vec::new(), segments: Vec::new() }
     }
+}
+
+/// Where the weights of some output channels are.
+struct Found<T> {
+    /// The first one of output channel 0, or the first that is packed.
+    first: *const T,
+    /// Distance of rows.
+    distance: isize,
+    /// If they are packed: from which output channel on, of how many input channels, and from which of them on.
+    packed: Option<(usize, usize, usize)>,
 }
 
 /// A block of results: one plane of phases of some output channels.
@@ -402,11 +501,15 @@ struct Block {
 /// The rows of a tile: weights, where sums begin, the steps, and which row of the block's sums is the first.
 #[derive(Debug)]
 struct TileOf<T> {
-    weights: [*const T; MOST_ROWS],
+    /// The first row's first weight, the distance of rows, and of steps where that is the same for all.
+    weights: (*const T, isize),
     begin: [T; MOST_ROWS],
     rows: usize,
     table: usize,
     at: usize,
+    /// Repetitions of the steps that are summed by themselves, and how far it is from one to the next.
+    each: usize,
+    advance: (isize, isize),
 }
 
 /// Where a phase of W finds its sums: the row of the block's first output channel, and how many rows there are to the
@@ -422,34 +525,29 @@ impl<T: Laned> Job for Products<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<L: Level>(mut self, level: L) {
-        let rows = rows::<L, T>(self.slices);
-        let together = self.scheme.together(rows).min(self.outs.len());
-        let columns = columns::<L, T>(self.scheme.tallest(together, rows));
+        let shape = self.scheme.shape::<L, T>(self.outs.len(), self.ins, self.slices, self.keep);
+        let Shape { rows, together, columns, pitch } = shape;
         let width = L::Register::<T>::LANES;
-        let pitch = columns * width;
-        self.require_readable(pitch);
-        let zeros = [T::default(); MOST_ROWS];
-        self.lists.part.clear();
-        self.lists.part.resize(MOST_ROWS * pitch, T::default());
+        self.require_readable(width, columns * width);
         let room = together * self.scheme.residues.len() * pitch;
         let mut at = 0;
-        for (part, outs) in self.scheme.shares(&self.outs) {
-            let weights = self.weights(level, part, &outs);
-            self.list(weights, &outs, together, rows);
-            let tiles: usize = self.slices.iter().map(|s| s.lanes.len().div_ceil(pitch)).sum();
-            let mut next_weights = self.next_weights(part, tiles * self.lists.blocks.len());
+        for outs in self.scheme.shares(&self.outs) {
+            let weights = self.weights(level, &outs);
+            self.list(&weights, &outs, together, rows);
+            let blocks: usize = self.slices.iter().map(|s| s.lanes.len().div_ceil(pitch)).sum();
+            let mut next_weights = self.next_weights(&outs, blocks * self.lists.blocks.len());
             for slice in self.slices {
                 let vectors = slice.lanes.len().div_ceil(width);
-                let parts = vectors.div_ceil(columns);
+                let parts = vectors.div_ceil(pitch / width);
                 let (mut next, mut row) = (0, 0);
                 for t in 0..parts {
-                    // The fewest tiles, as even as can be.
+                    // The fewest parts, as even as can be.
                     let wide = vectors / parts + usize::from(t < vectors % parts);
                     let n = wide * width;
                     let mut start = slice.lanes.start + next * width;
                     next += wide;
                     if start + n > slice.lanes.end && (!self.slack || slice.lanes.len() >= n) {
-                        start = slice.lanes.end - n;
+                        start = slice.lanes.end.saturating_sub(n).max(slice.lanes.start);
                     }
                     row = self.segments(slice, row, &(start..start + n));
                     for block in &self.lists.blocks {
@@ -458,46 +556,28 @@ impl<T: Laned> Job for Products<'_, T> {
                         }
                         next_weights.ask();
                         for tile in &self.lists.tiles[block.tiles.clone()] {
-                            let (table, first) = &self.scheme.tables[tile.table];
                             let sums = &mut self.sums[at + tile.at * pitch..][..tile.rows * pitch];
-                            let begin = &tile.begin[..tile.rows];
-                            // Input channels in parts, each summed by itself.
-                            let each = (LONGEST_SUM / table.len().max(1)).max(1);
-                            let ahead = table.iter().fold((0isize, 0isize), |(a, b), step| {
-                                (a.wrapping_add(step.0), b.wrapping_add(step.1))
-                            });
-                            let mut rows = tile.weights;
-                            let mut lanes = self.lanes.wrapping_add(start).wrapping_offset(*first);
-                            let mut done = 0;
-                            loop {
-                                let outer = each.min(self.ins - done);
-                                let begun = done > 0 || !self.first_last.0;
-                                let part = Tile {
-                                    rows: &rows[..tile.rows],
-                                    lanes,
-                                    columns: wide,
-                                    steps: Steps { outer, table },
-                                    begin: if begun { &zeros[..tile.rows] } else { begin },
-                                    to: if begun { self.lists.part.as_mut_ptr() } else { sums.as_mut_ptr() },
-                                    pitch,
+                            for c in 0..wide.div_ceil(columns) {
+                                let vectors = even_part(wide, columns, c);
+                                let mut from = vectors.start * width;
+                                if !self.slack {
+                                    // What a tile would read beyond the last lane it reads before.
+                                    let left = slice.lanes.end - start;
+                                    from = from.min(left.saturating_sub(vectors.len() * width));
+                                }
+                                let lanes = self.lanes.wrapping_add(start + from);
+                                let to = &mut sums[from..];
+                                // SAFETY: all lanes read are among the readable ones, which was checked; the other addresses
+                                // are those the job's maker vouches for.
+                                unsafe {
+                                    tile.run(
+                                        level,
+                                        self.scheme,
+                                        (lanes, self.ins, !self.first_last.0),
+                                        vectors.len(),
+                                        (to, pitch),
+                                    )
                                 };
-                                // SAFETY: the addresses are those the job's maker vouches for; the sums, and the room for a
-                                // part of them, are as many rows of `pitch` elements, at least `wide` vectors.
-                                unsafe { part.run(level) };
-                                if begun {
-                                    for r in 0..tile.rows {
-                                        let part = &self.lists.part[r * pitch..r * pitch + n];
-                                        let sums = &mut sums[r * pitch..r * pitch + n];
-                                        sums.iter_mut().zip(part).for_each(|(sum, v)| *sum = T::add(*sum, *v));
-                                    }
-                                }
-                                done += outer;
-                                if done >= self.ins {
-                                    break;
-                                }
-                                let by = outer as isize;
-                                rows.iter_mut().for_each(|r| *r = r.wrapping_offset(ahead.0.wrapping_mul(by)));
-                                lanes = lanes.wrapping_offset(ahead.1.wrapping_mul(by));
                             }
                         }
                         if self.first_last.1 {
@@ -511,49 +591,93 @@ impl<T: Laned> Job for Products<'_, T> {
     }
 }
 
+impl<T: Laned> TileOf<T> {
+    /// Sums `ins` repetitions of the steps over some vectors of lanes, in parts that are each summed by themselves, to rows
+    /// that are `pitch` apart; or, if they are `begun`, adds to what is there.
+    ///
+    /// # Safety
+    /// The tile's weights, and the lanes, must be readable at every step.
+    #[inline(always)]
+    unsafe fn run<L: Level>(
+        &self,
+        level: L,
+        scheme: &Scheme,
+        (mut lanes, ins, mut begun): (*const T, usize, bool),
+        columns: usize,
+        (to, pitch): (&mut [T], usize),
+    ) {
+        let table = &scheme.tables[self.table];
+        lanes = lanes.wrapping_offset(table.first);
+        let mut weights = self.weights.0;
+        let mut done = 0;
+        // The tile's own bounds: it has so many rows of sums.
+        let _ = &to[(self.rows - 1) * pitch..][..columns * L::Register::<T>::LANES];
+        loop {
+            let outer = self.each.min(ins - done);
+            let part = Tile {
+                rows: self.rows,
+                factors: (weights, self.weights.1),
+                lanes,
+                columns,
+                steps: Steps { outer, table: &table.steps },
+                begin: (!begun).then_some(&self.begin[..self.rows]),
+                to: to.as_mut_ptr(),
+                pitch,
+            };
+            // SAFETY: the factors and lanes are those the caller vouches for, and the sums are within `to`, see above.
+            unsafe { part.run(level) };
+            begun = true;
+            done += outer;
+            if done >= ins {
+                return;
+            }
+            let by = outer as isize;
+            weights = weights.wrapping_offset(self.advance.0.wrapping_mul(by));
+            lanes = lanes.wrapping_offset(self.advance.1.wrapping_mul(by));
+        }
+    }
+}
+
 impl<T: Laned> Products<'_, T> {
-    /// Panics if a tile of at most `width` lanes could read beyond the readable elements.
-    fn require_readable(&self, width: usize) {
-        let beyond = if self.slack { width } else { 0 };
-        let end =
-            self.slices.iter().map(|s| (s.lanes.end + beyond).max(s.lanes.start + width.min(s.lanes.len()))).max();
+    /// Panics if a tile of vectors of `width` lanes, or the widest, could read beyond the readable elements.
+    fn require_readable(&self, width: usize, widest: usize) {
+        let end = |s: &Slice| {
+            let n = s.lanes.len().next_multiple_of(width);
+            // Without slack a tile that would read beyond the last lane begins before, unless it is longer than all.
+            if self.slack { s.lanes.start + n } else { s.lanes.end.max(s.lanes.start + n.min(widest)) }
+        };
+        let end = self.slices.iter().map(end).max();
         self.scheme.require_readable(end.unwrap_or(0), self.ins, self.readable);
     }
 
-    /// The weights of output channel 0, were it one of this part, and the distance of output channels.
+    /// Where the weights of this part of the output channels are.
     #[inline(always)]
-    fn weights<L: Level>(&mut self, level: L, part: usize, outs: &Range<usize>) -> (*const T, isize) {
-        let taps: usize = self.scheme.kernel.iter().product();
-        let first = part * self.scheme.at_once * taps;
+    fn weights<L: Level>(&mut self, level: L, outs: &Range<usize>) -> Found<T> {
         match &mut self.weights {
-            Weights::Ready(first, step) => (*first, *step),
-            Weights::Gathered(all, each) => (all.wrapping_add(part * *each).wrapping_sub(first), taps as isize),
+            Weights::Ready(first, distance) => Found { first: *first, distance: *distance, packed: None },
+            Weights::Packed(first, ins, from) => Found { first: *first, distance: 1, packed: Some((0, *ins, *from)) },
             Weights::Scattered(from, room) => {
-                let (from, at_once, kernel) = (*from, self.scheme.at_once, self.scheme.kernel);
-                let begin = (outs.start - part * at_once) * taps;
-                Gather { from, outs: outs.clone(), ins: self.ins, kernel, at_once, to: &mut room[begin..] }.run(level);
-                (room.as_ptr().wrapping_sub(first), taps as isize)
+                Pack { scheme: self.scheme, from: *from, outs: outs.clone(), ins: self.ins, to: room }.run(level);
+                Found { first: room.as_ptr(), distance: 1, packed: Some((outs.start, self.ins, 0)) }
             }
         }
     }
 
-    /// The weights to be gathered after this part's, to be asked for in `times` shares.
-    fn next_weights(&self, part: usize, times: usize) -> NextWeights<T> {
+    /// The weights to be packed after those of `outs`, to be asked for in `times` shares.
+    fn next_weights(&self, outs: &Range<usize>, times: usize) -> NextWeights<T> {
         let none = NextWeights { at: std::ptr::null(), step: 0, run: 0, left: 0, each: 0 };
         let Weights::Scattered(from, _) = &self.weights else { return none };
-        let taps: usize = self.scheme.kernel.iter().product();
-        let first = (part + 1) * self.scheme.at_once;
-        if first >= self.outs.end || from.outer[0] != taps as isize {
+        if outs.end >= self.outs.end {
             return none;
         }
-        let run = (self.outs.end - first).min(self.scheme.at_once) * taps;
+        let run = (self.outs.end - outs.end).min(self.scheme.at_once) * from.outer[0].unsigned_abs();
         let each = self.ins.div_ceil(times.max(1));
-        NextWeights { at: from.at([first, 0], [0; 3]), step: from.outer[1], run, left: self.ins, each }
+        NextWeights { at: from.at([outs.end, 0], [0; 3]), step: from.outer[1], run, left: self.ins, each }
     }
 
     /// Lists what is the same for all tiles of some blocks. The sums of a block are row after row: part by part, channel
     /// by channel, phase by phase.
-    fn list(&mut self, weights: (*const T, isize), all: &Range<usize>, together: usize, most: usize) {
+    fn list(&mut self, weights: &Found<T>, all: &Range<usize>, together: usize, most: usize) {
         self.lists.blocks.clear();
         self.lists.tiles.clear();
         self.lists.phases.clear();
@@ -584,24 +708,39 @@ impl<T: Laned> Products<'_, T> {
     }
 
     /// Lists the tiles of one part of a block, whose sums begin at row `before`.
-    fn tiles(&mut self, weights: (*const T, isize), part: &Part, outs: &Range<usize>, before: usize, most: usize) {
+    fn tiles(&mut self, weights: &Found<T>, part: &Part, outs: &Range<usize>, before: usize, most: usize) {
         let phases = part.phases.len();
         let n = phases * outs.len();
+        let table = &self.scheme.tables[part.table].steps;
+        let add = |a: (isize, isize), b: &(isize, isize)| (a.0.wrapping_add(b.0), a.1.wrapping_add(b.1));
+        let first = match weights.packed {
+            None => {
+                let offset = (outs.start as isize).wrapping_mul(weights.distance);
+                weights.first.wrapping_offset(offset.wrapping_add(part.phases.first().map_or(0, |p| p.1)))
+            }
+            Some((begin, ins, from)) => {
+                let Scheme { together, packed, .. } = self.scheme;
+                let block = (outs.start - begin) / together * packed * ins;
+                weights.first.wrapping_add(block + part.at * ins + from * table.len() * together * phases)
+            }
+        };
         for i in 0..n.div_ceil(most) {
             let rows = even_part(n, most, i);
             let mut tile = TileOf {
-                weights: [std::ptr::null(); MOST_ROWS],
+                weights: (
+                    first.wrapping_offset((rows.start as isize).wrapping_mul(weights.distance)),
+                    weights.distance,
+                ),
                 begin: [T::default(); MOST_ROWS],
                 rows: rows.len(),
                 table: part.table,
                 at: before + rows.start,
+                each: (LONGEST_SUM / table.len().max(1)).max(1),
+                advance: table.iter().fold((0, 0), add),
             };
-            for (r, row) in rows.enumerate() {
-                let o = outs.start + row / phases;
-                let offset = (o as isize).wrapping_mul(weights.1).wrapping_add(part.phases[row % phases].1);
-                tile.weights[r] = weights.0.wrapping_offset(offset);
-                if let Some(bias) = self.bias {
-                    tile.begin[r] = bias[o];
+            if let Some(bias) = self.bias {
+                for (begin, row) in tile.begin.iter_mut().zip(rows) {
+                    *begin = bias[outs.start + row / phases];
                 }
             }
             self.lists.tiles.push(tile);
@@ -680,7 +819,7 @@ fn put<L: Level, T: Laned>(
             segment.image.wrapping_add((d as isize).wrapping_mul(sd)).wrapping_add((h as isize).wrapping_mul(sh));
         for (i, o) in block.outs.clone().enumerate() {
             let row = target.origin.wrapping_offset(base.wrapping_add((o as isize).wrapping_mul(target.outer[1])));
-            let found = Found { phases, first: at + segment.from, channel: i, pitch };
+            let found = Sums { phases, first: at + segment.from, channel: i, pitch };
             // SAFETY: a row of an output that exists, whose places from the segment's on are this job's to write.
             unsafe { write_row(level, scheme, (row, target.spatial[2]), (segment.col, segment.n), &found, sums) };
         }
@@ -688,14 +827,14 @@ fn put<L: Level, T: Laned>(
 }
 
 /// Where the sums of a part of an output row are: of each phase, from `first + pitch*row` on.
-pub(super) struct Found<'a> {
+pub(super) struct Sums<'a> {
     pub phases: &'a [PhaseOf],
     pub first: usize,
     pub channel: usize,
     pub pitch: usize,
 }
 
-impl Found<'_> {
+impl Sums<'_> {
     #[inline(always)]
     fn of(&self, p: &PhaseOf) -> usize {
         self.first + (p.row + self.channel * p.per_channel) * self.pitch
@@ -713,7 +852,7 @@ pub(super) unsafe fn write_row<L: Level, T: Laned>(
     scheme: &Scheme,
     (row, stride): (*mut T, isize),
     (at, n): (usize, usize),
-    found: &Found<'_>,
+    found: &Sums<'_>,
     sums: &[Cell<T>],
 ) {
     let (step, width) = (scheme.step[2], scheme.out[2]);
@@ -818,11 +957,9 @@ pub struct Correlations<'a, T> {
     pub rows: usize,
     /// From place to place of a row, see [`Steps`].
     pub steps: &'a [(isize, isize)],
-    /// Sums of each tap and channel, `pitch` each, to be added to.
+    /// Sums of each tap and channel, `pitch` each, to be added to. (A band's share is summed by itself: the error of one long
+    /// sum would grow with the size of the image.)
     pub sums: &'a mut [T],
-    /// Room for eight rows of sums. (A band's share is summed by itself: the error of one long sum would grow with the
-    /// size of the image.)
-    pub part: &'a mut [T],
     /// Elements of a row of sums, a whole number of registers.
     pub pitch: usize,
 }
@@ -838,29 +975,19 @@ impl<T: Laned> Job for Correlations<'_, T> {
             let vectors = taps.lanes.div_ceil(width);
             for i in 0..self.channels.div_ceil(most) {
                 let rows = even_part(self.channels, most, i);
-                let mut short = [std::ptr::null(); MOST_ROWS];
-                for (r, channel) in rows.clone().enumerate() {
-                    short[r] = self.short.wrapping_offset((channel as isize).wrapping_mul(self.channel));
-                }
+                let short = self.short.wrapping_offset((rows.start as isize).wrapping_mul(self.channel));
                 let columns = columns::<L, T>(rows.len());
                 for v in 0..vectors.div_ceil(columns) {
                     let part = even_part(vectors, columns, v);
                     let lanes = self.lanes[taps.lane + part.start * width..].as_ptr();
-                    let begin = [T::default(); MOST_ROWS];
-                    let n = part.len() * width;
+                    let first = (t * self.channels + rows.start) * self.pitch + part.start * width;
+                    let sums = &mut self.sums[first..][..(rows.len() - 1) * self.pitch + part.len() * width];
                     // SAFETY: the short side's addresses are those the job's maker vouches for; the long side's lie within
-                    // `lanes` by the band's layout, up to a register's worth of slack; `part` has a row of sums for each.
+                    // `lanes` by the band's layout, up to a register's worth of slack; there are `sums` for each row.
                     unsafe {
-                        let (rows, begin) = (&short[..rows.len()], &begin[..rows.len()]);
-                        let (columns, to) = (part.len(), self.part.as_mut_ptr());
-                        Tile { rows, lanes, columns, steps, begin, to, pitch: n }.run(level);
-                    }
-                    for (r, channel) in rows.clone().enumerate() {
-                        let first = (t * self.channels + channel) * self.pitch + part.start * width;
-                        let sums = &mut self.sums[first..first + n];
-                        for (sum, v) in sums.iter_mut().zip(&self.part[r * n..(r + 1) * n]) {
-                            *sum = T::add(*sum, *v);
-                        }
+                        let (rows, factors, columns) = (rows.len(), (short, self.channel), part.len());
+                        let (to, pitch) = (sums.as_mut_ptr(), self.pitch);
+                        Tile { rows, factors, lanes, columns, steps, begin: None, to, pitch }.run(level);
                     }
                 }
             }

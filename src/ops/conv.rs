@@ -6,11 +6,12 @@
 
 mod map;
 mod prepared;
+mod stamped;
 mod weight_grad;
 
 pub use prepared::PreparedConv;
 
-use map::{Map, Weight};
+use map::{Kept, Map, Weight};
 use weight_grad::WeightGrad;
 
 use std::ops::Range;
@@ -378,14 +379,14 @@ impl ConvPlan {
             }
         };
         let mut own = Vec::new();
-        self.apply(x, self.weight(weight, self.out_first, &mut own)?, start.as_deref(), out)
+        self.apply(x, (self.weight(weight, self.out_first, &mut own)?, None), start.as_deref(), out)
     }
 
     /// The convolution, by weights in the computed type.
     fn apply<T: Multiplied>(
         &self,
         x: &View<'_, T>,
-        weight: Weight<T::Product>,
+        (weight, kept): (Weight<T::Product>, Option<&Kept<T::Product>>),
         bias: Option<&[T::Product]>,
         out: &mut ViewMut<'_, T>,
     ) -> Result<()> {
@@ -398,18 +399,20 @@ impl ConvPlan {
             ins: self.in_channels / self.groups,
             outs: self.out_channels / self.groups,
             weight,
+            kept,
             bias,
             x: self.grid(x.ptr, x.shape, x.strides),
             out: self.grid(out.ptr, out.shape, out.strides),
             links: &self.links,
-            at_once: None,
+            in_first: !self.out_first,
+            sums: None,
         };
         if let Some(whole) = &self.whole {
             // As it is of the whole in the order NumPy makes arrays in. (Nothing is read.)
             let grid = self.grid(x.ptr, &whole.x_shape, &c_strides(&whole.x_shape));
             let of = Map::<T> { links: &whole.links, x: grid, out: map.out.clone(), ..map };
-            let at_once = of.summed_at_once()?;
-            map = Map { links: &self.links, x: self.grid(x.ptr, x.shape, x.strides), at_once: Some(at_once), ..of };
+            let sums = Some(of.sums()?);
+            map = Map { links: &self.links, x: self.grid(x.ptr, x.shape, x.strides), sums, ..of };
         }
         map.run()
     }
@@ -434,11 +437,13 @@ impl ConvPlan {
             ins: self.out_channels / self.groups,
             outs: self.in_channels / self.groups,
             weight: self.weight(weight, !self.out_first, &mut own)?,
+            kept: None,
             bias: None,
             x: self.grid(grad.ptr, grad.shape, grad.strides),
             out: self.grid(out.ptr, out.shape, out.strides),
             links: &[self.links[0].swapped(), self.links[1].swapped(), self.links[2].swapped()],
-            at_once: None,
+            in_first: self.out_first,
+            sums: None,
         }
         .run()
     }

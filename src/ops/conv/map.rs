@@ -7,13 +7,16 @@
 
 use std::marker::PhantomData;
 use std::ops::Range;
+use std::sync::{Arc, Mutex};
 
 use crate::element::{Laned, Multiplied};
 use crate::engine::direct::Direct;
 use crate::engine::parallel::{self, Pause};
-use crate::engine::products::{Gather, Lists, Part, Place, Plane, Products, Room, RowAt, Scheme, Slice, Weights, fill};
+use crate::engine::products::{
+    Lists, MostRows, Pack, Part, Place, Plane, Products, Room, RowAt, Scheme, Slice, Table, Weights, fill, together,
+};
 use crate::engine::rows::{self, At, grow};
-use crate::engine::simd;
+use crate::engine::simd::{self, Isa};
 use crate::engine::tile::walk;
 use crate::error::Result;
 use crate::geometry::gcd;
@@ -27,7 +30,7 @@ use crate::layout::Grid;
 const BAND_BYTES: usize = 768 << 10;
 
 /// Most bytes of a band's copy, and of results that are not written where they lie.
-const MOST_BYTES: usize = 1 << 20;
+pub(super) const MOST_BYTES: usize = 1 << 20;
 
 /// Farthest that taps along W may read from each other and yet share a stretch, in steps; along D and H a quarter of it. (A
 /// shared stretch is copied with all that lies between its taps: far apart, they had better have one each.)
@@ -45,8 +48,12 @@ const SLACK: usize = 2 * FULL_TILE;
 /// Bytes of weights to use together: a share of a small L2.
 const WEIGHT_BYTES: usize = 256 << 10;
 
-/// Bands that had better gather the weights for themselves: they need not go through memory once more.
+/// Bands that had better pack the weights for themselves: they need not go through memory once more.
 const FEW_BANDS: usize = 2;
+
+/// Lanes for which weights that a tile could read where they lie are packed: packing one takes as long as it saves in twelve
+/// tiles of 16 lanes.
+const MANY_LANES: usize = 384;
 
 /// Cost of a product, as a share of an element's.
 const PRODUCTS_PER_ELEMENT: usize = 48;
@@ -63,16 +70,29 @@ pub struct Map<'a, T: Multiplied> {
     pub outs: usize,
     /// The taps of each axis.
     pub links: &'a [Links; 3],
-    /// Input channels of a group to be summed at once, where the map is a part of another, whose sums it is to have.
-    pub at_once: Option<usize>,
+    /// Whether the weight's first axis is its input's channels, as far as the caller knows.
+    pub in_first: bool,
+    /// Of a part of another map, whose sums it is to have: how those are taken.
+    pub sums: Option<Sums>,
     /// The weights: outer axes are output channels (of all groups) and input channels (of one), or the other way round.
     pub weight: Weight<T::Product>,
+    /// Where packed weights are kept for the next call with the same.
+    pub kept: Option<&'a Kept<T::Product>>,
     /// What each output channel begins with.
     pub bias: Option<&'a [T::Product]>,
     /// The input.
     pub x: Grid<*const T>,
     /// The result.
     pub out: Grid<*mut T>,
+}
+
+/// How sums are taken.
+#[derive(Debug, Clone, Copy)]
+pub struct Sums {
+    /// Input channels of a group that are summed at once.
+    at_once: usize,
+    /// Whether inputs are stamped.
+    stamped: bool,
 }
 
 /// Weights in memory.
@@ -82,6 +102,34 @@ pub struct Weight<K> {
     pub place: Place<*const K>,
     /// Distances of groups, of output channels within one, and of input channels.
     pub strides: [isize; 3],
+}
+
+/// Weights in the order in which tiles read them, kept from call to call, and what that order depends on.
+#[derive(Debug)]
+pub struct Kept<K>(Mutex<Option<Arc<Packed<K>>>>);
+
+impl<K> Default for Kept<K> {
+    fn default() -> Self {
+        Self(Mutex::new(None))
+    }
+}
+
+/// See [`Kept`].
+#[derive(Debug)]
+pub struct Packed<K> {
+    order: Order,
+    weights: Vec<K>,
+}
+
+/// Output channels of a block, and of each part of it the places of its phases' weights and of its steps'.
+#[derive(Debug, PartialEq, Eq)]
+struct Order(usize, Vec<(Vec<isize>, Vec<isize>)>);
+
+impl Order {
+    fn of(scheme: &Scheme) -> Self {
+        let part = |p: &Part| (p.phases.iter().map(|p| p.1).collect(), scheme.tables[p.table].weights.clone());
+        Self(scheme.together, scheme.planes.iter().flat_map(|p| &p.parts).map(part).collect())
+    }
 }
 
 /// Where the taps of one axis find their inputs in a band's copy: stretches that each begin `starts[i]` from `in_step*j`
@@ -211,7 +259,19 @@ struct Scratch<K> {
     rows: Vec<RowAt>,
     slices: Vec<Slice>,
     lists: Lists<K>,
-    gathered: Vec<K>,
+    weights: Vec<K>,
+}
+
+/// How all bands are computed.
+struct How<'a, K> {
+    layout: &'a Layout,
+    scheme: &'a Scheme,
+    isa: Isa,
+    /// Whether weights are packed, and those that have been.
+    packs: bool,
+    packed: Option<&'a Packed<K>>,
+    /// Whether bands go row by row.
+    rows_by_row: bool,
 }
 
 /// One unit of work: images, group, outputs of a phase along each axis, output channels.
@@ -223,12 +283,12 @@ struct Band {
 }
 
 impl<T: Multiplied> Map<'_, T> {
-    /// Input channels of a group that are summed at once.
+    /// How sums are taken.
     ///
     /// # Errors
     /// If a table cannot be allocated.
-    pub fn summed_at_once(&self) -> Result<usize> {
-        Ok(self.layout(&self.phases()?).ins)
+    pub fn sums(&self) -> Result<Sums> {
+        Ok(Sums { at_once: self.layout(&self.phases()?, 1).ins, stamped: self.is_stamped() })
     }
 
     fn phases(&self) -> Result<[Vec<Phases>; 3]> {
@@ -244,16 +304,30 @@ impl<T: Multiplied> Map<'_, T> {
     /// # Errors
     /// If scratch cannot be allocated, or the caller interrupts.
     pub fn run(&self) -> Result<()> {
+        if self.sums.map_or_else(|| self.is_stamped(), |s| s.stamped) {
+            return self.stamped();
+        }
         let phases = self.phases()?;
-        let layout = self.layout(&phases);
-        let scheme = self.scheme(&layout, &phases);
+        // One level for all: which rows a tile has, and so the order of packed weights, depends on it.
+        let isa = simd::current();
+        let rows = simd::dispatch_at(isa, MostRows::<T::Product>::default());
+        let counts = || phases[2].iter().map(|class| class.members.len());
+        let together = together(counts(), counts().sum(), rows).clamp(1, self.outs.max(1));
+        let layout = self.layout(&phases, together);
         let [n, d, h, w] = layout.bands(self.batch);
+        let bands = n * d * h * w;
+        let taps: usize = self.links.iter().map(|l| l.runs.len()).product();
+        let rows_by_row = const { <T::Product as Laned>::LARGEST.1 > 2 } && self.is_direct(&layout, &phases[2]);
+        let lanes = layout.images * layout.band.iter().product::<usize>() * if bands > FEW_BANDS { bands } else { 1 };
+        let ready = self.is_ready(taps) && counts().all(|n| n == 1) && lanes < MANY_LANES && self.kept.is_none();
+        let packs = !(ready || rows_by_row);
+        let scheme = self.scheme(&layout, &phases, together, packs);
         let splits = self.outs.div_ceil(layout.outs);
-        let units = n * self.groups * d * h * w * splits;
-        // Gathered once, if more than a few bands need them.
-        let taps = scheme.kernel.iter().product();
-        let gathered =
-            if self.is_ready(taps) || n * d * h * w <= FEW_BANDS { None } else { Some(self.gathered(&scheme)?) };
+        let units = bands * self.groups * splits;
+        // Packed once, if more than a few bands need them.
+        let packed =
+            if packs && (self.kept.is_some() || bands > FEW_BANDS) { Some(self.packed(&scheme, isa)?) } else { None };
+        let how = How { layout: &layout, scheme: &scheme, isa, packs, rows_by_row, packed: packed.as_deref() };
         let outputs =
             layout.images * layout.band.iter().product::<usize>() * scheme.planes.len() * scheme.residues.len();
         let per_output = self.links.iter().map(|l| l.runs.len().div_ceil(l.out_step)).product::<usize>();
@@ -271,7 +345,7 @@ impl<T: Multiplied> Map<'_, T> {
                 rows: Vec::new(),
                 slices: Vec::new(),
                 lists: Lists::default(),
-                gathered: Vec::new(),
+                weights: Vec::new(),
             };
             for unit in units {
                 let (rest, split) = (unit / splits, unit % splits);
@@ -286,14 +360,14 @@ impl<T: Multiplied> Map<'_, T> {
                     at: [layout.part(0, bd), layout.part(1, bh), layout.part(2, bw)],
                     outs: part(split, layout.outs, self.outs),
                 };
-                self.band(&layout, &scheme, &band, gathered.as_ref(), &mut scratch, pause)?;
+                self.band(&how, &band, &mut scratch, pause)?;
             }
             Ok(())
         })
     }
 
     /// Cuts the outputs into bands.
-    fn layout(&self, phases: &[Vec<Phases>; 3]) -> Layout {
+    fn layout(&self, phases: &[Vec<Phases>; 3], together: usize) -> Layout {
         let all = [0, 1, 2].map(|a| self.links[a].out_len.div_ceil(self.links[a].out_step));
         let item = size_of::<T::Product>();
         // Products of one input element: what a copy of it costs is nothing beside many of them.
@@ -317,7 +391,7 @@ impl<T: Multiplied> Map<'_, T> {
             parts: [all[0], all[1], 1],
             band: [1, 1, all[2]],
             images: 1,
-            ins: self.at_once.unwrap_or(self.ins),
+            ins: self.sums.map_or(self.ins, |s| s.at_once),
             outs: self.outs,
             stretches: [stretches(0, NEAR / 4), stretches(1, NEAR / 4), pick(2, all[2])],
             extent: [0; 3],
@@ -331,14 +405,14 @@ impl<T: Multiplied> Map<'_, T> {
             layout.stretches[0] = pick(0, all[0] * all[1] * all[2]);
         }
         if layout.ins == self.ins && self.is_natural(&layout) {
-            return self.natural(layout);
+            return self.natural(layout, together);
         }
         layout.measure();
         while layout.bytes(item) > BAND_BYTES && layout.band[2] > FULL_TILE {
             layout.cut(2, (layout.band[2] / 2).next_multiple_of(FULL_TILE));
             layout.measure();
         }
-        while layout.bytes(item) > MOST_BYTES && layout.ins > 1 && self.at_once.is_none() {
+        while layout.bytes(item) > MOST_BYTES && layout.ins > 1 && self.sums.is_none() {
             layout.ins = layout.ins.div_ceil(2);
             layout.measure();
         }
@@ -355,7 +429,7 @@ impl<T: Multiplied> Map<'_, T> {
         let planes = layout.images * layout.band[0];
         let whole = layout.images * layout.strides[1];
         layout.joined = planes > 1 && whole.div_ceil(16) < planes * run.div_ceil(16);
-        self.share(&mut layout);
+        self.share(&mut layout, together);
         layout
     }
 
@@ -377,19 +451,19 @@ impl<T: Multiplied> Map<'_, T> {
     }
 
     /// Cuts output channels so that there are units for several threads, and so that results that are not written where
-    /// they lie take little memory.
-    fn share(&self, layout: &mut Layout) {
+    /// they lie take little memory: a number of blocks, of channels that are computed together.
+    fn share(&self, layout: &mut Layout, together: usize) {
         let [n, d, h, w] = layout.bands(self.batch);
         let units = n * self.groups * d * h * w;
         let members: usize = self.links.iter().map(Links::phase_count).product();
         let outputs = layout.images * layout.band.iter().product::<usize>() * members;
         let work = outputs * self.outs * self.ins;
         if units < 8 && work > 1 << 22 {
-            layout.outs = self.outs.div_ceil(8usize.div_ceil(units)).next_multiple_of(8);
+            layout.outs = self.outs.div_ceil(8usize.div_ceil(units)).next_multiple_of(together);
         }
         if self.out.place_mut::<T::ProductCodec>().is_none() {
             let most = (MOST_BYTES / (outputs * size_of::<T::Product>()).max(1)).max(1);
-            layout.outs = layout.outs.min(if most > 8 { most / 8 * 8 } else { most });
+            layout.outs = layout.outs.min((most / together).max(1) * together);
         }
         layout.outs = layout.outs.min(self.outs);
     }
@@ -429,19 +503,19 @@ impl<T: Multiplied> Map<'_, T> {
     }
 
     /// The layout of an input read where it lies.
-    fn natural(&self, mut layout: Layout) -> Layout {
+    fn natural(&self, mut layout: Layout, together: usize) -> Layout {
         let [_, h, w] = layout.all;
         layout.natural = true;
         layout.stretches = Default::default();
         layout.cut(0, 1);
         layout.cut(1, (NATURAL_LANES / w).max(1));
         layout.cut(2, NATURAL_LANES.max(if h > 1 { w } else { 1 }));
-        self.share(&mut layout);
+        self.share(&mut layout, together);
         layout
     }
 
     /// What all bands share.
-    fn scheme(&self, layout: &Layout, phases: &[Vec<Phases>; 3]) -> Scheme {
+    fn scheme(&self, layout: &Layout, phases: &[Vec<Phases>; 3], together: usize, packs: bool) -> Scheme {
         let mut residues: Vec<usize> = members(&phases[2]).map(|m| m.1.residue).collect();
         residues.sort_unstable();
         let place = self.x.place::<T::ProductCodec>();
@@ -455,51 +529,48 @@ impl<T: Multiplied> Map<'_, T> {
                 (stretch * stretches + found[0].1 * planes + found[1].1 * rows + found[2].1) as isize
             }
         };
-        let kernel = [0, 1, 2].map(|a| self.links[a].runs.len());
-        let taps = kernel.iter().product::<usize>();
-        let at_once = self.at_once(layout, taps);
-        let (in_, strides) = if self.is_ready(taps) {
-            (self.weight.strides[2], self.weight.place.spatial)
-        } else {
-            ((at_once * taps) as isize, [kernel[1] * kernel[2], kernel[2], 1].map(|n| n as isize))
-        };
+        let strides = self.weight.place.spatial;
         let weight = |taps: [usize; 3]| Place { origin: (), outer: [0; 2], spatial: strides }.offset([0; 2], taps);
         let mut tables = Vec::new();
         for d in &phases[0] {
             for h in &phases[1] {
                 for w in &phases[2] {
                     let first = weight([d.members[0].taps[0], h.members[0].taps[0], w.members[0].taps[0]]);
-                    let mut table = Vec::new();
+                    let (mut places, mut table) = (Vec::new(), Vec::new());
+                    let rows = (together * w.members.len()) as isize;
                     for (td, sd) in d.members[0].taps.iter().zip(&d.shifts) {
                         for (th, sh) in h.members[0].taps.iter().zip(&h.shifts) {
                             for (tw, sw) in w.members[0].taps.iter().zip(&w.shifts) {
-                                table.push((weight([*td, *th, *tw]).wrapping_sub(first), at([*sd, *sh, *sw])));
+                                let weight = weight([*td, *th, *tw]).wrapping_sub(first);
+                                let step = if packs { table.len() as isize * rows } else { weight };
+                                table.push((step, at([*sd, *sh, *sw])));
+                                places.push(weight);
                             }
                         }
                     }
                     let first = table.first().map_or(0, |t: &(isize, isize)| t.1);
-                    tables.push((walk(&table, (in_, self.channel(layout))), first));
+                    let next = if packs { table.len() as isize * rows } else { self.weight.strides[2] };
+                    tables.push(Table { steps: walk(&table, (next, self.channel(layout))), first, weights: places });
                 }
             }
         }
+        let mut packed = 0;
         let mut planes = Vec::new();
         for (cd, d) in members(&phases[0]) {
             for (ch, h) in members(&phases[1]) {
-                let part = |(cw, class): (usize, &Phases)| Part {
-                    table: (cd * phases[1].len() + ch) * phases[2].len() + cw,
-                    phases: class
-                        .members
-                        .iter()
-                        .map(|w| {
-                            let place = residues.binary_search(&w.residue).unwrap_or(0);
-                            (place, weight([d.taps[0], h.taps[0], w.taps[0]]))
-                        })
-                        .collect(),
-                };
-                planes.push(Plane {
-                    residue: [d.residue, h.residue],
-                    parts: phases[2].iter().enumerate().map(part).collect(),
-                });
+                let mut parts = Vec::new();
+                for (cw, class) in phases[2].iter().enumerate() {
+                    let table = (cd * phases[1].len() + ch) * phases[2].len() + cw;
+                    let phase = |w: &Member| {
+                        let place = residues.binary_search(&w.residue).unwrap_or(0);
+                        (place, weight([d.taps[0], h.taps[0], w.taps[0]]))
+                    };
+                    let phases: Vec<_> = class.members.iter().map(phase).collect();
+                    let at = packed;
+                    packed += tables[table].weights.len() * together * phases.len();
+                    parts.push(Part { table, phases, at });
+                }
+                planes.push(Plane { residue: [d.residue, h.residue], parts });
             }
         }
         let bare = (0..3).any(|a| {
@@ -513,8 +584,9 @@ impl<T: Multiplied> Map<'_, T> {
             residues,
             step: [0, 1, 2].map(|a| self.links[a].out_step),
             out: [0, 1, 2].map(|a| self.links[a].out_len),
-            kernel,
-            at_once,
+            together,
+            at_once: self.at_once(layout, packed / together, together),
+            packed,
         }
     }
 
@@ -523,35 +595,38 @@ impl<T: Multiplied> Map<'_, T> {
         self.ins == 1 || self.weight.strides[2] == taps as isize
     }
 
-    /// Output channels whose weights are used together: as many as stay in cache, in steps that tiles of six and of eight
-    /// rows divide.
-    fn at_once(&self, layout: &Layout, taps: usize) -> usize {
+    /// Output channels whose weights are used together: as many blocks as stay in cache.
+    fn at_once(&self, layout: &Layout, taps: usize, together: usize) -> usize {
         let fitting = WEIGHT_BYTES / (taps * layout.ins * size_of::<T::Product>()).max(1);
-        let even = if fitting >= 24 { fitting / 24 * 24 } else { 8 };
-        even.min(self.outs)
+        (fitting / together).max(1) * together
     }
 
-    /// All weights, gathered part by part, each as long as the number returned.
-    fn gathered(&self, scheme: &Scheme) -> Result<(Vec<T::Product>, usize)> {
-        let taps = scheme.kernel.iter().product::<usize>();
-        let (each, parts) = (scheme.at_once * taps * self.ins, self.outs.div_ceil(scheme.at_once));
-        let mut all = rows::scratch(self.groups * parts * each)?;
-        for (i, to) in all.chunks_exact_mut(each.max(1)).enumerate() {
-            let (group, part) = (i / parts, i % parts);
-            simd::dispatch(Gather {
-                from: self.weights_of(group, 0),
-                outs: part * scheme.at_once..((part + 1) * scheme.at_once).min(self.outs),
-                ins: self.ins,
-                kernel: scheme.kernel,
-                at_once: scheme.at_once,
-                to,
-            });
+    /// All weights, packed now or kept since. (What is kept is never waited for: whoever holds it may be a thread that a fork
+    /// has left behind.)
+    fn packed(&self, scheme: &Scheme, isa: Isa) -> Result<Arc<Packed<T::Product>>> {
+        if let Some(kept) =
+            self.kept.and_then(|k| k.0.try_lock().ok()?.clone()).filter(|k| k.order == Order::of(scheme))
+        {
+            return Ok(kept);
         }
-        Ok((all, each))
+        let each = scheme.packed_room(self.outs, self.ins);
+        let mut weights = rows::scratch(self.groups * each)?;
+        for (group, to) in weights.chunks_exact_mut(each.max(1)).enumerate() {
+            for first in (0..self.outs).step_by(scheme.at_once) {
+                let outs = first..(first + scheme.at_once).min(self.outs);
+                let to = &mut to[scheme.packed_room(first, self.ins)..];
+                simd::dispatch_at(isa, Pack { scheme, from: self.weights_of(group, 0), outs, ins: self.ins, to });
+            }
+        }
+        let packed = Arc::new(Packed { order: Order::of(scheme), weights });
+        if let Some(Ok(mut kept)) = self.kept.map(|k| k.0.try_lock()) {
+            *kept = Some(Arc::clone(&packed));
+        }
+        Ok(packed)
     }
 
     /// The weights of a group from an input channel on.
-    fn weights_of(&self, group: usize, first: usize) -> Place<*const T::Product> {
+    pub(super) fn weights_of(&self, group: usize, first: usize) -> Place<*const T::Product> {
         let [group_stride, out, in_] = self.weight.strides;
         let offset = (group as isize).wrapping_mul(group_stride).wrapping_add((first as isize).wrapping_mul(in_));
         let place = self.weight.place;
@@ -561,13 +636,12 @@ impl<T: Multiplied> Map<'_, T> {
     /// Computes one band.
     fn band(
         &self,
-        layout: &Layout,
-        scheme: &Scheme,
+        how: &How<'_, T::Product>,
         band: &Band,
-        gathered: Option<&(Vec<T::Product>, usize)>,
         scratch: &mut Scratch<T::Product>,
         pause: &Pause<'_>,
     ) -> Result<()> {
+        let &How { layout, scheme, isa, packs, rows_by_row, packed } = how;
         self.lanes(layout, band, scratch);
         let codec = T::ProductCodec::default();
         let reach = [0, 1, 2].map(|a| {
@@ -601,20 +675,25 @@ impl<T: Multiplied> Map<'_, T> {
         if scheme.planes.is_empty() || scheme.residues.is_empty() {
             return self.deliver(&target, direct.is_some(), band, &reach, scratch);
         }
-        if const { <T::Product as Laned>::LARGEST.1 > 2 } && self.is_direct(layout, scheme) {
+        if rows_by_row {
             return self.direct(layout, scheme, band, codec, (&target, direct.is_some(), &reach), scratch);
         }
         let keep = layout.ins < self.ins;
-        // One level for both: which rows and lanes a tile has depends on it.
-        let isa = simd::current();
         let room = simd::dispatch_at(
             isa,
-            Room { scheme, outs: band.outs.clone(), slices: &scratch.slices, keep, of: PhantomData::<T::Product> },
+            Room {
+                scheme,
+                outs: band.outs.clone(),
+                ins: self.ins,
+                slices: &scratch.slices,
+                keep,
+                of: PhantomData::<T::Product>,
+            },
         );
         grow(&mut scratch.sums, room)?;
-        let taps = scheme.kernel.iter().product::<usize>();
-        if !self.is_ready(taps) && gathered.is_none() {
-            grow(&mut scratch.gathered, scheme.at_once * taps * layout.ins)?;
+        if packs && packed.is_none() {
+            let outs = scheme.at_once.min(band.outs.len());
+            grow(&mut scratch.weights, scheme.packed_room(outs, layout.ins))?;
         }
         for first in (0..self.ins).step_by(layout.ins) {
             if first > 0 {
@@ -624,14 +703,13 @@ impl<T: Multiplied> Map<'_, T> {
             let lanes = self.inputs(layout, band, &channels, codec, scratch)?;
             let readable = self.readable(layout, band, channels.len(), scratch.staged.len());
             let from = self.weights_of(band.group, first);
-            let weights = match gathered {
-                _ if self.is_ready(taps) => Weights::Ready(from.origin, from.outer[0]),
-                Some((all, each)) => {
-                    let parts = self.outs.div_ceil(scheme.at_once);
-                    let begin = band.group * parts * each + first * scheme.at_once * taps;
-                    Weights::Gathered(all[begin..].as_ptr(), *each)
+            let weights = match packed {
+                _ if !packs => Weights::Ready(from.origin, from.outer[0]),
+                Some(packed) => {
+                    let group = band.group * scheme.packed_room(self.outs, self.ins);
+                    Weights::Packed(packed.weights[group..].as_ptr(), self.ins, first)
                 }
-                None => Weights::Scattered(from, &mut scratch.gathered),
+                None => Weights::Scattered(from, &mut scratch.weights),
             };
             simd::dispatch_at(
                 isa,
@@ -661,8 +739,8 @@ impl<T: Multiplied> Map<'_, T> {
 
     /// Whether rows are computed one by one: where there is one input channel, few rows of weights for a tile, and a vector
     /// in a row. (Types that have few tiles have none of these loops either.)
-    fn is_direct(&self, layout: &Layout, scheme: &Scheme) -> bool {
-        let tallest = scheme.planes.iter().flat_map(|p| &p.parts).map(|p| p.phases.len()).max().unwrap_or(0);
+    fn is_direct(&self, layout: &Layout, phases: &[Phases]) -> bool {
+        let tallest = phases.iter().map(|p| p.members.len()).max().unwrap_or(0);
         let vector = 64 / size_of::<T::Product>();
         self.ins == 1 && tallest * self.outs < 4 && layout.all[2] / layout.parts[2] >= vector
     }

@@ -2,11 +2,13 @@
 //!
 //! Both kinds keep it as `[group][output channel][input channel][tap]` in the computed type: what the plain call converts
 //! each time for half types, and an order in which the weights of a transposed convolution follow each other as they are
-//! read. Sums are done in the same order as in the plain call, so results are the same bits.
+//! read. The order of the tiles, which depends on the machine, is kept from the first call on. Sums are done in the same order as
+//! in the plain call, so results are the same bits.
 
 use std::cell::Cell;
+use std::sync::Arc;
 
-use super::map::Weight;
+use super::map::{Kept, Weight};
 use super::{ConvParams, ConvPlan, Kind, channels};
 use crate::element::{Codec, Multiplied};
 use crate::engine::products::Place;
@@ -23,6 +25,7 @@ pub struct PreparedConv<T: Multiplied> {
     shape: WeightShape,
     weight: Vec<T::Product>,
     bias: Option<Vec<T::Product>>,
+    kept: Arc<Kept<T::Product>>,
 }
 
 /// The weight's shape, as the caller has it and by meaning.
@@ -142,7 +145,7 @@ impl<T: Multiplied> PreparedConv<T> {
         for at in shape.rows() {
             packed.extend(grid.load(codec, at, &cols, &mut row).iter().map(Cell::get));
         }
-        Ok(Self { params: p.clone(), shape, weight: packed, bias: start })
+        Ok(Self { params: p.clone(), shape, weight: packed, bias: start, kept: Arc::default() })
     }
 
     /// Checks an input's shape.
@@ -188,7 +191,7 @@ impl<T: Multiplied> PreparedConv<T> {
             outer: [strides[1], strides[2]],
             spatial: [h * w, w, 1].map(usize::cast_signed),
         };
-        plan.apply(x, Weight { place, strides }, self.bias.as_deref(), out)
+        plan.apply(x, (Weight { place, strides }, Some(&self.kept)), self.bias.as_deref(), out)
     }
 
     /// The parameters it was prepared with.

@@ -93,7 +93,6 @@ struct Scratch<K> {
     packed: Vec<K>,
     short: Vec<K>,
     sums: Vec<K>,
-    part: Vec<K>,
     row: Vec<K>,
     steps: Vec<(isize, isize)>,
 }
@@ -128,7 +127,6 @@ impl<T: Multiplied> WeightGrad<'_, T> {
                 packed: Vec::new(),
                 short: Vec::new(),
                 sums: Vec::new(),
-                part: Vec::new(),
                 row: scratch(self.links[2].runs.len())?,
                 steps: Vec::new(),
             };
@@ -217,7 +215,6 @@ impl<T: Multiplied> WeightGrad<'_, T> {
         let lanes = unit.b.len();
         let groups_of_taps = taps_d.len() * taps_h.len() * layout.runs.len();
         grow(&mut s.sums, groups_of_taps * a.len() * pitch)?;
-        grow(&mut s.part, 8 * pitch)?;
         s.sums.fill(T::Product::default());
         let [_, eh, ew] = layout.extent;
         let count = [0, 1, 2].map(|axis| layout.stretches[axis].starts.len());
@@ -296,7 +293,6 @@ impl<T: Multiplied> WeightGrad<'_, T> {
             rows: rows.len(),
             steps: &s.steps,
             sums: &mut s.sums,
-            part: &mut s.part,
             pitch: unit.pitch,
         });
         Ok(())

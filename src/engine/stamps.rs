@@ -1,0 +1,232 @@
+//! A transposed convolution of few inputs, as the textbook has it: each input stamps its kernel on the output, times its
+//! value.
+//!
+//! Where there are few inputs and many weights, the weights are what takes time: they are read once, as they lie, as the lanes
+//! of tiles whose rows are inputs. A tile's sums, over the input channels, are what an input stamps: they are added to the
+//! outputs one input after the other, so that a sum does not depend on how the work is shared out.
+
+use std::cell::Cell;
+
+use super::products::Place;
+use super::rows::{as_cells, as_uninit};
+use super::simd::{Job, Level, prefetch_at};
+use super::tile::{LONGEST_SUM, MOST_ROWS, Steps, Tile, columns, even_part};
+use crate::element::{Laned, Vector};
+
+/// How many input channels ahead weights are asked for.
+const AHEAD: isize = 8;
+
+/// Most bytes of a block of lanes.
+const MOST_BLOCK: usize = 6 * 64;
+
+/// Where the taps of one axis land that one input has: stretches of neighbours, each its first tap, its first output, and how
+/// many they are.
+pub type Landing = Vec<(usize, usize, usize)>;
+
+/// The work on some output channels of some images.
+///
+/// What must hold of the addresses: every weight of the output and input channels is readable.
+pub struct Stamps<'a, T> {
+    /// Inputs, see [`place_of`].
+    pub inputs: &'a [T],
+    /// Most rows of a tile.
+    pub rows: usize,
+    /// Positions, of all images, and input channels.
+    pub pixels: usize,
+    /// See above.
+    pub ins: usize,
+    /// The weights: outer axes are output channels and input channels.
+    pub weights: Place<*const T>,
+    /// The weights of the output channels that come next, to be asked for.
+    pub next: Option<*const T>,
+    /// Number of output channels.
+    pub outs: usize,
+    /// Where each tap lies from the first, and whether they lie one after the other.
+    pub taps: &'a [isize],
+    /// See above.
+    pub together: bool,
+    /// Where the taps of every input position land, along D, H and W.
+    pub landings: &'a [Vec<Landing>; 3],
+    /// Kernel lengths along H and W.
+    pub kernel: [usize; 2],
+    /// Room for the weights in order, see [`lanes`].
+    pub lanes: &'a mut [T],
+    /// Room for the sums, [`pitch`] for each position.
+    pub sums: &'a mut [T],
+    /// The results, `[image, channel, D, H, W]`, to be added to.
+    pub out: &'a mut [T],
+    /// Their lengths along D, H and W.
+    pub len: [usize; 3],
+}
+
+/// Elements of a row of sums: of so many output channels, a whole number of vectors of any level.
+#[must_use]
+pub fn pitch<T>(outs: usize, taps: usize) -> usize {
+    (outs * taps).next_multiple_of(64 / size_of::<T>().min(64))
+}
+
+/// Room for the weights of so many input channels: a block more than a row of sums, and a row.
+#[must_use]
+pub fn lanes<T>(pitch: usize, ins: usize) -> usize {
+    (pitch + MOST_BLOCK / size_of::<T>().min(64)) * ins + pitch
+}
+
+/// Where the first channel of position `pixel` of so many is among the inputs, in tiles of at most `rows`: channel by channel,
+/// `rows` apart.
+#[must_use]
+pub fn place_of(pixel: usize, pixels: usize, rows: usize, ins: usize) -> usize {
+    let tiles = pixels.div_ceil(rows);
+    // The last tile that begins at or before it.
+    let tile = ((pixel + 1) * tiles - 1) / pixels;
+    tile * rows * ins + pixel - even_part(pixels, rows, tile).start
+}
+
+impl<T: Laned> Job for Stamps<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<L: Level>(mut self, level: L) {
+        let width = L::Register::<T>::LANES;
+        let (n, pitch) = (self.outs * self.taps.len(), pitch::<T>(self.outs, self.taps.len()));
+        let columns = columns::<L, T>(self.rows);
+        let (vectors, block) = (n.div_ceil(width), columns * width);
+        assert!(self.inputs.len() >= self.pixels.div_ceil(self.rows) * self.rows * self.ins && self.rows <= MOST_ROWS);
+        self.gather(level, block, pitch);
+        let zeros = [T::default(); MOST_ROWS];
+        let tiles = self.pixels.div_ceil(self.rows);
+        let mut next = self.next.map(|at| Next { at, step: self.weights.outer[1], run: n, left: self.ins });
+        let each = self.ins.div_ceil(tiles * vectors.div_ceil(columns));
+        for v in (0..vectors).step_by(columns) {
+            let part = v..(v + columns).min(vectors);
+            let wide = part.len() * width;
+            for t in 0..tiles {
+                if let Some(next) = &mut next {
+                    next.ask(each);
+                }
+                let pixels = even_part(self.pixels, self.rows, t);
+                let first = pixels.start * pitch + part.start * width;
+                let sums = &mut self.sums[first..][..(pixels.len() - 1) * pitch + wide];
+                let mut done = 0;
+                while done < self.ins {
+                    let outer = LONGEST_SUM.min(self.ins - done);
+                    let tile = Tile {
+                        rows: pixels.len(),
+                        factors: (self.inputs[(t * self.ins + done) * self.rows..].as_ptr(), 1),
+                        lanes: self.lanes[v / columns * block * self.ins + done * block..].as_ptr(),
+                        columns: part.len(),
+                        steps: Steps { outer, table: &[(self.rows as isize, block as isize)] },
+                        begin: (done == 0).then_some(&zeros[..pixels.len()]),
+                        to: sums.as_mut_ptr(),
+                        pitch,
+                    };
+                    // SAFETY: of every channel from `done` on there are `rows` inputs, of which the tile's are the first, and
+                    // a block of lanes; `sums` has a row for each input.
+                    unsafe { tile.run(level) };
+                    done += outer;
+                }
+            }
+        }
+        self.stamp(pitch);
+    }
+}
+
+impl<T: Laned> Stamps<'_, T> {
+    /// Puts the weights in the order in which tiles read them: block by block of lanes, channel by channel.
+    #[inline(always)]
+    fn gather<L: Level>(&mut self, level: L, block: usize, pitch: usize) {
+        let (taps, each) = (self.taps.len(), block * self.ins);
+        let n = self.outs * taps;
+        let [so, si] = self.weights.outer;
+        let blocks = n.div_ceil(block);
+        let (lanes, row) = self.lanes.split_at_mut(blocks * each);
+        let row = &mut row[..pitch];
+        let whole = self.together && so == taps as isize;
+        for i in 0..self.ins {
+            let from = self.weights.at([0, i], [0; 3]);
+            if whole {
+                prefetch_at(from.wrapping_offset(si.wrapping_mul(AHEAD)), n);
+                // SAFETY: `n` weights that exist and lie one after the other.
+                let from = unsafe { std::slice::from_raw_parts(from.cast::<Cell<T>>(), n) };
+                for (b, from) in from.chunks(block).enumerate() {
+                    level.copy(from, as_uninit(&mut lanes[b * each + i * block..][..from.len()]));
+                }
+                continue;
+            }
+            for (o, to) in row.chunks_exact_mut(taps).take(self.outs).enumerate() {
+                let from = from.wrapping_offset((o as isize).wrapping_mul(so));
+                for (to, tap) in to.iter_mut().zip(self.taps) {
+                    // SAFETY: a weight that exists.
+                    *to = unsafe { from.wrapping_offset(*tap).read() };
+                }
+            }
+            for (b, from) in as_cells(row)[..n].chunks(block).enumerate() {
+                level.copy(from, as_uninit(&mut lanes[b * each + i * block..][..from.len()]));
+            }
+        }
+    }
+
+    /// Adds the sums to the results.
+    #[inline(always)]
+    fn stamp(self, pitch: usize) {
+        let [kh, kw] = self.kernel;
+        let [ds, hs, ws] = self.landings;
+        let [planes, height, width] = self.len;
+        let (positions, each) = (ds.len() * hs.len() * ws.len(), planes * height * width);
+        for (p, sums) in self.sums.chunks_exact(pitch).take(self.pixels).enumerate() {
+            let (image, p) = (p / positions, p % positions);
+            let (d, h, w) = (p / (hs.len() * ws.len()), p / ws.len() % hs.len(), p % ws.len());
+            let images = &mut self.out[image * self.outs * each..][..self.outs * each];
+            for (td, od) in taps_of(&ds[d]) {
+                for (th, oh) in taps_of(&hs[h]) {
+                    for &(tw, ow, n) in &ws[w] {
+                        let (tap, at) = ((td * kh + th) * kw + tw, (od * height + oh) * width + ow);
+                        // (Channels innermost: found anew for each of them, short stretches took longer than their sums.)
+                        for (out, sums) in images.chunks_exact_mut(each).zip(sums.chunks_exact(self.taps.len())) {
+                            plus(&mut out[at..at + n], &sums[tap..tap + n]);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Weights that will be wanted next.
+struct Next<T> {
+    at: *const T,
+    step: isize,
+    run: usize,
+    left: usize,
+}
+
+impl<T> Next<T> {
+    /// Asks for those of some input channels.
+    #[inline(always)]
+    fn ask(&mut self, channels: usize) {
+        for _ in 0..channels.min(self.left) {
+            prefetch_at(self.at, self.run);
+            self.at = self.at.wrapping_offset(self.step);
+            self.left -= 1;
+        }
+    }
+}
+
+/// Each tap of a landing, and its output.
+#[inline(always)]
+fn taps_of(landing: &Landing) -> impl Iterator<Item = (usize, usize)> {
+    landing.iter().flat_map(|&(tap, at, n)| (0..n).map(move |i| (tap + i, at + i)))
+}
+
+/// `to += from`, in fours: most kernels have no more.
+#[inline(always)]
+fn plus<T: Laned>(to: &mut [T], from: &[T]) {
+    let (whole, rest) = to.as_chunks_mut::<4>();
+    let (from, last) = from.as_chunks::<4>();
+    for (to, from) in whole.iter_mut().zip(from) {
+        for i in 0..4 {
+            to[i] = T::add(to[i], from[i]);
+        }
+    }
+    for (to, from) in rest.iter_mut().zip(last) {
+        *to = T::add(*to, *from);
+    }
+}
