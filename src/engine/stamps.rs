@@ -153,6 +153,12 @@ impl<T: Laned> Stamps<'_, T> {
             }
             for (o, to) in row.chunks_exact_mut(taps).take(self.outs).enumerate() {
                 let from = from.wrapping_offset((o as isize).wrapping_mul(so));
+                if self.together {
+                    // SAFETY: as many weights as there are taps, which exist and lie one after the other.
+                    let from = unsafe { std::slice::from_raw_parts(from.cast::<Cell<T>>(), taps) };
+                    level.copy(from, as_uninit(to));
+                    continue;
+                }
                 for (to, tap) in to.iter_mut().zip(self.taps) {
                     // SAFETY: a weight that exists.
                     *to = unsafe { from.wrapping_offset(*tap).read() };
