@@ -11,7 +11,7 @@ use upsample_rs::geometry::fractional::{Intervals, Shrunk, random};
 use upsample_rs::geometry::grid::{self, Axis};
 use upsample_rs::geometry::phase::Links;
 use upsample_rs::geometry::readers::Readers;
-use upsample_rs::geometry::roi::{Extremes, Side, Takes};
+use upsample_rs::geometry::roi::{Extremes, MAX_SAMPLING, Side, Takes};
 use upsample_rs::geometry::taps::{Period, Picks, Taps};
 use upsample_rs::geometry::window::{AxisName, Pad, Padding, Windows, span, transposed_len};
 use upsample_rs::geometry::{Reach, gcd};
@@ -576,6 +576,7 @@ fn memory_for_what_a_bin_takes_is_asked_for_first() {
     assert_eq!(takes.used, [0, 1]);
     let room = |t: &Takes<f64>| t.used.capacity().min(t.places.capacity()).min(t.weights.capacity());
     assert!(room(&takes) >= 80, "two for each point");
+    assert_eq!(MAX_SAMPLING, 65_536); // (who takes a number from outside refuses more)
     let endless = Side { ends: [0.0, 1.0], bins: 1, len: 4 }.points(Some(1 << 62), false);
     assert_eq!(text(takes.sample(&endless)), "cannot allocate a table of 9223372036854775808 entries");
 }
