@@ -634,6 +634,8 @@ fn picks_of_nearest_and_of_nails() {
             check_picks(&back, len * factor);
         }
     }
+    let nails = Picks::new(40, 80, (2, 1), |o| (o % 2 == 1).then_some(o / 2)).unwrap();
+    assert_eq!(nails.period(), Some(Period { outs: 2, ins: 1, range: 0..80 }), "what reads nothing repeats too");
 }
 
 #[test]

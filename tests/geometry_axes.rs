@@ -11,7 +11,7 @@ use upsample_rs::geometry::fractional::{Intervals, Shrunk, random};
 use upsample_rs::geometry::grid::{self, Axis};
 use upsample_rs::geometry::phase::Links;
 use upsample_rs::geometry::readers::Readers;
-use upsample_rs::geometry::roi::{Extremes, Side, Takes};
+use upsample_rs::geometry::roi::{Extremes, MAX_SAMPLING, Side, Takes};
 use upsample_rs::geometry::taps::{Period, Picks, Taps};
 use upsample_rs::geometry::window::{AxisName, Pad, Padding, Windows, span, transposed_len};
 use upsample_rs::geometry::{Reach, gcd};
@@ -286,7 +286,7 @@ fn readers_repeat_after_their_period() {
         assert_eq!(readers.all(), (0..n).map(|i| readers.at(i)).collect::<Vec<_>>());
         assert!(!readers.is_empty() && !readers.have_gaps());
     }
-    for (k, s, d) in [(3, 1, 1), (3, 2, 1), (4, 3, 2), (2, 2, 5), (5, 4, 6), (1, 2, 3)] {
+    for (k, s, d) in [(3, 1, 1), (3, 2, 1), (4, 3, 2), (2, 2, 5), (5, 4, 6), (1, 2, 3), (2, 1, 40)] {
         let w = Windows::pool(60, k, s, d, Pad::default(), false, H).unwrap();
         let readers = Readers::new(&Bins::Sliding(w)).unwrap();
         assert_eq!((readers.period(), readers.have_gaps()), ((s, 1), d > 1 && k > 1));
@@ -309,6 +309,7 @@ fn no_elements_have_readers_of_one_window() {
     let readers = Readers::new(&Bins::Sliding(w)).unwrap();
     assert_eq!(readers.of(0..0), 0..1);
     assert_eq!((readers.of(6..7), readers.of(5..7), readers.of(0..7)), (2..3, 2..3, 0..3));
+    assert!(Readers::new(&Bins::Listed { in_len: 0, windows: Vec::new() }).unwrap().is_empty());
 }
 
 // --------------------------------------------------------------------------------------------------------- fractional
@@ -440,6 +441,19 @@ fn coordinates_read_what_the_definition_reads() {
 }
 
 #[test]
+fn taps_of_a_point_run_along_the_axis() {
+    for filter in [grid::Filter::Nearest, grid::Filter::Linear, grid::Filter::Cubic] {
+        let axis = Axis::new(9, true);
+        for c in (-2..=2).map(|i| f64::from(i) / 16.0) {
+            let (place, slope) = axis.place(c, filter, grid::Outside::Zeros);
+            let found: Vec<_> =
+                (0..filter.taps()).map(|j| axis.tap(j, place, slope, filter, grid::Outside::Zeros).at).collect();
+            assert!(found.windows(2).all(|w| w[1] == w[0] + 1), "{filter:?} {c}: {found:?}");
+        }
+    }
+}
+
+#[test]
 fn places_beyond_the_farthest_are_nowhere() {
     let axis = Axis::new(3, true); // the place is the coordinate plus 1
     let place = |v: f64, outside| axis.place(v - 1.0, grid::Filter::Linear, outside);
@@ -553,6 +567,18 @@ fn bins_of_a_box_take_what_their_points_read() {
             assert_eq!(takes.extent(), used.first().map_or(0..0, |lo| *lo..used.last().unwrap() + 1), "{what}");
         }
     }
+}
+
+#[test]
+fn memory_for_what_a_bin_takes_is_asked_for_first() {
+    let mut takes = Takes::<f64>::default();
+    takes.sample(&Side { ends: [0.0, 1.0], bins: 1, len: 4 }.points(Some(40), false)).unwrap();
+    assert_eq!(takes.used, [0, 1]);
+    let room = |t: &Takes<f64>| t.used.capacity().min(t.places.capacity()).min(t.weights.capacity());
+    assert!(room(&takes) >= 80, "two for each point");
+    assert_eq!(MAX_SAMPLING, 65_536); // (who takes a number from outside refuses more)
+    let endless = Side { ends: [0.0, 1.0], bins: 1, len: 4 }.points(Some(1 << 62), false);
+    assert_eq!(text(takes.sample(&endless)), "cannot allocate a table of 9223372036854775808 entries");
 }
 
 /// Boxes so large that a double's last place is an element, whose two bins meet within the image: the last points of one

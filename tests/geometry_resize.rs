@@ -79,6 +79,9 @@ fn rules_are_their_formulas() {
             let (rule, reversed) = c.rule(n, m, factor, region);
             let map = AxisMap { in_len: n, out_len: m, rule };
             let wanted: Vec<f64> = (0..m).map(|o| position(c, lengths, factor, region, o)).collect();
+            let apart = n > 1 && factor.map_or(m as f64, |f| f * n as f64) > 1.0;
+            let backwards = c == Coordinates::TfCropAndResize && region.1 < region.0 && apart;
+            assert_eq!(reversed, backwards, "{c:?} {lengths:?} {factor:?} {region:?}");
             for (o, want) in wanted.iter().enumerate() {
                 let p = map.position(if reversed { m - 1 - o } else { o });
                 assert!(close(p.floor as f64 + p.frac, *want), "{c:?} {lengths:?} {factor:?} {region:?} {o}: {p:?}");
@@ -160,6 +163,31 @@ fn indices_are_rounded_positions() {
             }
         }
     }
+}
+
+#[test]
+fn indices_by_a_factor_are_rounded_positions() {
+    for f in [0.25, 0.5, 1.0, 2.0, 8.0] {
+        let affine = Rule::Affine { base: -1.25, slope: f };
+        for rule in [Rule::Factor(f), Rule::AsymmetricFactor(f), Rule::Symmetric(f), affine] {
+            let map = AxisMap { in_len: 6, out_len: 9, rule }; // binary fractions: nothing is rounded before
+            for (o, rounding) in (0..9).flat_map(|o| ROUNDINGS.map(|r| (o, r))) {
+                assert_eq!(map.index(o, rounding), rounded(&map, o, rounding), "{map:?} {o} {rounding:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn slivers_of_short_outputs_count_and_crumbs_of_long_ones_do_not() {
+    let shared = |ratio: f64, common: f64| {
+        let base = (ratio + 1.0) / 2.0 - common; // exact, as is the distance from input 0
+        AxisMap { in_len: 5, out_len: 5, rule: Rule::Affine { base, slope: ratio } }.overlap(0, 0)
+    };
+    let (short, long) = (1.0 / 1024.0, 1024.0);
+    assert_eq!(shared(short, 2_f64.powi(-41)), 2_f64.powi(-31));
+    assert_eq!(shared(long, 2_f64.powi(-36)), 0.0);
+    assert_eq!(shared(long, 2_f64.powi(-26)), 2_f64.powi(-36));
 }
 
 fn rounded(map: &AxisMap, o: usize, rounding: NearestRounding) -> i64 {
@@ -384,6 +412,48 @@ fn samplers_are_their_definition() {
 }
 
 #[test]
+fn what_is_the_constant_alone_reads_one_element_outside() {
+    let method = Method::Filtered { filter: Filter::Linear, antialias: false };
+    let outside = Outside { edge: Edge::Constant, ..Outside::default() };
+    let margins = |base, out_len| {
+        let map = AxisMap { in_len: 3, out_len, rule: Rule::Affine { base, slope: 500.0 } };
+        Sampler::new(map, method, outside).unwrap().margins()
+    };
+    assert_eq!([margins(-1000.0, 3), margins(0.0, 3), margins(-1000.0, 5)], [(1, 0), (0, 1), (1, 1)]);
+}
+
+#[test]
+fn a_hair_outside_is_at_the_end() {
+    let inside = |in_len, base| {
+        let map = AxisMap { in_len, out_len: 1, rule: Rule::Affine { base, slope: 1.0 } };
+        let outside = Outside { extrapolate: true, ..Outside::default() };
+        Sampler::new(map, Method::Area, outside).unwrap().inside().len()
+    };
+    // As long as the axis is, for a position is rounded to so many digits.
+    for n in [2, 1_000_000] {
+        let hair = 1e-10 * n as f64;
+        assert_eq!([-2.0 * hair, -0.5 * hair, 0.0].map(|p| inside(n, p)), [0, 1, 1], "{n}");
+        let last = (n - 1) as f64;
+        assert_eq!([last, last + 0.5 * hair, last + 2.0 * hair].map(|p| inside(n, p)), [1, 1, 0], "{n}");
+    }
+}
+
+#[test]
+fn weights_that_cancel_stay_finite() {
+    // Of 4 taps 2 lie inside, whose sum is zero but for rounding where the filter's parameter is 5/3.
+    let weights = |steps: i32| {
+        let filter = Filter::Cubic(5.0 / 3.0 + f64::from(steps) * f64::EPSILON);
+        let map = AxisMap { in_len: 2, out_len: 1, rule: Rule::Affine { base: -0.75, slope: 1.0 } };
+        let outside = Outside { exclude: true, ..Outside::default() };
+        let method = Method::Filtered { filter, antialias: false };
+        Sampler::new(map, method, outside).unwrap().taps(false).unwrap().weights(0).to_vec()
+    };
+    let found: Vec<_> = (-64..64).map(weights).collect();
+    assert!(found.iter().flatten().all(|w| w.is_finite()), "{found:?}");
+    assert!(found.iter().any(|w| w.iter().sum::<f64>() == 0.0), "{found:?}");
+}
+
+#[test]
 fn what_lies_outside_is_found() {
     for (n, edge) in (1..=5).flat_map(|n| EDGES.map(|e| (n, e))) {
         let map = AxisMap { in_len: n, out_len: 3, rule: Rule::HalfPixel };
@@ -425,8 +495,11 @@ fn tables_too_large_to_make_are_refused() {
     // Four weights for each, roughly; widened, as many as the ratio says.
     assert_eq!([most / 4, most / 4 + 1].map(|m| refused(5, m, linear(true))), [false, true]);
     assert_eq!([1 << 27, 1 << 30].map(|n| refused(n, 1, linear(true))), [false, true]);
+    assert_eq!([(1 << 28) - 1, 1 << 28].map(|n| refused(n, 1, linear(true))), [false, true]);
     assert!(!refused(1 << 40, 1, linear(false)));
     assert_eq!([1 << 28, 1 << 30].map(|n| refused(n, 1, Method::Bins)), [false, true]);
+    // As many as there are inputs, and two for each output.
+    assert_eq!([most - 4, most - 3].map(|n| refused(n, 2, Method::Bins)), [false, true]);
     let map = AxisMap { in_len: 5, out_len: 1 << 28, rule: Rule::HalfPixel };
     let text = Sampler::new(map, linear(true), Outside::default()).unwrap_err().to_string();
     assert_eq!(text, "weights of an axis = 1073741824: at most 536870912 are made for its 268435456 outputs");

@@ -135,18 +135,15 @@ impl Position {
         if let (Ok(num), Ok(den)) = (i64::try_from(num), i64::try_from(den)) {
             return Self { floor: num.div_euclid(den), frac: num.rem_euclid(den) as f64 / den as f64 };
         }
-        let floor = num.div_euclid(den);
-        Self { floor: clamp_i64(floor), frac: num.rem_euclid(den) as f64 / den as f64 }
+        // (Lengths are below 2^63, and an output of the axis lies at -1 at the least.)
+        let floor = i64::try_from(num.div_euclid(den)).unwrap_or(i64::MAX);
+        Self { floor, frac: num.rem_euclid(den) as f64 / den as f64 }
     }
 
     fn double(x: f64) -> Self {
         let floor = x.floor();
         Self { floor: floor as i64, frac: x - floor } // `as` saturates; lengths are below 2^63
     }
-}
-
-fn clamp_i64(v: i128) -> i64 {
-    i64::try_from(v).unwrap_or(if v < 0 { i64::MIN } else { i64::MAX })
 }
 
 impl AxisMap {

@@ -118,11 +118,11 @@ impl Axis {
         (if low < self.last { low } else { self.last }, if inside { slope } else { 0.0 })
     }
 
-    /// `v` modulo the period, which is exact, for both are whole multiples of the last place of `v`.
+    /// `v` modulo the period: exact for whole numbers; of others, where the quotient is rounded up, it may lie a hair below
+    /// 0, which is clamped away.
     #[inline(always)]
     fn phase(&self, v: f64) -> f64 {
-        let phase = v - (v / self.period).floor() * self.period;
-        if phase < 0.0 { 0.0 } else { phase }
+        v - (v / self.period).floor() * self.period
     }
 
     /// Tap `j` of `filter` at a place and derivative that [`Axis::place`] gave.

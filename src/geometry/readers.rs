@@ -217,8 +217,8 @@ impl Members {
         if !place.is_multiple_of(self.common) {
             return none;
         }
-        let remainder = ((place / self.common) as u128 * self.inverse as u128 % self.step as u128) as usize;
-        let ahead = (remainder + self.step - hull.start % self.step) % self.step;
+        let (member, behind) = ((place / self.common) as u128, self.step - hull.start % self.step);
+        let ahead = ((member * self.inverse as u128 + behind as u128) % self.step as u128) as usize;
         match (hull.count.saturating_sub(ahead)).div_ceil(self.step) {
             0 => none,
             count => Reach { start: hull.start + ahead, count, step: self.step },

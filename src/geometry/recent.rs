@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn few_tables_are_kept_and_no_large_ones() -> Result<()> {
+    fn few_tables_are_kept_the_last_ones_and_no_large_ones() -> Result<()> {
         for n in 40..80 {
             axis(n, true)?.taps(false)?;
         }
@@ -105,6 +105,7 @@ mod tests {
             let tables = &recent.borrow().tables;
             assert_eq!(tables.len(), MOST);
             assert!(tables.iter().all(|t| t.taps.entries() <= LARGEST));
+            assert!((80 - MOST..80).all(|n| tables.iter().any(|t| t.of.map().in_len == n)));
         });
         Ok(())
     }

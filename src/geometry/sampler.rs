@@ -334,19 +334,10 @@ impl Sampler {
         Ok((usize::try_from(before).unwrap_or(0), usize::try_from(after).unwrap_or(0)))
     }
 
-    #[allow(
-        clippy::arithmetic_side_effects,
-        reason = "positions within the axis and its margins, whose lengths were checked"
-    )]
     fn find_inside(&self) -> Range<usize> {
         let n = self.map.out_len;
-        let before = |o: usize| self.side(o) == Some(false);
-        let behind = |o: usize| self.side(o) == Some(true);
-        if !before(0) && !behind(n - 1) {
-            return 0..n;
-        }
-        let first = partition(n, before);
-        first..partition(n, |o| !behind(o)).max(first)
+        let first = partition(n, |o| self.side(o) == Some(false));
+        first..partition(n, |o| self.side(o) != Some(true)).max(first)
     }
 
     /// On which side of the input an output lies that is the constant: before it (false) or behind.
@@ -507,5 +498,45 @@ impl Cycle {
         let shift = (o - from) / self.outs * self.ins;
         row.set(kept.lo.saturating_add(i64::try_from(shift).unwrap_or(i64::MAX)), kept.weights.iter().copied());
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cycle_recalls_what_it_kept_further_on() -> Result<()> {
+        let (outs, ins, first) = (3, 5, 1);
+        let mut cycle = Cycle::new((outs, ins), 100, 4)?;
+        let kept = |o: usize| Row { lo: o as i64 - 2, weights: vec![o as f64, 1.0] };
+        let mut row = Row::default();
+        for o in first..first + outs {
+            assert!(!cycle.recall(o, &mut row), "{o}: not all of them are known");
+            cycle.keep(o, &kept(o));
+        }
+        for o in first + outs..40 {
+            let (turns, from) = ((o - first) / outs, first + (o - first) % outs);
+            assert!(cycle.recall(o, &mut row), "{o}");
+            assert_eq!(row.lo, kept(from).lo + (turns * ins) as i64, "{o}");
+            assert_eq!(row.weights, kept(from).weights, "{o}");
+            cycle.keep(o, &row);
+        }
+        assert_eq!(cycle.rows.len(), outs, "no more than a cycle");
+        Ok(())
+    }
+
+    #[test]
+    fn cycles_that_are_not_worth_it_keep_nothing() -> Result<()> {
+        let made = |period, n, widest| -> Result<usize> {
+            let mut cycle = Cycle::new(period, n, widest)?;
+            for o in 0..20 {
+                cycle.keep(o, &Row { lo: 0, weights: vec![1.0] });
+            }
+            Ok(cycle.rows.len())
+        };
+        assert_eq!((made((0, 0), 100, 4)?, made((12, 1), 96, 4)?, made((12, 1), 104, 4)?), (0, 0, 12));
+        assert_eq!((made((16, 1), 999, MOST_KEPT / 16)?, made((16, 1), 999, MOST_KEPT / 16 + 1)?), (16, 0));
+        Ok(())
     }
 }

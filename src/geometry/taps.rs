@@ -44,11 +44,11 @@ const MAX_PERIOD: usize = 8;
 /// Longest stretch in which `same(o)` (outputs `o` and `o + outs` agree) holds throughout.
 #[allow(clippy::arithmetic_side_effects, reason = "offsets within tables whose lengths were checked and allocated")]
 fn find_period(out_len: usize, (outs, ins): (usize, usize), same: impl Fn(usize) -> bool) -> Option<Period> {
-    if !(1..=MAX_PERIOD).contains(&outs) || !(1..=MAX_PERIOD).contains(&ins) || out_len <= 2 * outs {
+    if !(1..=MAX_PERIOD).contains(&outs) || !(1..=MAX_PERIOD).contains(&ins) {
         return None;
     }
     let (mut best, mut from) = (0..0, 0);
-    for o in 0..out_len - outs {
+    for o in 0..out_len.saturating_sub(outs) {
         if !same(o) {
             from = o + 1;
         } else if o + 1 - from > best.len() {
@@ -136,7 +136,7 @@ impl Taps {
         let mut end = 0;
         for (o, &start) in starts.iter().enumerate() {
             let r = self.at(o);
-            end = if r.count > 0 { r.end().max(end) } else { end };
+            end = r.end().max(end); // (one that reads nothing lies where the one before begins)
             ends.push(if r.count > 0 { end } else { start });
         }
         let total = starts.iter().zip(&ends).fold(0usize, |sum, (s, e)| sum.saturating_add(e - s));
@@ -145,7 +145,9 @@ impl Taps {
             let base = wide.weights.len();
             wide.weights.resize(base + (ends[o] - starts[o]), 0.0);
             let weights = self.weights(o);
-            wide.weights[base + (self.starts[o] - starts[o])..][..weights.len()].copy_from_slice(weights);
+            if !weights.is_empty() {
+                wide.weights[base + (self.starts[o] - starts[o])..][..weights.len()].copy_from_slice(weights);
+            }
             wide.starts.push(starts[o]);
             wide.offsets.push(wide.weights.len());
         }
@@ -415,5 +417,59 @@ impl Picks {
             (None, None) => true,
             _ => false,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The weights of each output at every input.
+    fn dense(taps: &Taps) -> Vec<Vec<f64>> {
+        let row = |o: usize| {
+            let mut row = vec![0.0; taps.in_len];
+            row[taps.starts[o]..taps.at(o).end()].copy_from_slice(taps.weights(o));
+            row
+        };
+        (0..taps.out_len()).map(row).collect()
+    }
+
+    fn is_ordered(taps: &Taps) -> bool {
+        let ends = (0..taps.out_len()).filter(|o| taps.at(*o).count > 0).map(|o| taps.at(o).end());
+        taps.starts.is_sorted() && ends.is_sorted()
+    }
+
+    #[test]
+    fn what_is_put_in_order_reads_the_same() -> Result<()> {
+        let rows = (0..5).flat_map(|start| (0..4).map(move |count| (start, count)));
+        let all = || rows.clone();
+        for rows in all().flat_map(|a| all().flat_map(move |b| all().map(move |c| [a, b, c]))) {
+            let mut taps = Taps::with_capacity(8, 3, 9, (1, 1))?;
+            for (o, (start, count)) in rows.into_iter().enumerate() {
+                let weights: Vec<f64> = (1..=count).map(|i| (10 * o + i) as f64).collect();
+                taps.push(start, &weights);
+            }
+            let (before, was, memory) = (dense(&taps), is_ordered(&taps), taps.weights.as_ptr());
+            let counts: Vec<_> = (0..3).map(|o| taps.at(o).count).collect();
+            let made = taps.ordered()?;
+            assert!(dense(&made) == before && is_ordered(&made), "{rows:?}: {made:?}");
+            assert!((0..3).all(|o| (made.at(o).count == 0) == (counts[o] == 0)), "{rows:?}: {made:?}");
+            let kept = made.weights.as_ptr() == memory;
+            assert!(!kept || was, "{rows:?}");
+            assert!(kept || made.weights.capacity() == made.weights.len(), "{rows:?}: {made:?}");
+            assert!(kept || !was || counts.contains(&0), "{rows:?}: what is in order stays as it is");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn tables_have_room_for_what_is_said_to_come() -> Result<()> {
+        let mut taps = Taps::with_capacity(9, 6, 12, (1, 1))?;
+        let memory = |t: &Taps| (t.starts.as_ptr(), t.offsets.as_ptr(), t.weights.as_ptr());
+        let before = memory(&taps);
+        (0..6).for_each(|o| taps.push(o, &[1.0, 2.0]));
+        assert_eq!(memory(&taps), before);
+        assert!(taps.starts.capacity() >= 6 && taps.offsets.capacity() > 6 && taps.weights.capacity() >= 12);
+        Ok(())
     }
 }

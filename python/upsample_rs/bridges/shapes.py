@@ -32,7 +32,7 @@ def window_count(length: Any, span: Any, step: Any, pads: Any, ceil: bool = Fals
 
 
 def named_padding(rule: str, length: int, span: int, step: int) -> tuple[int, int]:
-    """Return the padding before and after an axis by a rule's name; windows have `span` elements."""
+    """Return the padding of an axis by a rule's name; windows have `span` elements."""
     if rule == "valid":
         return 0, 0
     total = max((-(-length // step) - 1) * step + span - length, 0)
