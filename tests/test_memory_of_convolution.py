@@ -92,6 +92,10 @@ CALLS = {
         "ones(8, 64, 64, 64), ones(64, 32, 4, 4)",
         "x, w: us.conv_transpose2d(x, w, None, 2, 1)",
     ),
+    "few inputs": (
+        "ones(9, 512, 8, 8), ones(512, 64, 4, 4)",
+        "x, w: us.conv_transpose2d(x, w, None, 2, 1)",
+    ),
     "up k4s2p1, float16": (
         "ones(8, 64, 64, 64), ones(64, 32, 4, 4)",
         "x, w: us.conv_transpose2d(x, w, None, 2, 1)",

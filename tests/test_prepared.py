@@ -46,6 +46,16 @@ def test_same_bits_as_the_plain_call(engine, case, way):
     assert prepared.op == case.op and prepared.dtype == want.dtype
 
 
+@given(case=forward, isas=st.lists(st.sampled_from(laws.ISAS), min_size=2, max_size=4))
+def test_what_is_kept_is_for_one_instruction_set(case, isas):
+    """The order that tiles read weights in is kept from call to call, and differs between them."""
+    x, weight, bias = given = case.given()
+    prepared = prepare(case, weight, bias)
+    for isa in isas:
+        us._core._force_isa(isa)
+        assert laws.same_bits(prepared(x), case.call(given)[0])
+
+
 @given(case=forward, layout=st.sampled_from(sts.IN_PLACE))
 def test_out_is_filled_and_returned(isa, case, layout):
     x, weight, bias = given = case.given()

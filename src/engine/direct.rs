@@ -4,7 +4,7 @@
 //! `products.rs` does so that many channels share what they read, took three quarters of the time. The sums are the same,
 //! product for product.
 
-use super::products::{MOST_PHASES, PhaseOf, Place, Plane, RowAt, Scheme, Sums, Table, write_row};
+use super::products::{Found, MOST_PHASES, PhaseOf, Place, Plane, RowAt, Scheme, Table, write_row};
 use super::rows::as_cells;
 use super::simd::{Job, Level};
 use crate::element::{Laned, Vector};
@@ -42,11 +42,11 @@ pub struct Direct<'a, T> {
     pub col: usize,
     /// Where results go.
     pub target: Place<*mut T>,
-    /// Sums, see [`Direct::room`].
+    /// Found, see [`Direct::room`].
     pub sums: &'a mut [T],
 }
 
-/// Sums of one phase.
+/// Found of one phase.
 #[derive(Clone, Copy)]
 struct Phase<'a, T> {
     /// The first weight, and the first lane of the first row.
@@ -160,7 +160,7 @@ impl<T: Laned> Direct<'_, T> {
                 unsafe { phase.sums::<L, R>(n.max(least), at) };
             }
             for (r, to) in to.into_iter().enumerate() {
-                let found = Sums { phases: list, first: r * CHUNK, channel: 0, pitch: 2 * CHUNK };
+                let found = Found { phases: list, first: r * CHUNK, channel: 0, pitch: 2 * CHUNK };
                 let sums = as_cells(self.sums);
                 // SAFETY: a row of an output that exists, whose places from the chunk's on are this job's to write.
                 unsafe { write_row(level, self.scheme, (to, stride), (self.col + first, n), &found, sums) };

@@ -7,14 +7,11 @@
 
 use std::cell::Cell;
 
-use super::products::Place;
+use super::products::{AHEAD, NextWeights, Place};
 use super::rows::{as_cells, as_uninit};
 use super::simd::{Job, Level, prefetch_at};
 use super::tile::{LONGEST_SUM, MOST_ROWS, Steps, Tile, columns, even_part};
 use crate::element::{Laned, Vector};
-
-/// How many input channels ahead weights are asked for.
-const AHEAD: isize = 8;
 
 /// Most bytes of a block of lanes.
 const MOST_BLOCK: usize = 6 * 64;
@@ -93,14 +90,15 @@ impl<T: Laned> Job for Stamps<'_, T> {
         self.gather(level, block, pitch);
         let zeros = [T::default(); MOST_ROWS];
         let tiles = self.pixels.div_ceil(self.rows);
-        let mut next = self.next.map(|at| Next { at, step: self.weights.outer[1], run: n, left: self.ins });
         let each = self.ins.div_ceil(tiles * vectors.div_ceil(columns));
+        let next = |at| NextWeights { at, step: self.weights.outer[1], run: n, left: self.ins, each };
+        let mut next = self.next.map(next);
         for v in (0..vectors).step_by(columns) {
             let part = v..(v + columns).min(vectors);
             let wide = part.len() * width;
             for t in 0..tiles {
                 if let Some(next) = &mut next {
-                    next.ask(each);
+                    next.ask();
                 }
                 let pixels = even_part(self.pixels, self.rows, t);
                 let first = pixels.start * pitch + part.start * width;
@@ -192,26 +190,6 @@ impl<T: Laned> Stamps<'_, T> {
                     }
                 }
             }
-        }
-    }
-}
-
-/// Weights that will be wanted next.
-struct Next<T> {
-    at: *const T,
-    step: isize,
-    run: usize,
-    left: usize,
-}
-
-impl<T> Next<T> {
-    /// Asks for those of some input channels.
-    #[inline(always)]
-    fn ask(&mut self, channels: usize) {
-        for _ in 0..channels.min(self.left) {
-            prefetch_at(self.at, self.run);
-            self.at = self.at.wrapping_offset(self.step);
-            self.left -= 1;
         }
     }
 }

@@ -97,11 +97,11 @@ pub struct Tile<'a, T> {
     pub pitch: usize,
 }
 
-/// The sums of a tile, as a job of its own: all its shapes are much code. (Made by [`Tile::run`] alone, whose caller promises
+/// A tile as a job of its own: all its shapes are much code. (Made by [`Tile::run`] alone, whose caller promises
 /// what must hold.)
-struct Sums<'a, T>(Tile<'a, T>);
+struct Apart<'a, T>(Tile<'a, T>);
 
-impl<T: Laned> Job for Sums<'_, T> {
+impl<T: Laned> Job for Apart<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<L: Level>(self, _: L) {
@@ -118,7 +118,7 @@ impl<T: Laned> Tile<'_, T> {
     /// be writeable.
     #[inline(always)]
     pub unsafe fn run<L: Level>(self, level: L) {
-        level.call(Sums(self));
+        level.call(Apart(self));
     }
 
     /// [`Tile::run`], in the caller.

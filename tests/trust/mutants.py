@@ -230,12 +230,15 @@ def weave(crate: Path, mutants: dict[int, Mutant], tests: list[str]) -> tuple[li
 
 
 class Trial:
-    """Programs of tests, and how long each test takes where nothing is changed."""
+    """Programs of tests, and which of them are slow."""
 
     def __init__(self, programs: list[Path], seconds: int) -> None:
         self.programs, self.seconds = programs, seconds
-        self.slow: dict[Path, list[str]] = {}
-        for program in programs:
+        self.slow: dict[Path, list[str]] = {program: [] for program in programs}
+
+    def measure(self) -> None:
+        """Learn which tests are slow where nothing is changed."""
+        for program in self.programs:
             done = self.start(program, 0, ["--report-time"])
             if done.returncode:
                 raise SystemExit(f"mutants: tests fail before anything is changed\n{done.stdout}")
@@ -290,9 +293,7 @@ def alone(crate: Path, mutant: Mutant, tests: list[str], seconds: int) -> str:
         programs, _ = build(crate, tests)
         if not programs:
             return "does not compile"
-        trial = Trial.__new__(Trial)
-        trial.programs, trial.seconds, trial.slow = programs, seconds, {p: [] for p in programs}
-        return trial.of(0)
+        return Trial(programs, seconds).of(0)
     finally:
         path.write_text(text)
 
@@ -335,6 +336,7 @@ def tried(
     programs, dropped = weave(work / "woven", together, tests)
     yield from ((number, "does not compile") for number in dropped)
     trial = Trial(programs, options.timeout)
+    trial.measure()
     with ThreadPoolExecutor(options.jobs) as pool:
         rest = [number for number in together if number not in dropped]
         yield from zip(rest, pool.map(trial.of, rest), strict=True)

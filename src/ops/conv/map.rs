@@ -56,7 +56,7 @@ const FEW_BANDS: usize = 2;
 const MANY_LANES: usize = 384;
 
 /// Cost of a product, as a share of an element's.
-const PRODUCTS_PER_ELEMENT: usize = 48;
+pub(super) const PRODUCTS_PER_ELEMENT: usize = 48;
 
 /// A linear map, with its arrays.
 pub struct Map<'a, T: Multiplied> {

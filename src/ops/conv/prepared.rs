@@ -1,9 +1,8 @@
 //! A convolution whose weight has been converted and put in order once, for many inputs.
 //!
 //! Both kinds keep it as `[group][output channel][input channel][tap]` in the computed type: what the plain call converts
-//! each time for half types, and an order in which the weights of a transposed convolution follow each other as they are
-//! read. The order of the tiles, which depends on the machine, is kept from the first call on. Sums are done in the same order as
-//! in the plain call, so results are the same bits.
+//! each time for half types. The order in which tiles read it depends on the machine and is kept from the first call on.
+//! Sums are done in the same order as in the plain call, so results are the same bits.
 
 use std::cell::Cell;
 use std::sync::Arc;

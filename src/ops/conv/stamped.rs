@@ -1,6 +1,6 @@
 //! Linear maps of few inputs and many weights: as stamps.
 
-use super::map::{MOST_BYTES, Map};
+use super::map::{MOST_BYTES, Map, PRODUCTS_PER_ELEMENT};
 use crate::element::Multiplied;
 use crate::engine::parallel;
 use crate::engine::products::MostRows;
@@ -23,9 +23,6 @@ const LANES_BYTES: usize = 512 << 10;
 
 /// Positions to take together, if images have fewer, and lanes, if output channels have fewer taps.
 const TOGETHER: usize = 96;
-
-/// Cost of a product, as a share of an element's.
-const PRODUCTS_PER_ELEMENT: usize = 48;
 
 /// What a thread needs.
 #[derive(Default)]
