@@ -27,9 +27,9 @@ def prepare_conv(
 ) -> PreparedConv:
     """Return a convolution that holds its weight, ready to be called on many inputs.
 
-    What is done to the weight in every plain call, conversion of float16 and bfloat16 to float32
-    and putting it in order, is done here once, and every parameter is checked that does not depend
-    on an input.
+    What is done to the weight in every plain call is done once: float16 and bfloat16 are converted
+    to float32 here, as every parameter is checked that does not depend on an input; the first call
+    puts the weight in order, and keeps it so beside what was given.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def prepare_conv_transpose(
 ) -> PreparedConv:
     """Return a transposed convolution that holds its weight, ready to be called on many inputs.
 
-    As :func:`prepare_conv`; the weight is kept by output channels, the order it is read in.
+    As :func:`prepare_conv`; the weight is kept by output channels.
 
     Parameters
     ----------
