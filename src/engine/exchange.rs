@@ -10,7 +10,8 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::parallel;
-use super::rows::{as_cells, as_uninit, scratch};
+use super::room::scratch;
+use super::rows::{as_cells, as_uninit};
 use super::simd::{self, Job, Level, prefetch};
 use crate::error::{Error, Result};
 use crate::layout::{CACHE_LINE, Lump, View, ViewMut};

@@ -7,6 +7,7 @@ pub mod parallel;
 pub mod pipeline;
 pub mod places;
 pub mod products;
+pub mod room;
 pub mod rows;
 pub mod simd;
 pub mod stamps;

@@ -13,7 +13,8 @@
 use std::ops::Range;
 
 use super::parallel::{self, Pause};
-use super::rows::{At, Finish, LONG_ROW, Place, Rows, RowsMut, grow};
+use super::room::{Room, grow};
+use super::rows::{At, Finish, LONG_ROW, Place, Rows, RowsMut};
 use super::simd::{self, Job, Level};
 use crate::element::{Codec, Plain};
 use crate::error::{Error, Result};
@@ -247,7 +248,7 @@ pub trait Ends<K: Kernel>: Sync {
     ///
     /// # Errors
     /// If there is no memory to pack them.
-    fn source<'a>(&'a self, place: &Place, packed: &'a mut Vec<K::Key>) -> Result<Rows<'a, K::Key>>;
+    fn source<'a>(&'a self, place: &Place, packed: &'a mut Room<K::Key>) -> Result<Rows<'a, K::Key>>;
     /// Lets `run` have the output rows of a band.
     ///
     /// # Errors
@@ -269,7 +270,7 @@ pub trait Ends<K: Kernel>: Sync {
         band: &Band,
         ins: &Range<usize>,
         scratch: &mut K::Scratch,
-        packed: &mut Vec<K::Key>,
+        packed: &mut Room<K::Key>,
         to: &mut [K::Key],
         pause: &Pause<'_>,
     ) -> Result<()> {
@@ -296,7 +297,7 @@ impl<K, I, O> Ends<K> for Through<'_, K, I, O>
 where
     I: Codec,
     O: Codec<Computed = I::Computed>,
-    K: for<'a> Kernel<Key = I::Computed, Dst<'a> = RowsMut<'a, I::Computed>, Made = Vec<I::Computed>>,
+    K: for<'a> Kernel<Key = I::Computed, Dst<'a> = RowsMut<'a, I::Computed>, Made = Room<I::Computed>>,
 {
     fn blocks(&self) -> usize {
         self.x.blocks()
@@ -304,7 +305,7 @@ where
     fn ready(&self) -> [bool; 2] {
         [self.x.rows_lie_ready::<I>(), self.out.rows_lie_ready::<O>()]
     }
-    fn source<'a>(&'a self, place: &Place, packed: &'a mut Vec<I::Computed>) -> Result<Rows<'a, I::Computed>> {
+    fn source<'a>(&'a self, place: &Place, packed: &'a mut Room<I::Computed>) -> Result<Rows<'a, I::Computed>> {
         if !I::SAME {
             // The rows that will be wanted next.
             let (d, end) = (place.d.start, place.h.end);
@@ -317,7 +318,7 @@ where
     fn with_output<'r>(
         &self,
         band: &Band,
-        made: &mut Vec<I::Computed>,
+        made: &mut Room<I::Computed>,
         run: &'r mut dyn for<'d> FnMut(RowsMut<'d, I::Computed>) -> Result<()>,
     ) -> Result<()>
     where
@@ -331,7 +332,7 @@ where
         band: &Band,
         ins: &Range<usize>,
         scratch: &mut K::Scratch,
-        packed: &mut Vec<I::Computed>,
+        packed: &mut Room<I::Computed>,
         to: &mut [I::Computed],
         pause: &Pause<'_>,
     ) -> Result<()> {
@@ -577,7 +578,8 @@ fn folded<K: Kernel>(
     let [_, height, _] = shape.out;
     let mut scratch = kernel.scratch(shape.tile)?;
     let mut slots = [kernel.slot(shape.tile)?];
-    let (mut packed, mut made, mut rows_folded, mut steps) = (Vec::new(), K::Made::default(), Vec::new(), Vec::new());
+    let (mut packed, mut made, mut rows_folded, mut steps) =
+        (Room::default(), K::Made::default(), Room::default(), Vec::new());
     let mut unit = units.start;
     while unit < units.end {
         let (group, _) = shape.rows_at(unit, units.end, 1);
@@ -625,7 +627,7 @@ fn stretch<K: Kernel>(
         slots.push(kernel.slot(shape.tile)?);
     }
     let mut script = Script::new(shape, &reach)?;
-    let (mut packed, mut made) = (Vec::new(), K::Made::default());
+    let (mut packed, mut made) = (Room::default(), K::Made::default());
     let mut unit = units.start;
     while unit < units.end {
         let (group, rows) = shape.rows_at(unit, units.end, at_once);

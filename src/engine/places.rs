@@ -6,7 +6,7 @@
 use std::cell::Cell;
 use std::marker::PhantomData;
 
-use super::rows::scratch;
+use super::room::{Room, scratch};
 use super::simd::{self, Job, Level};
 use crate::element::Codec;
 use crate::error::Result;
@@ -17,9 +17,9 @@ pub struct Places<'a, T> {
     grid: &'a Grid<*const T>,
     /// For D, H and W the offsets of `taps` places, each for all points: a position below the axis' length, times the
     /// axis' stride. (Zeros, at first, are position 0.)
-    along: [Vec<isize>; 3],
+    along: [Room<isize>; 3],
     /// Sums of one offset along each axis, D slowest.
-    offsets: Vec<isize>,
+    offsets: Room<isize>,
     taps: usize,
     run: usize,
 }
@@ -92,7 +92,7 @@ impl Job for Note<'_> {
 
 /// Sums of one offset along each axis.
 struct Combine<'a> {
-    along: &'a [Vec<isize>; 3],
+    along: &'a [Room<isize>; 3],
     taps: usize,
     run: usize,
     n: usize,

@@ -326,7 +326,7 @@ impl<T: Laned> Job for MostRows<T> {
 }
 
 /// Asks for the room of [`Scheme::room`] at the current level.
-pub struct Room<'a, T> {
+pub struct RoomOfSums<'a, T> {
     /// The scheme.
     pub scheme: &'a Scheme,
     /// Output channels.
@@ -341,7 +341,7 @@ pub struct Room<'a, T> {
     pub of: std::marker::PhantomData<T>,
 }
 
-impl<T: Laned> Job for Room<'_, T> {
+impl<T: Laned> Job for RoomOfSums<'_, T> {
     type Output = usize;
     #[inline(always)]
     fn run<L: Level>(self, _: L) -> usize {

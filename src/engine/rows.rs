@@ -12,9 +12,10 @@ use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
+use super::room::{Room, grow};
 use super::simd::{self, Job, Level};
 use crate::element::Codec;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::geometry::Reach;
 use crate::layout::Grid;
 
@@ -33,17 +34,6 @@ pub struct At {
     pub d: usize,
     /// Position along H.
     pub h: usize,
-}
-
-/// Scratch memory of `n` default elements.
-///
-/// # Errors
-/// [`Error::Memory`] if it cannot be allocated.
-pub fn scratch<T: Copy + Default>(n: usize) -> Result<Vec<T>> {
-    let mut v = Vec::new();
-    v.try_reserve_exact(n).map_err(|_| Error::memory(format!("cannot allocate scratch for {n} elements")))?;
-    v.resize(n, T::default());
-    Ok(v)
 }
 
 /// Initialised memory as memory to be written.
@@ -476,17 +466,6 @@ pub struct Place {
     pub cols: Range<usize>,
 }
 
-/// Makes room for `n` elements.
-///
-/// # Errors
-/// [`Error::Memory`] if there is none.
-pub fn grow<T: Copy + Default>(v: &mut Vec<T>, n: usize) -> Result<()> {
-    if v.len() < n {
-        *v = scratch(n)?;
-    }
-    Ok(())
-}
-
 impl<P: Copy> Grid<P> {
     /// Offset in elements of the row's element `cols.start`, and the row's strides. Panics on a position outside the
     /// array: that is what makes the functions below safe.
@@ -612,7 +591,7 @@ impl<T: Copy> Grid<*const T> {
         &'a self,
         codec: C,
         place: &Place,
-        packed: &'a mut Vec<C::Computed>,
+        packed: &'a mut Room<C::Computed>,
     ) -> Result<Rows<'a, C::Computed>> {
         if let Some(rows) = self.lying(place)
             && let Some(rows) = rows.borrowed::<C>()
@@ -667,7 +646,7 @@ pub trait Readable<K: Copy>: Sync {
     ///
     /// # Errors
     /// If there is no memory to pack them.
-    fn rows<'a>(&'a self, place: &Place, packed: &'a mut Vec<K>) -> Result<Rows<'a, K>>;
+    fn rows<'a>(&'a self, place: &Place, packed: &'a mut Room<K>) -> Result<Rows<'a, K>>;
 }
 
 /// An array to be written, whatever its elements are stored as.
@@ -690,7 +669,7 @@ impl<C: Codec> Readable<C::Computed> for (C, Grid<*const C::Stored>) {
     fn row<'a>(&'a self, at: At, cols: &Range<usize>, scratch: &'a mut [C::Computed]) -> &'a [Cell<C::Computed>] {
         self.1.load(self.0, at, cols, scratch)
     }
-    fn rows<'a>(&'a self, place: &Place, packed: &'a mut Vec<C::Computed>) -> Result<Rows<'a, C::Computed>> {
+    fn rows<'a>(&'a self, place: &Place, packed: &'a mut Room<C::Computed>) -> Result<Rows<'a, C::Computed>> {
         self.1.rows(self.0, place, packed)
     }
 }
@@ -732,7 +711,7 @@ impl<T: Copy> Grid<*mut T> {
         block: usize,
         rows: &Range<usize>,
         cols: &Range<usize>,
-        scratch: &mut Vec<C::Computed>,
+        scratch: &mut Room<C::Computed>,
         fill: &mut dyn FnMut(RowsMut<'_, C::Computed>) -> Result<()>,
     ) -> Result<()> {
         self.write_rows_then(codec, block, rows, cols, scratch, fill, &|_, _| {})
@@ -750,7 +729,7 @@ impl<T: Copy> Grid<*mut T> {
         block: usize,
         rows: &Range<usize>,
         cols: &Range<usize>,
-        scratch: &mut Vec<C::Computed>,
+        scratch: &mut Room<C::Computed>,
         fill: &mut dyn FnMut(RowsMut<'_, C::Computed>) -> Result<()>,
         settle: &dyn Fn(At, usize),
     ) -> Result<()> {

@@ -9,6 +9,7 @@ use std::cell::Cell;
 use super::roi::fma;
 use crate::element::{Real, chosen};
 use crate::engine::places::Blocks;
+use crate::engine::room::Room;
 use crate::engine::simd::{Job, Level};
 use crate::geometry::grid::{Axis, Filter, Outside};
 
@@ -34,14 +35,14 @@ impl Wide for f64 {
 }
 
 /// What one axis' coordinates of a run of points read: for each tap in turn, an entry for every point.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct AxisTaps {
     /// Elements.
-    pub at: Vec<usize>,
+    pub at: Room<usize>,
     /// Their weights.
-    pub weight: Vec<f64>,
+    pub weight: Room<f64>,
     /// Derivatives of the weights by the coordinate; empty if nobody asked for them.
-    pub slope: Vec<f64>,
+    pub slope: Room<f64>,
 }
 
 /// What the coordinates of a run of points read along one axis.

@@ -2,11 +2,12 @@
 
 use std::ops::Range;
 
-use ndarray::Array2;
+use ndarray::ArrayViewMut2;
 
 use crate::element::{Codec, Linear, Plain, Real, Rounding};
 use crate::engine::parallel;
-use crate::engine::rows::{At, scratch};
+use crate::engine::room::scratch;
+use crate::engine::rows::At;
 use crate::engine::simd;
 use crate::error::{Error, Result, Shape};
 use crate::geometry::taps::{append, reserved};
@@ -168,11 +169,11 @@ impl AffinePlan {
         let together = (POINTS / self.spatial[2]).clamp(1, self.rows());
         let parts = self.rows().div_ceil(together);
         element_count(&[grad.blocks(), parts, ENTRIES], size_of::<f64>())?;
-        let mut partial =
-            Array2::from_shape_vec((grad.blocks() * parts, ENTRIES), scratch(grad.blocks() * parts * ENTRIES)?)
-                .map_err(|_| Error::memory("cannot allocate a table of sums"))?
-                .into_dyn();
-        self.sum_rows(&grad, (together, parts), &mut ViewMut::from(&mut partial.view_mut()))?;
+        let mut sums = scratch(grad.blocks() * parts * ENTRIES)?;
+        let mut partial = ArrayViewMut2::from_shape((grad.blocks() * parts, ENTRIES), &mut sums)
+            .map_err(|_| Error::memory("cannot allocate a table of sums"))?
+            .into_dyn();
+        self.sum_rows(&grad, (together, parts), &mut ViewMut::from(&mut partial))?;
         let mut rows = Vec::new();
         append(&mut rows, partial.as_slice().unwrap_or_default().chunks_exact(ENTRIES))?;
         self.store(&rows, parts, &mut out)

@@ -10,7 +10,8 @@ use std::ops::Range;
 use super::shuffle::recut;
 use crate::element::{Codec, Plain, Ring};
 use crate::engine::parallel;
-use crate::engine::rows::{At, Place, scratch};
+use crate::engine::room::{Room, scratch};
+use crate::engine::rows::{At, Place};
 use crate::engine::simd;
 use crate::error::{Error, Result, Shape};
 use crate::geometry::phase::Links;
@@ -357,7 +358,7 @@ impl<const N: usize> Unfolding<N> {
         }
         let cost = (kd * kh * kw).saturating_mul(tile * inner);
         parallel::for_each(self.image.blocks() * strips * planes * height, cost, |units| {
-            let (mut packed, mut made) = (Vec::new(), Vec::new());
+            let (mut packed, mut made) = (Room::default(), Room::default());
             stretches(units, [planes, height, strips], most, |block, strip, d, rows| {
                 let cols = strip * tile..((strip + 1) * tile).min(width);
                 let [ld, lh, lw] = &self.links;
@@ -424,7 +425,7 @@ impl<C: Codec<Computed: Ring>> Folding<C> {
         let cost = taps.min(64).saturating_mul(tile * inner);
         parallel::for_each(self.image.blocks() * strips * planes * height, cost, |units| {
             let mut sums = scratch(most.min(planes * height) * phases.row_len())?;
-            let (mut packed, mut row) = (Vec::new(), scratch(tile * inner)?);
+            let (mut packed, mut row) = (Room::default(), scratch(tile * inner)?);
             stretches(units, [planes, height, strips], most, |block, strip, d, rows| {
                 let cols = strip * tile..((strip + 1) * tile).min(width);
                 sums.fill(C::Computed::default());
@@ -454,7 +455,7 @@ impl<C: Codec<Computed: Ring>> Folding<C> {
         cols: &Range<usize>,
         phases: &Phases,
         sums: &mut [C::Computed],
-        packed: &mut Vec<C::Computed>,
+        packed: &mut Room<C::Computed>,
     ) -> Result<()> {
         let [ld, lh, lw] = &self.links;
         let [kd, kh, kw] = self.links.each_ref().map(|l| l.runs.len());

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::element::{Order, Ordered};
 use crate::engine::parallel;
-use crate::engine::rows::{At, Readable, Writable, scratch};
+use crate::engine::room::{Room, scratch};
+use crate::engine::rows::{At, Readable, Writable};
 use crate::engine::simd;
 use crate::error::{Error, Result, Shape};
 use crate::geometry::fractional::{Intervals, Placed, Shrunk, random};
@@ -215,11 +216,11 @@ struct Walk<'a, K> {
 
 /// Scratch of a unit.
 struct Scratch<K> {
-    starts: Vec<usize>,
-    packed: Vec<K>,
-    values: Vec<K>,
-    positions: Vec<i64>,
-    taps: Vec<K>,
+    starts: Room<usize>,
+    packed: Room<K>,
+    values: Room<K>,
+    positions: Room<i64>,
+    taps: Room<K>,
 }
 
 impl<K: Order> Walk<'_, K> {

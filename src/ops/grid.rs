@@ -10,7 +10,8 @@ use half::{bf16, f16};
 
 use crate::element::{Codec, Half, Plain, Real, Rounding};
 use crate::engine::places::Places;
-use crate::engine::rows::{At, scratch};
+use crate::engine::room::{Room, scratch};
+use crate::engine::rows::At;
 use crate::engine::simd;
 use crate::error::{Error, Result, Shape};
 use crate::geometry::grid::{Axis, FARTHEST, Filter, Outside};
@@ -340,7 +341,7 @@ pub(super) struct Reading<'a> {
     /// What the coordinates read along D, H and W.
     pub axes: [AxisTaps; 3],
     /// Coordinates that cannot be read where they lie.
-    packed: (Vec<f32>, Vec<f64>),
+    packed: (Room<f32>, Room<f64>),
     /// Most points of a run: from one tap or corner to the next.
     pub run: usize,
     /// Points of this one.

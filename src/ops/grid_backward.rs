@@ -9,7 +9,8 @@ use std::ops::Range;
 use crate::element::{Codec, Linear};
 use crate::engine::parallel;
 use crate::engine::places::Places;
-use crate::engine::rows::{At, as_cells, scratch, widen};
+use crate::engine::room::{Room, scratch};
+use crate::engine::rows::{At, as_cells, widen};
 use crate::engine::simd;
 use crate::error::Result;
 use crate::kernels::grid::{Gathered, Lying, Number, RUN, Wide};
@@ -164,13 +165,13 @@ impl<'a, C: Codec<Computed: Wide>> ToInput<'a, C> {
 struct Spreading<'a, C: Codec> {
     run: &'a ToInput<'a, C>,
     reading: Reading<'a>,
-    weights: Vec<C::Computed>,
-    numbers: Vec<usize>,
+    weights: Room<C::Computed>,
+    numbers: Room<usize>,
     /// Gradients of a run of points, channels side by side.
-    grads: Vec<C::Computed>,
+    grads: Room<C::Computed>,
     /// One row of them, or of sums.
-    line: Vec<C::Computed>,
-    sums: Vec<C::Computed>,
+    line: Room<C::Computed>,
+    sums: Room<C::Computed>,
     /// The stretch.
     elements: Range<usize>,
 }
@@ -352,14 +353,14 @@ struct Meeting<'a, C: Codec> {
     /// Gradients of a run of points, for some planes.
     lines: [[C::Computed; RUN]; TOGETHER],
     /// The same with channels inside.
-    line: Vec<C::Computed>,
-    packed: Vec<C::Computed>,
+    line: Room<C::Computed>,
+    packed: Room<C::Computed>,
     /// Sums of all corners.
-    sums: Vec<C::Computed>,
-    slopes: Vec<f64>,
+    sums: Room<C::Computed>,
+    slopes: Room<f64>,
     /// Elements that are stored in another type than is computed with.
     stored: Vec<C::Stored>,
-    gathered: Vec<C::Computed>,
+    gathered: Room<C::Computed>,
     /// Points whose channels are read at once.
     some: usize,
 }

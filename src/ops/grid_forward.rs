@@ -5,7 +5,8 @@ use std::ops::Range;
 use crate::element::{Codec, Linear, Plain};
 use crate::engine::parallel;
 use crate::engine::places::{Blocks, Places};
-use crate::engine::rows::{At, as_cells, scratch, widen};
+use crate::engine::room::{Room, scratch};
+use crate::engine::rows::{At, as_cells, widen};
 use crate::engine::simd;
 use crate::error::Result;
 use crate::geometry::taps::reserved;
@@ -142,14 +143,14 @@ struct Blending<'a, C: Codec> {
     run: &'a Forward<'a, C>,
     reading: Reading<'a>,
     places: Places<'a, C::Stored>,
-    weights: Vec<C::Computed>,
+    weights: Room<C::Computed>,
     /// Results of some blocks.
     lines: [[C::Computed; RUN]; TOGETHER],
     /// Results of one block with channels inside.
-    line: Vec<C::Computed>,
+    line: Room<C::Computed>,
     /// Elements that are stored in another type than is computed with.
     stored: Vec<C::Stored>,
-    gathered: Vec<C::Computed>,
+    gathered: Room<C::Computed>,
 }
 
 impl<'a, C: Codec<Computed: Wide>> Blending<'a, C> {

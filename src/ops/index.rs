@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use crate::element::{Added, Codec, Element, Order, Ordered, Plain, Ring, chosen};
 use crate::engine::parallel;
-use crate::engine::rows::{At, Finish, Place, Readable, RowsMut, Writable, scratch};
+use crate::engine::room::{Room, scratch};
+use crate::engine::rows::{At, Finish, Place, Readable, RowsMut, Writable};
 use crate::engine::simd::{self, Level};
 use crate::error::{Error, Result, Shape};
 use crate::geometry::taps::reserved;
@@ -285,7 +286,7 @@ impl IndexPlan {
         let per_block = planes * groups * pieces;
         let plain = Plain::<T>::default();
         parallel::for_each(x.blocks() * per_block, at_once * piece * sd * sh * sw, |units| {
-            let (mut wide, mut packed, mut made) = (Vec::new(), Vec::new(), Vec::new());
+            let (mut wide, mut packed, mut made) = (Room::default(), Room::default(), Room::default());
             let (mut places, mut halves) = (scratch(windows.len())?, scratch(2 * windows.len())?);
             for unit in units {
                 let (block, rest) = (unit / per_block, unit % per_block);
@@ -640,8 +641,8 @@ struct Scattering<'a, A, P> {
 
 /// Scratch of one thread.
 struct Packed<A> {
-    indices: Vec<i64>,
-    values: Vec<A>,
+    indices: Room<i64>,
+    values: Room<A>,
 }
 
 impl<'a, A: Copy + Default + Send + Sync + 'static, P: Put<A>> Scattering<'a, A, P> {

@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use crate::element::Plain;
 use crate::engine::parallel;
-use crate::engine::rows::{At, Place, Rows, RowsMut, as_uninit, grow, scratch};
+use crate::engine::room::{Room, grow, scratch};
+use crate::engine::rows::{At, Place, Rows, RowsMut, as_uninit};
 use crate::engine::simd::{self, Job, Level, Shuffle};
 use crate::error::{Error, Result};
 use crate::geometry::taps::{Period, Picks};
@@ -81,7 +82,7 @@ impl<T: Copy + Default + Send + Sync + 'static> Copying<'_, T> {
         let Self { moves: Moves { picks: [d, h, w] }, x, out, tile, tiles, .. } = *self;
         let (inner, height) = (x.inner, h.out_len());
         let rows = d.out_len() * height;
-        let (mut made, mut hands) = (Vec::new(), Hands::new(tile * inner)?);
+        let (mut made, mut hands) = (Room::default(), Hands::new(tile * inner)?);
         let row_bytes = (tile * inner * size_of::<T>()).max(1);
         let most = if out.rows_lie_ready::<Plain<T>>() { usize::MAX } else { (BAND_BYTES / row_bytes).max(1) };
         let (mut unit, end) = (units.start, units.end);
@@ -176,13 +177,13 @@ const BAND_BYTES: usize = 64 << 10;
 
 /// What a thread holds on the way.
 struct Hands<T> {
-    expanded: Vec<T>,
-    packed: Vec<T>,
+    expanded: Room<T>,
+    packed: Room<T>,
 }
 
 impl<T: Copy + Default> Hands<T> {
     fn new(row: usize) -> Result<Self> {
-        Ok(Self { expanded: scratch(row)?, packed: Vec::new() })
+        Ok(Self { expanded: scratch(row)?, packed: Room::default() })
     }
 }
 

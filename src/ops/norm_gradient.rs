@@ -13,7 +13,8 @@ use super::pool::PoolPlan;
 use super::pool_gradient::{Sums, members, sum_rows, windows_of};
 use crate::element::{Codec, Linear, Real, Ring, Rounding};
 use crate::engine::parallel;
-use crate::engine::rows::{At, as_cells, as_uninit, grow};
+use crate::engine::room::{Room, grow};
+use crate::engine::rows::{At, as_cells, as_uninit};
 use crate::engine::simd::{self, Job, Level};
 use crate::error::Result;
 use crate::geometry::bins::Bins;
@@ -106,28 +107,28 @@ struct Band {
 /// Per-thread memory.
 struct Memory<K> {
     /// A row as it is computed with.
-    packed: Vec<K>,
+    packed: Room<K>,
     /// The rows of elements, raised to the power, if they are few.
-    raised: Vec<K>,
+    raised: Room<K>,
     /// A row of elements that has gone down a window.
-    folded: Vec<K>,
+    folded: Room<K>,
     /// What windows and readers are summed in.
-    room: Vec<K>,
+    room: Room<K>,
     /// A row of windows: their norms, and what they give to each element.
-    norms: Vec<K>,
-    shares: Vec<K>,
+    norms: Room<K>,
+    shares: Room<K>,
     /// For each row of windows, what the columns gather from it; for an infinite power, the gradient.
-    gathered: Vec<K>,
+    gathered: Room<K>,
     /// Rows to be summed.
     rows: Vec<usize>,
     /// For an infinite power: flat positions of the largest elements so far, of a row, and in what they are found.
-    places: [Vec<i64>; 3],
+    places: [Room<i64>; 3],
 }
 
 impl<K> Default for Memory<K> {
     fn default() -> Self {
-        let [packed, raised, folded, room, norms, shares, gathered] = [(); 7].map(|()| Vec::new());
-        let places = [(); 3].map(|()| Vec::new());
+        let [packed, raised, folded, room, norms, shares, gathered] = [(); 7].map(|()| Room::default());
+        let places = [(); 3].map(|()| Room::default());
         Self { packed, raised, folded, room, norms, shares, gathered, rows: Vec::new(), places }
     }
 }

@@ -10,7 +10,8 @@ use std::ops::Range;
 use super::pool::{Divisor, Mean, PoolPlan};
 use crate::element::{Linear, Real, Rounding};
 use crate::engine::pipeline::{self, InRow, Kernel, OutRow, OutRows, Through, Way};
-use crate::engine::rows::{RowsMut, as_cells, as_uninit, scratch};
+use crate::engine::room::{Room, scratch};
+use crate::engine::rows::{RowsMut, as_cells, as_uninit};
 use crate::engine::simd::Level;
 use crate::error::{Error, Result, Shape};
 use crate::geometry::Reach;
@@ -208,11 +209,11 @@ struct Sharing<'a, K> {
 /// Scratch of a [`Sharing`].
 struct Scratch<K> {
     /// A row of gradients.
-    grads: Vec<K>,
+    grads: Room<K>,
     /// Their shares.
-    shares: Vec<K>,
+    shares: Room<K>,
     /// What long runs are summed in.
-    room: Vec<K>,
+    room: Room<K>,
     /// The slots of the rows that are summed.
     rows: Vec<usize>,
 }
@@ -242,9 +243,9 @@ pub(super) fn sum_rows<'a, L: Level, K: Real>(rows: usize, row: impl Fn(usize) -
 impl<K: Real> Kernel for Sharing<'_, K> {
     type Key = K;
     type Scratch = Scratch<K>;
-    type Slot = Vec<K>;
+    type Slot = Room<K>;
     type Dst<'a> = RowsMut<'a, K>;
-    type Made = Vec<K>;
+    type Made = Room<K>;
 
     fn out_spatial(&self) -> [usize; 3] {
         [0, 1, 2].map(|a| self.readers[a].len())
@@ -279,7 +280,7 @@ impl<K: Real> Kernel for Sharing<'_, K> {
             rows: reserved(rows)?,
         })
     }
-    fn slot(&self, tile: usize) -> Result<Vec<K>> {
+    fn slot(&self, tile: usize) -> Result<Room<K>> {
         scratch(tile * self.inner)
     }
 
@@ -290,7 +291,7 @@ impl<K: Real> Kernel for Sharing<'_, K> {
         row: &InRow<'_, K>,
         cols: &Range<usize>,
         s: &mut Scratch<K>,
-        slot: &mut Vec<K>,
+        slot: &mut Room<K>,
     ) {
         let n = row.cells.len();
         let (grads, shares) = (&mut s.grads[..n], &mut s.shares[..n]);
@@ -311,7 +312,7 @@ impl<K: Real> Kernel for Sharing<'_, K> {
         _: L,
         to: &OutRow<'_>,
         rows: &[usize],
-        slots: &[Vec<K>],
+        slots: &[Room<K>],
         s: &mut Scratch<K>,
         dst: &mut RowsMut<'_, K>,
     ) {
@@ -331,7 +332,7 @@ impl<K: Real> Kernel for Sharing<'_, K> {
     }
 
     #[inline(always)]
-    fn absorb<L: Level>(&self, _: L, into: &mut Vec<K>, later: &Vec<K>) {
+    fn absorb<L: Level>(&self, _: L, into: &mut Room<K>, later: &Room<K>) {
         reduce::absorb::<K, Sum>(into, later);
     }
 }

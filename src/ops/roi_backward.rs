@@ -9,7 +9,8 @@ use std::ops::Range;
 
 use crate::element::{Linear, Real, Rounding};
 use crate::engine::parallel;
-use crate::engine::rows::{At, Readable, Writable, as_cells, scratch};
+use crate::engine::room::{Room, scratch};
+use crate::engine::rows::{At, Readable, Writable, as_cells};
 use crate::engine::simd;
 use crate::error::Result;
 use crate::geometry::taps::{append, reserved};
@@ -206,9 +207,9 @@ impl<S: Real> Backward<'_, S> {
 struct Gradients<'a, S: Real> {
     run: &'a Backward<'a, S>,
     reader: Reader<'a, S>,
-    one: Vec<S>,
+    one: Room<S>,
     /// The gradients, channels side by side.
-    held: Vec<S>,
+    held: Room<S>,
 }
 
 impl<'a, S: Real> Gradients<'a, S> {
@@ -297,7 +298,7 @@ struct Means<'a, S: Real> {
     /// Where the tile holds the rows that are taken, and the columns.
     starts: Vec<usize>,
     runs: Vec<Run>,
-    folded: Vec<S>,
+    folded: Room<S>,
     /// For each row of bins read together: it read no zeros that matter.
     zeros: Vec<bool>,
 }
@@ -316,7 +317,7 @@ impl<'a, S: Real> Means<'a, S> {
             numbers,
             starts: Vec::new(),
             runs: Vec::new(),
-            folded: Vec::new(),
+            folded: Room::default(),
             zeros: vec![false; rows],
         })
     }
@@ -395,14 +396,14 @@ struct Maxima<'a, S: Real, N> {
     grads: Gradients<'a, S>,
     reader: Reader<'a, S>,
     /// Planes of an image side by side, if that is worth it, and which.
-    gathered: Vec<S>,
+    gathered: Room<S>,
     held: Option<(usize, usize)>,
     gathers: bool,
     sides: Sides<Peak<S>>,
     /// Where each place along W begins in a row that is read, in columns.
     columns: Vec<usize>,
-    values: Vec<S>,
-    which: Vec<N>,
+    values: Room<S>,
+    which: Room<N>,
 }
 
 impl<'a, S: Real, N: Number> Maxima<'a, S, N> {
@@ -412,7 +413,7 @@ impl<'a, S: Real, N: Number> Maxima<'a, S, N> {
             plan: run.plan,
             grads: Gradients::new(run, 1)?,
             reader: Reader::new(x),
-            gathered: Vec::new(),
+            gathered: Room::default(),
             held: None,
             gathers: run.plan.worth_gathering(size_of::<S>(), x.lens().0[0]).is_some(),
             sides: Sides::default(),
@@ -501,7 +502,7 @@ impl<S: Real, N: Number> Adds<S> for Maxima<'_, S, N> {
         self.reader.restart();
         self.columns.clear();
         append(&mut self.columns, self.sides.x.used.iter().map(|w| w - self.sides.cols.start))?;
-        let (mut none, mut gathered) = (Vec::new(), Vec::new());
+        let (mut none, mut gathered) = (Room::default(), Room::default());
         let whole = if tile.planes.len() == 1 {
             let rows = self.reader.lying(roi.image, &self.sides.cols, &mut none)?;
             rows.map(|rows| Whole::Lying(rows, tile.planes.start))

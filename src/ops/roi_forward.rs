@@ -9,7 +9,8 @@ use std::ops::Range;
 
 use crate::element::{Codec, Linear, Ordered};
 use crate::engine::parallel;
-use crate::engine::rows::{At, Readable, Writable, as_cells, scratch};
+use crate::engine::room::{Room, scratch};
+use crate::engine::rows::{At, Readable, Writable, as_cells};
 use crate::engine::simd;
 use crate::error::Result;
 use crate::kernels::roi::{Across, Down, Join, Lanes, Largest, Peak, Sum};
@@ -170,13 +171,13 @@ struct Work<'a, J: Join> {
     reader: Reader<'a, J::Value>,
     sides: Sides<J>,
     lanes: Lanes<J::Weight>,
-    folded: Vec<J::Value>,
+    folded: Room<J::Value>,
     /// Results that are computed together: some rows of one plane, or whole planes.
-    line: Vec<J::Value>,
+    line: Room<J::Value>,
     rows: usize,
     planes: usize,
     /// The same, as they are stored.
-    turned: Vec<J::Value>,
+    turned: Room<J::Value>,
 }
 
 impl<'a, J: Join> Work<'a, J> {
@@ -191,11 +192,11 @@ impl<'a, J: Join> Work<'a, J> {
             reader: Reader::new(run.x),
             sides: Sides::default(),
             lanes: Lanes::default(),
-            folded: Vec::new(),
+            folded: Room::default(),
             line: scratch(planes * rows * row)?,
             rows,
             planes,
-            turned: if inner > run.x.lens().1 { scratch(rows * row)? } else { Vec::new() },
+            turned: if inner > run.x.lens().1 { scratch(rows * row)? } else { Room::default() },
         })
     }
 
@@ -213,7 +214,7 @@ impl<'a, J: Join> Work<'a, J> {
     fn planes(&mut self, k: usize, planes: Range<usize>) -> Result<()> {
         let (plan, inner) = (self.run.plan, self.run.x.lens().1);
         let (image, taken) = (plan.boxes[k].image, self.set(k, inner)?);
-        let (mut none, mut line) = (Vec::new(), std::mem::take(&mut self.line));
+        let (mut none, mut line) = (Room::default(), std::mem::take(&mut self.line));
         let lying = if taken { self.reader.lying(image, &self.sides.cols, &mut none)? } else { None };
         for first in planes.clone().step_by(self.planes) {
             let planes = first..(first + self.planes).min(planes.end);

@@ -3,7 +3,8 @@
 use std::cell::Cell;
 use std::ops::Range;
 
-use crate::engine::rows::{At, Place, Readable, Rows, as_cells, scratch};
+use crate::engine::room::{Room, scratch};
+use crate::engine::rows::{At, Place, Readable, Rows, as_cells};
 use crate::error::Result;
 use crate::geometry::roi::Takes;
 use crate::geometry::taps::append;
@@ -165,19 +166,19 @@ pub(super) struct Reader<'x, K> {
     x: &'x dyn Readable<K>,
     in_place: bool,
     /// Rows that have been packed, and their places.
-    packed: Vec<K>,
+    packed: Room<K>,
     window: Range<usize>,
-    one: Vec<K>,
+    one: Room<K>,
 }
 
 impl<'x, K: Copy + Default> Reader<'x, K> {
     pub fn new(x: &'x dyn Readable<K>) -> Self {
         let in_place = x.ready();
-        Self { x, in_place, packed: Vec::new(), window: 0..0, one: Vec::new() }
+        Self { x, in_place, packed: Room::default(), window: 0..0, one: Room::default() }
     }
 
     /// All rows of an image, if they can be read where they lie.
-    pub fn lying<'a>(&self, image: usize, cols: &Range<usize>, none: &'a mut Vec<K>) -> Result<Option<Rows<'a, K>>>
+    pub fn lying<'a>(&self, image: usize, cols: &Range<usize>, none: &'a mut Room<K>) -> Result<Option<Rows<'a, K>>>
     where
         'x: 'a,
     {

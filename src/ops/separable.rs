@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use crate::element::{Codec, Linear, Rounding, Summed};
 use crate::engine::pipeline::{self, InRow, Kernel, OutRow, Through, Way};
-use crate::engine::rows::{Rows, RowsMut, scratch};
+use crate::engine::room::{Room, scratch};
+use crate::engine::rows::{Rows, RowsMut};
 use crate::engine::simd::{self, Job, Level};
 use crate::error::Result;
 use crate::geometry::Reach;
@@ -88,7 +89,7 @@ struct Scratch<S> {
     /// The weights of an output row.
     weights: Vec<S>,
     /// What the blocks want.
-    end: Vec<S>,
+    end: Room<S>,
 }
 
 /// Weighted sums along W, then down D and H.
@@ -136,9 +137,9 @@ impl<'a, S: Summed> Resampling<'a, S> {
 impl<S: Summed> Kernel for Resampling<'_, S> {
     type Key = S;
     type Scratch = Scratch<S>;
-    type Slot = Vec<S>;
+    type Slot = Room<S>;
     type Dst<'a> = RowsMut<'a, S>;
-    type Made = Vec<S>;
+    type Made = Room<S>;
 
     fn out_spatial(&self) -> [usize; 3] {
         [0, 1, 2].map(|a| self.taps[a].out_len())

@@ -2,7 +2,8 @@
 
 `python tests/trust/scale.py [--only NAME ...]` computes on arrays beyond 2^31 elements, which
 repeat along an axis where memory would not do, and checks the results where an index of 32 bits
-would be wrong: at the end. Needs 6 GB and some minutes; run it by hand.
+would be wrong: at the end. `real` computes on 5 GB of random bytes and compares all of each result
+with that of overlapping bands. Needs 6 GB, `real` 12 GB, and some minutes; run it by hand.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -123,6 +125,58 @@ def gradients() -> None:
     np.testing.assert_allclose(y.sum(dtype="f8"), 2.5e9, rtol=1e-4)
 
 
+class Banded(NamedTuple):
+    """An operation on the rows of a picture: it makes `up` rows of `down`."""
+
+    call: Callable[[np.ndarray], np.ndarray]
+    down: int = 1
+    up: int = 1
+    edge: int = 0  # rows of a result that the end of a picture changes
+
+
+def hold(banded: Banded, x: np.ndarray, whole: np.ndarray) -> None:
+    """All of a result is that of bands of 8,000 rows, each of which begins in the one before."""
+    rows, long, step = len(x), 8_000, 7_000
+    for begin in range(0, rows - (long - step), step):
+        end = min(begin + long, rows)
+        part = banded.call(x[begin:end])
+        first = banded.edge if begin else 0
+        last = len(part) - (banded.edge if end < rows else 0)
+        at = begin * banded.up // banded.down
+        same(whole[at + first : at + last], part[first:last])
+
+
+def real() -> None:
+    rng = np.random.default_rng(5)
+    x = np.empty((70_000, 72_000), np.uint8)
+    for begin in range(0, len(x), 1000):
+        x[begin : begin + 1000] = rng.integers(256, size=(1000, x.shape[1]), dtype=np.uint8)
+    kernel = np.array([[1, 2], [3, 4]], np.uint8)
+    smaller = (
+        Banded(lambda a: us.max_pool2d(a, 4), 4),
+        Banded(lambda a: us.avg_pool2d(a, 2), 2),
+        Banded(lambda a: us.interpolate(a, scale_factor=0.5), 2),
+        Banded(
+            lambda a: us.interpolate(a, scale_factor=0.25, mode="bilinear", antialias=True), 4, 1, 2
+        ),
+        Banded(lambda a: us.conv2d(a, kernel, None, 2), 2),
+        Banded(lambda a: us.bed_of_nails_backward(a, (len(a) // 2, a.shape[1] // 2), 2), 2),
+    )
+    for banded in smaller:
+        hold(banded, x, banded.call(x))
+    values, at = us.max_pool2d(x, 8, return_indices=True)
+    assert np.array_equal(x.reshape(-1)[at], values) and at.max() > 5 * 10**9
+    hold(Banded(lambda a: us.max_pool2d(a, 8), 8), x, values)
+    x = np.ascontiguousarray(x[-35_000:, -36_000:])
+    larger = (
+        Banded(lambda a: us.interpolate(a, scale_factor=2), 1, 2),
+        Banded(lambda a: us.interpolate(a, scale_factor=2, mode="bilinear"), 1, 2, 2),
+        Banded(lambda a: us.conv_transpose2d(a, kernel, None, 2), 1, 2),
+    )
+    for banded in larger:
+        hold(banded, x, banded.call(x))
+
+
 CASES: dict[str, Callable[[], None]] = {
     f.__name__: f
     for f in (
@@ -135,6 +189,7 @@ CASES: dict[str, Callable[[], None]] = {
         points,
         shuffles,
         gradients,
+        real,
     )
 }
 

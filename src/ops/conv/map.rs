@@ -13,9 +13,11 @@ use crate::element::{Laned, Multiplied};
 use crate::engine::direct::Direct;
 use crate::engine::parallel::{self, Pause};
 use crate::engine::products::{
-    Lists, MostRows, Pack, Part, Place, Plane, Products, Room, RowAt, Scheme, Slice, Table, Weights, fill, together,
+    Lists, MostRows, Pack, Part, Place, Plane, Products, RoomOfSums, RowAt, Scheme, Slice, Table, Weights, fill,
+    together,
 };
-use crate::engine::rows::{self, At, grow};
+use crate::engine::room::{Room, grow, scratch};
+use crate::engine::rows::{self, At};
 use crate::engine::simd::{self, Isa};
 use crate::engine::tile::walk;
 use crate::error::Result;
@@ -118,7 +120,7 @@ impl<K> Default for Kept<K> {
 #[derive(Debug)]
 pub struct Packed<K> {
     order: Order,
-    weights: Vec<K>,
+    weights: Room<K>,
 }
 
 /// Output channels of a block, and of each part of it the places of its phases' weights and of its steps'.
@@ -248,18 +250,18 @@ impl Layout {
 
 /// Memory of one thread.
 struct Scratch<K> {
-    staged: Vec<K>,
+    staged: Room<K>,
     /// Where in `staged` there are inputs; elsewhere there are zeros.
     found: [Vec<Found>; 3],
     /// Which band and channels `staged` holds.
     holds: Option<[usize; 6]>,
-    packed: Vec<K>,
-    sums: Vec<K>,
-    made: Vec<K>,
+    packed: Room<K>,
+    sums: Room<K>,
+    made: Room<K>,
     rows: Vec<RowAt>,
     slices: Vec<Slice>,
     lists: Lists<K>,
-    weights: Vec<K>,
+    weights: Room<K>,
 }
 
 /// How all bands are computed.
@@ -336,16 +338,16 @@ impl<T: Multiplied> Map<'_, T> {
             (products / PRODUCTS_PER_ELEMENT).saturating_add(outputs * layout.outs + layout.copied() * layout.ins);
         parallel::for_each_long(units, cost, |units, pause| {
             let mut scratch = Scratch {
-                staged: Vec::new(),
+                staged: Room::default(),
                 found: Default::default(),
                 holds: None,
-                packed: Vec::new(),
-                sums: Vec::new(),
-                made: Vec::new(),
+                packed: Room::default(),
+                sums: Room::default(),
+                made: Room::default(),
                 rows: Vec::new(),
                 slices: Vec::new(),
                 lists: Lists::default(),
-                weights: Vec::new(),
+                weights: Room::default(),
             };
             for unit in units {
                 let (rest, split) = (unit / splits, unit % splits);
@@ -610,7 +612,7 @@ impl<T: Multiplied> Map<'_, T> {
             return Ok(kept);
         }
         let each = scheme.packed_room(self.outs, self.ins);
-        let mut weights = rows::scratch(self.groups * each)?;
+        let mut weights = scratch(self.groups * each)?;
         for (group, to) in weights.chunks_exact_mut(each.max(1)).enumerate() {
             for first in (0..self.outs).step_by(scheme.at_once) {
                 let outs = first..(first + scheme.at_once).min(self.outs);
@@ -681,7 +683,7 @@ impl<T: Multiplied> Map<'_, T> {
         let keep = layout.ins < self.ins;
         let room = simd::dispatch_at(
             isa,
-            Room {
+            RoomOfSums {
                 scheme,
                 outs: band.outs.clone(),
                 ins: self.ins,

@@ -4,7 +4,8 @@ use super::map::{MOST_BYTES, Map, PRODUCTS_PER_ELEMENT};
 use crate::element::Multiplied;
 use crate::engine::parallel;
 use crate::engine::products::MostRows;
-use crate::engine::rows::{At, grow};
+use crate::engine::room::{Room, grow};
+use crate::engine::rows::At;
 use crate::engine::simd;
 use crate::engine::stamps::{Landing, Stamps, lanes, pitch, place_of};
 use crate::error::Result;
@@ -27,13 +28,13 @@ const TOGETHER: usize = 96;
 /// What a thread needs.
 #[derive(Default)]
 struct Scratch<K> {
-    inputs: Vec<K>,
+    inputs: Room<K>,
     /// Which images and group they are.
     holds: Option<(usize, usize)>,
-    row: Vec<K>,
-    lanes: Vec<K>,
-    sums: Vec<K>,
-    out: Vec<K>,
+    row: Room<K>,
+    lanes: Room<K>,
+    sums: Room<K>,
+    out: Room<K>,
 }
 
 /// How the work is cut.

@@ -12,7 +12,8 @@ use super::map::Stretches;
 use crate::element::Multiplied;
 use crate::engine::parallel::{self, Pause};
 use crate::engine::products::{Correlations, Deliver, Place, Tap, Taps};
-use crate::engine::rows::{self, At, grow, scratch};
+use crate::engine::room::{Room, grow, scratch};
+use crate::engine::rows::{self, At};
 use crate::engine::simd;
 use crate::error::Result;
 use crate::geometry::phase::{Links, Phases};
@@ -89,11 +90,11 @@ struct Band {
 
 /// Memory of one thread.
 struct Scratch<K> {
-    staged: Vec<K>,
-    packed: Vec<K>,
-    short: Vec<K>,
-    sums: Vec<K>,
-    row: Vec<K>,
+    staged: Room<K>,
+    packed: Room<K>,
+    short: Room<K>,
+    sums: Room<K>,
+    row: Room<K>,
     steps: Vec<(isize, isize)>,
 }
 
@@ -123,10 +124,10 @@ impl<T: Multiplied> WeightGrad<'_, T> {
         let cost = places.saturating_mul(taps).saturating_mul(per_unit) / PRODUCTS_PER_ELEMENT;
         parallel::for_each_long(self.groups * a_cuts * b_cuts, cost, |units, pause| {
             let mut s = Scratch {
-                staged: Vec::new(),
-                packed: Vec::new(),
-                short: Vec::new(),
-                sums: Vec::new(),
+                staged: Room::default(),
+                packed: Room::default(),
+                short: Room::default(),
+                sums: Room::default(),
                 row: scratch(self.links[2].runs.len())?,
                 steps: Vec::new(),
             };

@@ -9,7 +9,8 @@ use super::Divisor;
 use super::bands::*;
 use crate::element::Real;
 use crate::engine::pipeline::{InRow, Kernel, OutRow, OutRows, PIECE, Way};
-use crate::engine::rows::{Rows, RowsMut, as_cells, as_uninit, scratch};
+use crate::engine::room::{Room, scratch};
+use crate::engine::rows::{Rows, RowsMut, as_cells, as_uninit};
 use crate::engine::simd::Level;
 use crate::error::Result;
 use crate::geometry::Reach;
@@ -177,13 +178,13 @@ pub(super) struct Folding<'a, K, F, A> {
 /// Scratch of a [`Folding`].
 pub(super) struct Scratch<K> {
     /// Across: what long windows are folded in.
-    room: Vec<K>,
+    room: Room<K>,
     /// The window that a piece is, if rows come in pieces.
     only: Option<Bins>,
     /// A row of inputs, lifted; or rows of them, folded or taken across already.
-    inputs: Vec<K>,
+    inputs: Room<K>,
     /// Rows of outputs to be finished.
-    outputs: Vec<K>,
+    outputs: Room<K>,
 }
 
 impl<K, F: Fold<K>, A: Around<K>> Kernel for Folding<'_, K, F, A>
@@ -194,9 +195,9 @@ where
 
     type Key = K;
     type Scratch = Scratch<K>;
-    type Slot = Vec<K>;
+    type Slot = Room<K>;
     type Dst<'a> = RowsMut<'a, K>;
-    type Made = Vec<K>;
+    type Made = Room<K>;
 
     fn out_spatial(&self) -> [usize; 3] {
         [0, 1, 2].map(|a| self.bins[a].out_len())

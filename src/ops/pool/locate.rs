@@ -6,7 +6,8 @@ use std::ops::Range;
 use super::bands::*;
 use crate::element::{Codec, Order, Plain};
 use crate::engine::pipeline::{Band, Ends, InRow, Kernel, OutRow, OutRows, Way};
-use crate::engine::rows::{Finish, Place, Rows, RowsMut, scratch};
+use crate::engine::room::{Room, scratch};
+use crate::engine::rows::{Finish, Place, Rows, RowsMut};
 use crate::engine::simd::Level;
 use crate::error::Result;
 use crate::geometry::Reach;
@@ -18,8 +19,8 @@ use crate::layout::Grid;
 /// Memory for positions that cannot be written where they are stored.
 #[derive(Debug, Default)]
 pub struct MadePlaces {
-    wide: Vec<i64>,
-    short: Vec<i32>,
+    wide: Room<i64>,
+    short: Room<i32>,
 }
 
 /// A dtype positions are stored as.
@@ -27,13 +28,13 @@ pub trait Stored: Copy + Default + Send + Sync + 'static {
     /// Rows of it.
     fn rows(rows: RowsMut<'_, Self>) -> Places<'_>;
     /// Memory for them.
-    fn made(places: &mut MadePlaces) -> &mut Vec<Self>;
+    fn made(places: &mut MadePlaces) -> &mut Room<Self>;
 }
 impl Stored for i64 {
     fn rows(rows: RowsMut<'_, Self>) -> Places<'_> {
         Places::Wide(rows)
     }
-    fn made(places: &mut MadePlaces) -> &mut Vec<Self> {
+    fn made(places: &mut MadePlaces) -> &mut Room<Self> {
         &mut places.wide
     }
 }
@@ -41,7 +42,7 @@ impl Stored for i32 {
     fn rows(rows: RowsMut<'_, Self>) -> Places<'_> {
         Places::Short(rows)
     }
-    fn made(places: &mut MadePlaces) -> &mut Vec<Self> {
+    fn made(places: &mut MadePlaces) -> &mut Room<Self> {
         &mut places.short
     }
 }
@@ -87,8 +88,8 @@ impl Finish for Places<'_> {
 pub(super) struct Located<K, I> {
     /// The window that a piece is, if rows come in pieces.
     only: Option<Bins>,
-    room: (Vec<K>, Vec<I>),
-    kept: (Vec<K>, Vec<I>),
+    room: (Room<K>, Room<I>),
+    kept: (Room<K>, Room<I>),
 }
 
 /// Values and positions.
@@ -113,9 +114,9 @@ impl<K: Order, I: Position> Kernel for Locating<'_, K, I> {
 
     type Key = K;
     type Scratch = Located<K, I>;
-    type Slot = (Vec<K>, Vec<I>);
+    type Slot = (Room<K>, Room<I>);
     type Dst<'a> = (RowsMut<'a, K>, Places<'a>);
-    type Made = (Vec<K>, MadePlaces);
+    type Made = (Room<K>, MadePlaces);
 
     fn out_spatial(&self) -> [usize; 3] {
         [0, 1, 2].map(|a| self.bins[a].out_len())
@@ -314,13 +315,13 @@ impl<'b, C: Codec<Computed: Order>, I: Position, O: Stored> Ends<Locating<'b, C:
         let written = self.out.rows_lie_ready::<C>() && self.indices.rows_lie_ready::<Plain<O>>();
         [self.x.rows_lie_ready::<C>(), written]
     }
-    fn source<'a>(&'a self, place: &Place, packed: &'a mut Vec<C::Computed>) -> Result<Rows<'a, C::Computed>> {
+    fn source<'a>(&'a self, place: &Place, packed: &'a mut Room<C::Computed>) -> Result<Rows<'a, C::Computed>> {
         self.x.rows(self.codec, place, packed)
     }
     fn with_output<'r>(
         &self,
         band: &Band,
-        (made, located): &mut (Vec<C::Computed>, MadePlaces),
+        (made, located): &mut (Room<C::Computed>, MadePlaces),
         run: &'r mut dyn for<'d> FnMut((RowsMut<'d, C::Computed>, Places<'d>)) -> Result<()>,
     ) -> Result<()>
     where
