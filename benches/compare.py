@@ -37,8 +37,7 @@ if TYPE_CHECKING:
     from course import Row
 
 PAUSE = 0.010  # seconds between turns: the peers' workers spin for a while after a call
-SHORTEST = 0.005  # seconds a single timing should last, by repeating the call
-REPEAT_BELOW = 0.001  # calls longer than this are long enough to be timed alone
+SHORTEST = 0.005  # seconds a timing should last, by repeating the call: what is cold counts little
 
 # Largest difference from a peer, as a share of the largest value. Convolutions sum more terms.
 TOLERANCE = {"conv": 1e-4, "avg_pool": 1e-4, "adaptive_avg_pool": 1e-4, "resize": 1e-4}
@@ -262,11 +261,15 @@ def timed(call: Callable[[], Any], repeat: int) -> float:
 
 
 def repetitions(call: Callable[[], Any]) -> int:
+    """Say how many calls a timing takes: one of those that last long enough by themselves.
+
+    (With one of all above 1 ms, a library just above it was timed cold and one just below warm.)
+    """
     call()
     once = min(timed(call, 1) for _ in range(3))
-    if once >= REPEAT_BELOW:
-        return 1
-    return math.ceil(SHORTEST / max(timed(call, 10), 1e-7))
+    if once < SHORTEST / 10:
+        once = timed(call, 10)
+    return math.ceil(SHORTEST / max(once, 1e-7))
 
 
 def summary(seconds: list[float]) -> dict[str, float]:
