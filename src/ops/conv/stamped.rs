@@ -31,6 +31,8 @@ struct Scratch<K> {
     inputs: Room<K>,
     /// Which images and group they are.
     holds: Option<(usize, usize)>,
+    /// Which unit's weights have been asked for.
+    asked: Option<(usize, usize, usize)>,
     row: Room<K>,
     lanes: Room<K>,
     sums: Room<K>,
@@ -170,6 +172,8 @@ impl<T: Multiplied> Map<'_, T> {
         let mut weights = self.weights_of(group, 0);
         let next = (outs.end < self.outs).then(|| weights.at([outs.end, 0], [0; 3]));
         weights.origin = weights.at([outs.start, 0], [0; 3]);
+        let asked = s.asked == Some((block, group, chunk));
+        s.asked = next.map(|_| (block, group, chunk + 1));
         simd::dispatch_at(
             isa,
             Stamps {
@@ -178,6 +182,7 @@ impl<T: Multiplied> Map<'_, T> {
                 pixels,
                 ins: self.ins,
                 weights,
+                asked,
                 next,
                 outs: outs.len(),
                 taps: &cut.taps,
