@@ -850,13 +850,16 @@ impl<T: Multiplied> Map<'_, T> {
         }
         scratch.holds = None;
         // A tile's worth of slack at the end, for tiles that reach beyond the last lane.
+        let fresh = scratch.staged.is_empty();
         grow(&mut scratch.staged, channels.len() * layout.channel.unsigned_abs() + SLACK)?;
         let [stretches, images, planes, rows] = layout.strides;
         let seen = [0, 1, 2].map(|a| self.seen(layout, a, &band.at[a]));
         let found = [0, 1, 2].map(|a| self.found(layout, a, &band.at[a], seen[a].end));
         if scratch.found != found {
             // Zeros stay where they are from band to band, as long as the same places lie outside the input.
-            scratch.staged.fill(T::Product::default());
+            if !fresh {
+                scratch.staged.fill(T::Product::default());
+            }
             scratch.found = found;
         }
         let step = [0, 1, 2].map(|a| self.links[a].in_step);
