@@ -149,8 +149,9 @@ def markdown(runs: list[Result]) -> str:
         f"- Machine: {machine['cpu']}, {machine['system']}",
         "- Versions: " + ", ".join(f"{name} {version}" for name, version in versions.items()),
         f"- Method: side by side in one process on the same NumPy data, the libraries taking "
-        f"turns, median of {first['rounds']} rounds, every call allocating its own output, the "
-        "process pinned to as many CPUs as threads. Results are compared before anything is timed.",
+        f"turns, median of {first['rounds']} rounds of 5 ms or one call, every call allocating its "
+        "own output, the process pinned to as many CPUs as threads. Results are compared before "
+        "anything is timed.",
         "- The figure is the best peer's time over ours (the best peer is in bold); above 1 we "
         "lead. Absolute times belong to this machine.",
         "- In brackets: libraries that take one plane at a time, called in a Python loop over more "
