@@ -344,10 +344,16 @@ impl<T: Copy> Narrow<T> {
         Self { rounding, precision, marker: std::marker::PhantomData }
     }
 
-    /// A sum as a multiple of `2^-fraction`: adding `1.5 * 2^(23 - fraction)` leaves a last place of just that.
+    /// `1.5 * 2^(23 - fraction)`: what it is added to has a last place of `2^-fraction`.
+    #[inline(always)]
+    fn grid(self) -> u32 {
+        ((127 + 23 - self.precision.fraction) << 23) | (1 << 22)
+    }
+
+    /// A sum as a multiple of `2^-fraction`.
     #[inline(always)]
     fn fixed(self, v: f32) -> i32 {
-        let grid = ((127 + 23 - self.precision.fraction) << 23) | (1 << 22);
+        let grid = self.grid();
         ((v + f32::from_bits(grid)).to_bits() as i32).wrapping_sub(grid as i32)
     }
 
@@ -359,23 +365,46 @@ impl<T: Copy> Narrow<T> {
         (fixed + always + (odd & (fixed >> fraction)) + (negative & (fixed >> 31))) >> fraction
     }
 
-    /// The sum rounded by [`Rounding::Nearest`].
+    /// What, added to a sum, leaves at most twice the doubt in its fraction where rounding changes within the doubt.
     #[inline(always)]
-    fn nearest(self, v: f32) -> i32 {
-        let fraction = self.precision.fraction;
-        (self.fixed(v) + (1 << (fraction - 1))) >> fraction
+    fn doubt_begins(self) -> i32 {
+        let half = match self.rounding {
+            Rounding::Nearest | Rounding::HalfEven => 1 << (self.precision.fraction - 1),
+            Rounding::Floor | Rounding::Trunc => 0,
+        };
+        half + self.precision.doubt.unwrap_or(0) as i32
     }
 
     /// Whether rounding changes within the doubt.
     #[inline(always)]
     fn near(self, v: f32) -> bool {
         let Precision { fraction, doubt } = self.precision;
-        let half = match self.rounding {
-            Rounding::Nearest | Rounding::HalfEven => 1 << (fraction - 1),
-            Rounding::Floor | Rounding::Trunc => 0,
+        ((self.fixed(v) + self.doubt_begins()) & ((1 << fraction) - 1)) <= 2 * doubt.unwrap_or(0) as i32
+    }
+
+    /// Writes the sums of a row, rounded by [`Rounding::Nearest`] and handed to `end`; whether any is in doubt, if there is
+    /// doubt. (What is added is one number, and of what lies beyond the doubt the least is kept: a quarter fewer
+    /// operations than [`Narrow::fixed`] and [`Narrow::near`] of each.)
+    #[inline(always)]
+    fn store_nearest(self, from: &[f32], to: &mut [MaybeUninit<T>], end: impl Fn(i32) -> T) -> bool {
+        let Precision { fraction, doubt } = self.precision;
+        let (grid, mask) = (self.grid(), (1i32 << fraction) - 1);
+        let (turn, edge) =
+            ((1i32 << (fraction - 1)).wrapping_sub(grid as i32), self.doubt_begins().wrapping_sub(grid as i32));
+        let bits = |v: f32| (v + f32::from_bits(grid)).to_bits() as i32;
+        let Some(doubt) = doubt else {
+            for (to, from) in to.iter_mut().zip(from) {
+                to.write(end(bits(*from).wrapping_add(turn) >> fraction));
+            }
+            return false;
         };
-        let doubt = doubt.unwrap_or(0) as i32;
-        ((self.fixed(v) + (half + doubt)) & ((1 << fraction) - 1)) <= 2 * doubt
+        let mut least = mask;
+        for (to, from) in to.iter_mut().zip(from) {
+            let v = bits(*from);
+            to.write(end(v.wrapping_add(turn) >> fraction));
+            least = least.min(v.wrapping_add(edge) & mask);
+        }
+        least <= 2 * doubt as i32
     }
 }
 
@@ -763,23 +792,15 @@ macro_rules! narrow_integers {
             #[inline(always)]
             fn store_row(self, from: &[f32], to: &mut [MaybeUninit<$t>]) -> bool {
                 let (least, most) = (i32::from(<$t>::MIN), i32::from(<$t>::MAX));
-                let mut doubt = false;
                 if self.rounding != Rounding::Nearest {
+                    let mut doubt = false;
                     for (to, from) in to.iter_mut().zip(from) {
                         to.write(self.store(*from));
                         doubt |= self.near(*from);
                     }
-                } else if self.precision.doubt.is_some() {
-                    for (to, from) in to.iter_mut().zip(from) {
-                        to.write(self.nearest(*from).clamp(least, most) as $t);
-                        doubt |= self.near(*from);
-                    }
-                } else {
-                    for (to, from) in to.iter_mut().zip(from) {
-                        to.write(self.nearest(*from).clamp(least, most) as $t);
-                    }
+                    return doubt & self.precision.doubt.is_some();
                 }
-                doubt & self.precision.doubt.is_some()
+                self.store_nearest(from, to, |v| v.clamp(least, most) as $t)
             }
             #[inline(always)]
             fn doubts(self) -> bool { self.precision.doubt.is_some() }
