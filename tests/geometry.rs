@@ -244,7 +244,7 @@ fn check_part_of_links(links: &Links, outs: &Range<usize>, expected: &[(usize, u
 fn check_phases(links: &Links, expected: &[(usize, usize, usize)]) {
     let phases = links.phases().unwrap();
     let mut found = Vec::new();
-    for class in &phases {
+    for class in phases.iter() {
         assert!(class.shifts.is_sorted_by(|a, b| a < b), "{links:?}");
         for member in &class.members {
             for o in (member.residue..links.out_len).step_by(links.out_step) {

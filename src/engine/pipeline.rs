@@ -522,6 +522,9 @@ enum Step {
     Band(usize, usize, usize),
 }
 
+/// Steps there is room for from the beginning.
+const FEW_STEPS: usize = 24;
+
 /// How many steps ahead rows are asked for.
 const AHEAD: usize = 8;
 
@@ -812,6 +815,8 @@ impl<'a> Script<'a> {
         if self.shape.way == Way::Band {
             return self.bands(rows);
         }
+        // (Lists that grow from nothing are allocated several times for a small array.)
+        self.reserve(FEW_STEPS, FEW_STEPS)?;
         let mut rd = reach(0, d);
         // (The first window need not begin first: where it is dilated, the padding may leave it only a later element.)
         let mut reads = [0..0, 0..0];
@@ -843,6 +848,10 @@ impl<'a> Script<'a> {
             Way::Scan(block, _) => (block.saturating_mul(6), 2), // both blocks anew
             Way::Band | Way::Folded => (0, 0),                   // write their own
         };
+        self.reserve(steps, listed)
+    }
+
+    fn reserve(&mut self, steps: usize, listed: usize) -> Result<()> {
         let reserved = self.steps.try_reserve(steps).and_then(|()| self.rows.try_reserve(listed));
         reserved.map_err(|_| Error::memory(format!("cannot allocate a list of {steps} steps")))
     }

@@ -6,7 +6,9 @@
 //! convolution, or the polyphase components of a strided one.
 
 use std::ops::Range;
+use std::sync::Arc;
 
+use super::recent;
 use super::taps::{append, reserved};
 use super::window::{Pad, Windows};
 use crate::error::Result;
@@ -178,11 +180,15 @@ impl Links {
     ///
     /// # Errors
     /// If the table cannot be allocated.
+    pub fn phases(&self) -> Result<Arc<Vec<Phases>>> {
+        recent::phases(self, || self.made())
+    }
+
     #[allow(
         clippy::arithmetic_side_effects,
         reason = "lengths and steps below 2^63, in 128 bits; runs lie within both axes"
     )]
-    pub fn phases(&self) -> Result<Vec<Phases>> {
+    pub(super) fn made(&self) -> Result<Vec<Phases>> {
         // Taps by the residue of their outputs: (residue, shift, tap).
         let mut taps: Vec<(usize, i64, usize)> = reserved(self.runs.len())?;
         let place = |r: &Run| {

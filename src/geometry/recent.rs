@@ -6,32 +6,59 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::thread::LocalKey;
 
+use super::phase::{Links, Phases};
 use super::sampler::Sampler;
 use super::taps::Taps;
 use crate::error::Result;
 
-/// Tables kept: both axes of two sizes, and of the way back.
+/// Tables of a kind kept: both axes of two sizes, and of the way back; the axes of a few layers.
 const MOST: usize = 8;
 
 /// Entries of the largest table kept, 1 MiB of it.
 const LARGEST: usize = 1 << 17;
 
-struct Table {
-    of: Sampler,
-    transposed: bool,
-    taps: Arc<Taps>,
-}
+/// Taps of the longest kernel whose phases are kept.
+const LONGEST: usize = 1 << 10;
 
-#[derive(Default)]
-struct Recent {
-    tables: Vec<Table>,
+/// Tables of one kind, and what each is of.
+struct Recent<K, T> {
+    tables: Vec<(K, Arc<T>)>,
     /// The place of the next one.
     next: usize,
 }
 
+type Kept<K, T> = LocalKey<RefCell<Recent<K, T>>>;
+
 thread_local! {
-    static RECENT: RefCell<Recent> = RefCell::default();
+    static TAPS: RefCell<Recent<(Sampler, bool), Taps>> = const { RefCell::new(Recent::new()) };
+    static PHASES: RefCell<Recent<Links, Vec<Phases>>> = const { RefCell::new(Recent::new()) };
+}
+
+impl<K, T> Recent<K, T> {
+    const fn new() -> Self {
+        Self { tables: Vec::new(), next: 0 }
+    }
+
+    fn keep(&mut self, of: K, table: Arc<T>) {
+        let Self { tables, next } = self;
+        if tables.len() < MOST {
+            // Without the memory for it, nothing is kept.
+            if tables.try_reserve_exact(MOST.saturating_sub(tables.len())).is_ok() {
+                tables.push((of, table));
+            }
+        } else {
+            tables[*next] = (of, table);
+            *next = next.wrapping_add(1) % MOST;
+        }
+    }
+}
+
+/// The table of the same thing, made a short while ago. (A thread that is ending keeps nothing.)
+fn found<K, T>(kept: &'static Kept<K, T>, same: impl Fn(&K) -> bool) -> Option<Arc<T>> {
+    let find = |recent: &Recent<K, T>| recent.tables.iter().find(|t| same(&t.0)).map(|t| Arc::clone(&t.1));
+    kept.try_with(|recent| find(&recent.borrow())).ok().flatten()
 }
 
 /// The table made for the same axis, or for the way back along it, a short while ago, or what `make` makes.
@@ -39,35 +66,29 @@ thread_local! {
 /// # Errors
 /// As `make`.
 pub fn table(of: &Sampler, transposed: bool, make: impl FnOnce() -> Result<Taps>) -> Result<Arc<Taps>> {
-    let found = RECENT.try_with(|recent| {
-        let recent = recent.borrow();
-        let same = |t: &&Table| t.transposed == transposed && t.of == *of;
-        recent.tables.iter().find(same).map(|t| Arc::clone(&t.taps))
-    });
-    if let Ok(Some(taps)) = found {
+    if let Some(taps) = found(&TAPS, |t| t.1 == transposed && t.0 == *of) {
         return Ok(taps);
     }
     let taps = Arc::new(make()?);
     if taps.entries() <= LARGEST {
-        keep(Table { of: of.clone(), transposed, taps: Arc::clone(&taps) });
+        let _ = TAPS.try_with(|recent| recent.borrow_mut().keep((of.clone(), transposed), Arc::clone(&taps)));
     }
     Ok(taps)
 }
 
-fn keep(table: Table) {
-    // (A thread that is ending keeps nothing.)
-    let _ = RECENT.try_with(|recent| {
-        let Recent { tables, next } = &mut *recent.borrow_mut();
-        if tables.len() < MOST {
-            // Without the memory for it, nothing is kept.
-            if tables.try_reserve_exact(MOST.saturating_sub(tables.len())).is_ok() {
-                tables.push(table);
-            }
-        } else {
-            tables[*next] = table;
-            *next = next.wrapping_add(1) % MOST;
-        }
-    });
+/// The phases made of the same links a short while ago, or what `make` makes.
+///
+/// # Errors
+/// As `make`.
+pub fn phases(of: &Links, make: impl FnOnce() -> Result<Vec<Phases>>) -> Result<Arc<Vec<Phases>>> {
+    if let Some(phases) = found(&PHASES, |links| links == of) {
+        return Ok(phases);
+    }
+    let phases = Arc::new(make()?);
+    if of.runs.len() <= LONGEST {
+        let _ = PHASES.try_with(|recent| recent.borrow_mut().keep(of.clone(), Arc::clone(&phases)));
+    }
+    Ok(phases)
 }
 
 #[cfg(test)]
@@ -75,6 +96,7 @@ mod tests {
     use super::super::coords::{AxisMap, Rule};
     use super::super::filter::Filter;
     use super::super::sampler::{Method, Outside};
+    use super::super::window::Pad;
     use super::*;
 
     fn axis(in_len: usize, antialias: bool) -> Result<Sampler> {
@@ -101,11 +123,35 @@ mod tests {
             axis(n, true)?.taps(false)?;
         }
         axis(100_000, true)?.taps(false)?; // some 20,000 weights for each output
-        RECENT.with(|recent| {
+        TAPS.with(|recent| {
             let tables = &recent.borrow().tables;
             assert_eq!(tables.len(), MOST);
-            assert!(tables.iter().all(|t| t.taps.entries() <= LARGEST));
-            assert!((80 - MOST..80).all(|n| tables.iter().any(|t| t.of.map().in_len == n)));
+            assert!(tables.iter().all(|t| t.1.entries() <= LARGEST));
+            assert!((80 - MOST..80).all(|n| tables.iter().any(|t| t.0.0.map().in_len == n)));
+        });
+        Ok(())
+    }
+
+    fn links(in_len: usize, kernel: usize) -> Result<Links> {
+        Links::transposed(in_len, 2 * in_len + kernel - 2, kernel, 2, 1, Pad::default())
+    }
+
+    #[test]
+    fn phases_are_those_of_their_own_links() -> Result<()> {
+        for n in (20..35).chain(20..35).flat_map(|n| [n, n]) {
+            let links = links(n, 5)?;
+            for links in [links.swapped(), links] {
+                let phases = links.phases()?;
+                assert_eq!(*phases, links.made()?, "{n}");
+                assert!(Arc::ptr_eq(&phases, &links.phases()?), "{n}");
+            }
+        }
+        links(9_000, LONGEST + 1)?.phases()?;
+        links(9_000, LONGEST)?.phases()?;
+        PHASES.with(|recent| {
+            let tables = &recent.borrow().tables;
+            assert_eq!(tables.len(), MOST);
+            assert_eq!(tables.iter().map(|t| t.0.runs.len()).max(), Some(LONGEST));
         });
         Ok(())
     }

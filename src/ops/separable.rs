@@ -66,7 +66,9 @@ where
     I: Codec<Computed: Summed>,
     O: Codec<Computed = I::Computed>,
 {
-    let kernel = Resampling::<I::Computed>::new(tables, scale, x.inner)?;
+    let [d, h, _] = x.spatial;
+    let rows = x.blocks().saturating_mul(d).saturating_mul(h);
+    let kernel = Resampling::<I::Computed>::new(tables, scale, x.inner, rows)?;
     pipeline::run(&kernel, &Through { kernel: &kernel, load, store, x, out })
 }
 
@@ -83,6 +85,9 @@ fn folding_is_cheaper(taps: [&Taps; 3]) -> bool {
     let (rows, made) = (used(d) * used(h), d.out_len() * h.out_len());
     made * (used(w) * down + across) < rows * across + made * w.out_len() * down
 }
+
+/// Products across that take no longer one by one than the table for vectors takes to make.
+const FEW_PRODUCTS: usize = 128;
 
 /// Memory of a thread.
 struct Scratch<S> {
@@ -111,7 +116,8 @@ struct Resampling<'a, S> {
 }
 
 impl<'a, S: Summed> Resampling<'a, S> {
-    fn new(tables: &'a Tables, scale: [f64; 3], inner: usize) -> Result<Self> {
+    /// Sums for an input of so many rows, which decide no result.
+    fn new(tables: &'a Tables, scale: [f64; 3], inner: usize, rows: usize) -> Result<Self> {
         let (taps, whole) = (&tables.taps, tables.deciding());
         let weights = |t: &Taps, scale: f64| -> Result<Vec<S>> {
             let mut v = reserved(t.all_weights().len())?;
@@ -120,10 +126,11 @@ impl<'a, S: Summed> Resampling<'a, S> {
         };
         let phased = size_of::<S>() > size_of::<i16>(); // those are for vectors of all they can hold
         let period = taps[2].period().filter(|p| phased && inner == 1 && resample::has_phases(p, taps[2].widest()));
+        let few = taps[2].all_weights().len().saturating_mul(inner).saturating_mul(rows) <= FEW_PRODUCTS;
         Ok(Self {
             weights: weights(&taps[2], scale[2])?,
             flat: if whole[0].is_identity() { Some(weights(&taps[1], scale[1])?) } else { None },
-            blocks: if period.is_some() { None } else { Blocks::new(&taps[2], inner, scale[2])? },
+            blocks: if period.is_some() || few { None } else { Blocks::new(&taps[2], inner, scale[2])? },
             period,
             reach: taps[2].widest(),
             folds: folding_is_cheaper(whole),

@@ -293,12 +293,9 @@ impl<T: Multiplied> Map<'_, T> {
         Ok(Sums { at_once: self.layout(&self.phases()?, 1).ins, stamped: self.is_stamped() })
     }
 
-    fn phases(&self) -> Result<[Vec<Phases>; 3]> {
-        let mut phases: [Vec<Phases>; 3] = Default::default();
-        for (axis, link) in self.links.iter().enumerate() {
-            phases[axis] = link.phases()?;
-        }
-        Ok(phases)
+    fn phases(&self) -> Result<[Arc<Vec<Phases>>; 3]> {
+        let [d, h, w] = self.links;
+        Ok([d.phases()?, h.phases()?, w.phases()?])
     }
 
     /// Computes the result.
@@ -369,7 +366,7 @@ impl<T: Multiplied> Map<'_, T> {
     }
 
     /// Cuts the outputs into bands.
-    fn layout(&self, phases: &[Vec<Phases>; 3], together: usize) -> Layout {
+    fn layout(&self, phases: &[Arc<Vec<Phases>>; 3], together: usize) -> Layout {
         let all = [0, 1, 2].map(|a| self.links[a].out_len.div_ceil(self.links[a].out_step));
         let item = size_of::<T::Product>();
         // Products of one input element: what a copy of it costs is nothing beside many of them.
@@ -382,6 +379,9 @@ impl<T: Multiplied> Map<'_, T> {
         // costs a copy. (The factor is that of a copied vector to a multiplied one, and of caution: copies crowd L1.)
         let pick = |a: usize, run: usize| {
             let shared = stretches(a, NEAR);
+            if shared.extra == 0 {
+                return shared; // nothing is lost
+            }
             let apart = stretches(a, 0);
             let copies = apart.starts.len() - shared.starts.len();
             let lost = shared.extra * work / run.max(1);
@@ -395,17 +395,18 @@ impl<T: Multiplied> Map<'_, T> {
             images: 1,
             ins: self.sums.map_or(self.ins, |s| s.at_once),
             outs: self.outs,
-            stretches: [stretches(0, NEAR / 4), stretches(1, NEAR / 4), pick(2, all[2])],
+            stretches: [Stretches::default(), Stretches::default(), pick(2, all[2])],
             extent: [0; 3],
             strides: [0; 4],
             channel: 0,
             joined: false,
         };
         let small = all[1] * all[2] < 2 * FULL_TILE && self.batch * all[0] > 1;
-        if small {
-            layout.stretches[1] = pick(1, all[1] * all[2]);
-            layout.stretches[0] = pick(0, all[0] * all[1] * all[2]);
-        }
+        (layout.stretches[0], layout.stretches[1]) = if small {
+            (pick(0, all[0] * all[1] * all[2]), pick(1, all[1] * all[2]))
+        } else {
+            (stretches(0, NEAR / 4), stretches(1, NEAR / 4))
+        };
         if layout.ins == self.ins && self.is_natural(&layout) {
             return self.natural(layout, together);
         }
@@ -517,7 +518,7 @@ impl<T: Multiplied> Map<'_, T> {
     }
 
     /// What all bands share.
-    fn scheme(&self, layout: &Layout, phases: &[Vec<Phases>; 3], together: usize, packs: bool) -> Scheme {
+    fn scheme(&self, layout: &Layout, phases: &[Arc<Vec<Phases>>; 3], together: usize, packs: bool) -> Scheme {
         let mut residues: Vec<usize> = members(&phases[2]).map(|m| m.1.residue).collect();
         residues.sort_unstable();
         let place = self.x.place::<T::ProductCodec>();
@@ -534,9 +535,9 @@ impl<T: Multiplied> Map<'_, T> {
         let strides = self.weight.place.spatial;
         let weight = |taps: [usize; 3]| Place { origin: (), outer: [0; 2], spatial: strides }.offset([0; 2], taps);
         let mut tables = Vec::new();
-        for d in &phases[0] {
-            for h in &phases[1] {
-                for w in &phases[2] {
+        for d in phases[0].iter() {
+            for h in phases[1].iter() {
+                for w in phases[2].iter() {
                     let first = weight([d.members[0].taps[0], h.members[0].taps[0], w.members[0].taps[0]]);
                     let (mut places, mut table) = (Vec::new(), Vec::new());
                     let rows = (together * w.members.len()) as isize;

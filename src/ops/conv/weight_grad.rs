@@ -7,6 +7,7 @@
 //! neighbours along W.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::map::Stretches;
 use crate::element::Multiplied;
@@ -112,10 +113,8 @@ impl<T: Multiplied> WeightGrad<'_, T> {
     /// # Errors
     /// If scratch cannot be allocated, or the caller interrupts.
     pub fn run(&self) -> Result<()> {
-        let mut phases: [Vec<Phases>; 3] = Default::default();
-        for (axis, link) in self.links.iter().enumerate() {
-            phases[axis] = link.phases()?;
-        }
+        let [d, h, w] = self.links;
+        let phases = [d.phases()?, h.phases()?, w.phases()?];
         let layout = self.layout(&phases);
         let [b_cuts, a_cuts] = layout.cuts;
         let places = self.batch * self.short.spatial.iter().product::<usize>();
@@ -150,7 +149,7 @@ impl<T: Multiplied> WeightGrad<'_, T> {
         })
     }
 
-    fn layout(&self, phases: &[Vec<Phases>; 3]) -> Layout {
+    fn layout(&self, phases: &[Arc<Vec<Phases>>; 3]) -> Layout {
         let [_, h, w] = self.short.spatial;
         let stretches = |axis: usize| Stretches::new(&phases[axis], 1, self.links[axis].in_step.clamp(NEAR, 8 * NEAR));
         let item = size_of::<T::Product>();
@@ -206,7 +205,7 @@ impl<T: Multiplied> WeightGrad<'_, T> {
     fn unit(
         &self,
         layout: &Layout,
-        phases: &[Vec<Phases>; 3],
+        phases: &[Arc<Vec<Phases>>; 3],
         unit: &Unit,
         s: &mut Scratch<T::Product>,
         pause: &Pause<'_>,
@@ -358,7 +357,7 @@ impl<T: Multiplied> WeightGrad<'_, T> {
     fn deliver(
         &self,
         layout: &Layout,
-        phases: &[Vec<Phases>; 3],
+        phases: &[Arc<Vec<Phases>>; 3],
         unit: &Unit,
         s: &mut Scratch<T::Product>,
     ) -> Result<()> {
@@ -394,7 +393,7 @@ impl<T: Multiplied> WeightGrad<'_, T> {
     fn taps(
         &self,
         layout: &Layout,
-        phases: &[Vec<Phases>; 3],
+        phases: &[Arc<Vec<Phases>>; 3],
         unit: &Unit,
     ) -> Result<Vec<(Option<usize>, [usize; 3])>> {
         let [kd, kh, kw] = [0, 1, 2].map(|axis| self.links[axis].runs.len());
