@@ -305,3 +305,18 @@ impl Blocks {
         Ok(Self { step, begins, ends, parts })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_times_its_inverse_leaves_one() {
+        for modulus in 1..60 {
+            for a in (0..modulus).filter(|&a| gcd(a, modulus) == 1) {
+                let b = inverse(a, modulus);
+                assert!(b < modulus && a * b % modulus == 1 % modulus, "{a} {b} {modulus}");
+            }
+        }
+    }
+}
