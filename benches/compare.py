@@ -40,7 +40,13 @@ PAUSE = 0.010  # seconds between turns: the peers' workers spin for a while afte
 SHORTEST = 0.005  # seconds a timing should last, by repeating the call: what is cold counts little
 
 # Largest difference from a peer, as a share of the largest value. Convolutions sum more terms.
-TOLERANCE = {"conv": 1e-4, "avg_pool": 1e-4, "adaptive_avg_pool": 1e-4, "resize": 1e-4}
+TOLERANCE = {
+    "conv": 1e-4,
+    "avg_pool": 1e-4,
+    "adaptive_avg_pool": 1e-4,
+    "resize": 1e-4,
+    "grid_sample": 1e-4,
+}
 # uint8: peers truncate, or round between passes, so single pixels are off by up to dozens of
 # levels; the mean still tells the same operation from another.
 MEAN_LEVELS = 1.0
