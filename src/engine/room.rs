@@ -10,9 +10,9 @@ const LINE: usize = 64;
 /// Bytes of memory whose beginning matters: less is not read in whole vectors often enough.
 const LEAST: usize = 512;
 
-/// Memory that is written before it is read: elements from the beginning of a line of the cache on, so that no vector
-/// of a row lies across two. (Vectors of AVX-512 that do take twice as long to read: bicubic resizing took a quarter
-/// longer with memory as the allocator gives it.)
+/// Elements from the beginning of a line of the cache on, so that no vector of a row lies across two; default ones until
+/// they are written. (Vectors of AVX-512 that do lie across two take twice as long to read: bicubic resizing took a
+/// quarter longer with memory as the allocator gives it.)
 #[derive(Debug)]
 pub struct Room<T> {
     memory: Vec<T>,
