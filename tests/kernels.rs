@@ -7,7 +7,8 @@ mod common;
 use common::{Noise, every_engine, on_every_engine};
 use ndarray::{ArrayD, IxDyn};
 use upsample_rs::{
-    InterpolateParams, Mode, Pad, Padding, PoolParams, Target, interpolate, max_pool, max_pool_with_indices,
+    AdaptiveParams, AvgPoolParams, Divisor, InterpolateParams, Mode, Pad, Padding, PoolParams, Rounding, Target,
+    adaptive_avg_pool, avg_pool, interpolate, max_pool, max_pool_with_indices,
 };
 
 /// Small whole numbers, of which many are equal, with NaN and both zeros among them where `odd`.
@@ -106,6 +107,138 @@ fn the_largest_of_each_window() {
         let windows = (kernel, stride, dilation, 1, false);
         check_largest((2, 43), one, windows);
         check_largest((29, 34), windows, windows);
+    }
+}
+
+/// Sums of windows, which are exact: of small whole numbers.
+fn sums(x: &ArrayD<f32>, rows: &[Vec<usize>], cols: &[Vec<usize>]) -> Vec<f32> {
+    let mut sums = Vec::new();
+    for plane in x.outer_iter() {
+        for (ys, xs) in rows.iter().flat_map(|ys| cols.iter().map(move |xs| (ys, xs))) {
+            sums.push(
+                ys.iter().flat_map(|&i| xs.iter().map(move |&j| (i, j))).map(|at| plane[<[usize; 2]>::from(at)]).sum(),
+            );
+        }
+    }
+    sums
+}
+
+/// Planes side by side.
+fn turned(x: &ArrayD<f32>) -> ArrayD<f32> {
+    x.view().permuted_axes(IxDyn(&[1, 2, 0])).as_standard_layout().into_owned()
+}
+
+fn check_sums((h, w): (usize, usize), rows: Windows, cols: Windows) {
+    let of = |f: fn(Windows) -> usize| vec![f(rows), f(cols)];
+    let x = values(&[5, h, w], false);
+    let params = AvgPoolParams {
+        windows: PoolParams {
+            stride: of(|w| w.1),
+            dilation: of(|w| w.2),
+            padding: of(|w| w.3).into_iter().map(|p| Padding::Explicit(Pad::both(p))).collect(),
+            ceil_mode: rows.4,
+            ..PoolParams::new(&of(|w| w.0))
+        },
+        divisor: Divisor::Fixed(1.0),
+        rounding: Rounding::Nearest,
+    };
+    let what = format!("sums, {h} x {w}, {rows:?} {cols:?}");
+    let wanted = sums(&x, &windows(h, rows), &windows(w, cols));
+    let found = on_every_engine(&what, || avg_pool(&x.view(), &params).unwrap().iter().copied().collect::<Vec<_>>());
+    assert_eq!(found, wanted, "{what}");
+    let mut params = params;
+    params.windows.channels_last = true;
+    let last = turned(&x);
+    let found = on_every_engine(&what, || {
+        let y = avg_pool(&last.view(), &params).unwrap();
+        y.permuted_axes(IxDyn(&[2, 0, 1])).iter().copied().collect::<Vec<_>>()
+    });
+    assert_eq!(found, wanted, "{what}, channels last");
+}
+
+#[test]
+fn the_sum_of_each_window() {
+    let one = (1, 1, 1, 0, false);
+    for kernel in [1, 2, 3, 4, 5, 7, 8, 13, 20] {
+        for (stride, pad, ceil) in [(1, 0, false), (2, kernel / 2, true), (kernel, 0, false)] {
+            let windows = (kernel, stride, 1, pad, ceil);
+            check_sums((2, 41), (1, 1, 1, 0, ceil), windows);
+            check_sums((41, 3), windows, (1, 1, 1, 0, ceil));
+            check_sums((23, 37), windows, windows);
+        }
+    }
+    for (kernel, stride, dilation) in [(2, 1, 2), (3, 2, 2), (3, 1, 5), (4, 3, 3)] {
+        check_sums((29, 34), (kernel, stride, dilation, 1, false), (kernel, stride, dilation, 1, false));
+    }
+    check_sums((3, 300), one, (100, 90, 1, 0, false));
+    check_largest((3, 300), one, (100, 90, 1, 0, false));
+    check_largest((3, 300), one, (130, 1, 1, 7, false));
+}
+
+#[test]
+fn windows_of_many_lengths() {
+    for ((h, w), (m, n)) in [((7, 50), (3, 7)), ((40, 9), (40, 4)), ((13, 300), (5, 3)), ((2, 6), (2, 6))] {
+        let x = values(&[9, h, w], false);
+        let bins = |len: usize, out: usize| {
+            (0..out).map(|o| (o * len / out..((o + 1) * len).div_ceil(out)).collect()).collect::<Vec<Vec<usize>>>()
+        };
+        let (rows, cols) = (bins(h, m), bins(w, n));
+        let lens: Vec<f32> = rows.iter().flat_map(|r| cols.iter().map(|c| (r.len() * c.len()) as f32)).collect();
+        let wanted: Vec<f32> = sums(&x, &rows, &cols).iter().zip(lens.iter().cycle()).map(|(s, n)| s / n).collect();
+        for channels_last in [false, true] {
+            let params = AdaptiveParams { channels_last, ..AdaptiveParams::new(&[m, n]) };
+            let given = if channels_last { turned(&x) } else { x.clone() };
+            let found = every_engine(&format!("{h} {w} {m} {n}"), || {
+                let y = adaptive_avg_pool(&given.view(), &params).unwrap();
+                let y = if channels_last { y.permuted_axes(IxDyn(&[2, 0, 1])) } else { y };
+                y.iter().copied().collect::<Vec<_>>()
+            });
+            for (a, b) in found.iter().flat_map(|f| f.iter().zip(&wanted)) {
+                assert!((a - b).abs() < 1e-4, "{h} {w} {m} {n} {channels_last}: {a} {b}");
+            }
+        }
+    }
+}
+
+/// The share that each input has in each output of linear interpolation, widened where it shrinks if `antialias`.
+fn shares(len: usize, out: usize, antialias: bool) -> Vec<Vec<(usize, f64)>> {
+    let scale = len as f64 / out as f64;
+    let reach = if antialias { scale.max(1.0) } else { 1.0 };
+    let one = |o: usize| {
+        let centre = (o as f64 + 0.5) * scale;
+        let share = |i: usize| (i, (1.0 - (i as f64 + 0.5 - centre).abs() / reach).max(0.0));
+        let of: Vec<_> = (0..len).map(share).filter(|s| s.1 > 0.0).collect();
+        let sum: f64 = of.iter().map(|s| s.1).sum();
+        of.into_iter().map(|(i, share)| (i, share / sum)).collect()
+    };
+    (0..out).map(one).collect()
+}
+
+#[test]
+fn linear_resizes_of_long_rows() {
+    let (h, w) = (6_usize, 144_usize);
+    let x = values(&[3, h, w], false);
+    for (m, n) in [(6, 288), (12, 432), (3, 576), (6, 1152), (3, 72), (2, 48), (6, 36), (4, 100), (9, 201)] {
+        let (rows, cols) = (shares(h, m, true), shares(w, n, true));
+        for channels_last in [false, true] {
+            let mut params = InterpolateParams::new(Mode::Linear, Target::Size(vec![m, n]));
+            (params.antialias, params.channels_last) = (true, channels_last);
+            let given = if channels_last { turned(&x) } else { x.clone() };
+            for found in every_engine(&format!("{m} {n}"), || interpolate(&given.view(), &params).unwrap()) {
+                let found = if channels_last { found.permuted_axes(IxDyn(&[2, 0, 1])) } else { found };
+                for (at, got) in found.indexed_iter() {
+                    let wanted: f64 = rows[at[1]]
+                        .iter()
+                        .flat_map(|r| cols[at[2]].iter().map(move |c| (r, c)))
+                        .map(|(r, c)| r.1 * c.1 * f64::from(x[[at[0], r.0, c.0]]))
+                        .sum();
+                    assert!(
+                        (f64::from(*got) - wanted).abs() < 1e-4,
+                        "{m} {n} {channels_last} at {at:?}: {got} {wanted}"
+                    );
+                }
+            }
+        }
     }
 }
 
