@@ -78,15 +78,20 @@ fn check_largest((h, w): (usize, usize), rows: Windows, cols: Windows) {
             let (v, i) = max_pool_with_indices::<f32, i64>(&x.view(), &params).unwrap();
             (v.iter().map(bits).collect::<Vec<_>>(), i.iter().copied().collect::<Vec<_>>())
         });
-        assert_eq!((values, found), (best, places), "{what}");
+        assert_eq!((&values, &found), (&best, &places), "{what}");
         // Channels last: the same, with the planes side by side.
-        let last = x.view().permuted_axes(IxDyn(&[1, 2, 0])).as_standard_layout().into_owned();
+        let last = turned(&x);
         let params = PoolParams { channels_last: true, ..params };
         let turned = on_every_engine(&what, || {
             let y = max_pool(&last.view(), &params).unwrap();
             y.permuted_axes(IxDyn(&[2, 0, 1])).iter().map(bits).collect::<Vec<_>>()
         });
         assert_eq!(turned, alone, "{what}, channels last");
+        let located = on_every_engine(&what, || {
+            let (_, i) = max_pool_with_indices::<f32, i64>(&last.view(), &params).unwrap();
+            i.permuted_axes(IxDyn(&[2, 0, 1])).iter().copied().collect::<Vec<_>>()
+        });
+        assert_eq!(located, places, "{what}, channels last");
     }
 }
 
@@ -214,11 +219,9 @@ fn shares(len: usize, out: usize, antialias: bool) -> Vec<Vec<(usize, f64)>> {
     (0..out).map(one).collect()
 }
 
-#[test]
-fn linear_resizes_of_long_rows() {
-    let (h, w) = (6_usize, 144_usize);
-    let x = values(&[3, h, w], false);
-    for (m, n) in [(6, 288), (12, 432), (3, 576), (6, 1152), (3, 72), (2, 48), (6, 36), (4, 100), (9, 201)] {
+fn check_resizes([c, h, w]: [usize; 3], sizes: &[(usize, usize)]) {
+    let x = values(&[c, h, w], false);
+    for &(m, n) in sizes {
         let (rows, cols) = (shares(h, m, true), shares(w, n, true));
         for channels_last in [false, true] {
             let mut params = InterpolateParams::new(Mode::Linear, Target::Size(vec![m, n]));
@@ -240,6 +243,13 @@ fn linear_resizes_of_long_rows() {
             }
         }
     }
+}
+
+#[test]
+fn linear_resizes_of_long_rows() {
+    let sizes = [(6, 288), (12, 432), (3, 576), (6, 1152), (3, 72), (2, 48), (6, 36), (4, 100), (9, 201)];
+    check_resizes([3, 6, 144], &sizes);
+    check_resizes([40, 2, 300], &[(3, 700)]); // channels for more than a vector, columns for more than a tile
 }
 
 #[test]

@@ -123,4 +123,38 @@ EXPLAINED: list[Explained] = [
         "while first < self.out_len() && self.at(first).end() <= i",
         "replace < with >",
     ),
+    Explained(
+        "one loop for two taps, another for any number: the same positions and values",
+        "src/kernels/argmax.rs",
+        "fold_taps",
+        "!L::LEAN =>",
+        "replace match guard !L::LEAN with false",
+    ),
+    Explained(
+        "which of two ways a window takes that give the same: its order does not matter",
+        "src/kernels/reduce.rs",
+        "is_long",
+        "LONG_WINDOW * SIDE_BY_SIDE",
+    ),
+    Explained(
+        "loops for few taps, another for any number: the same values",
+        "src/kernels/reduce.rs",
+        "<impl Job for DownRows<'_, T, F>>::run",
+        "_ if L::LEAN =>",
+        "replace match guard L::LEAN with false",
+    ),
+    Explained(
+        "phases by blocks, or output by output: the same sums",
+        "src/kernels/resample.rs",
+        "Weighted<'_, T>::periodic",
+        "=> self.blocks::<L",
+        "delete match arm",
+    ),
+    Explained(
+        "where inputs advance by more than one, a phase of two taps comes alone, and is a pair",
+        "src/kernels/resample.rs",
+        "one_phase",
+        "out[i] = fma::<T, L>(b, s[i * Q + 1].get(), T::mul(a, s[i * Q].get()))",
+        "replace * with / in",
+    ),
 ]
