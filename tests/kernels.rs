@@ -36,6 +36,18 @@ fn windows(len: usize, (kernel, stride, dilation, pad, ceil): Windows) -> Vec<Ve
     starts.into_iter().map(|s| taps(s).collect()).collect()
 }
 
+/// The parameters of a pooling by these windows.
+fn pooling(rows: Windows, cols: Windows) -> PoolParams {
+    let of = |f: fn(Windows) -> usize| vec![f(rows), f(cols)];
+    PoolParams {
+        stride: of(|w| w.1),
+        dilation: of(|w| w.2),
+        padding: of(|w| w.3).into_iter().map(|p| Padding::Explicit(Pad::both(p))).collect(),
+        ceil_mode: rows.4,
+        ..PoolParams::new(&of(|w| w.0))
+    }
+}
+
 /// The largest of each window and where it is in its plane: a NaN, or else the first of the largest.
 fn largest(x: &ArrayD<f32>, rows: Windows, cols: Windows) -> (Vec<u32>, Vec<i64>) {
     let (h, w) = (x.shape()[1], x.shape()[2]);
@@ -58,16 +70,9 @@ fn largest(x: &ArrayD<f32>, rows: Windows, cols: Windows) -> (Vec<u32>, Vec<i64>
 }
 
 fn check_largest((h, w): (usize, usize), rows: Windows, cols: Windows) {
-    let of = |f: fn(Windows) -> usize| vec![f(rows), f(cols)];
     for odd in [false, true] {
         let x = values(&[3, h, w], odd);
-        let params = PoolParams {
-            stride: of(|w| w.1),
-            dilation: of(|w| w.2),
-            padding: of(|w| w.3).into_iter().map(|p| Padding::Explicit(Pad::both(p))).collect(),
-            ceil_mode: rows.4,
-            ..PoolParams::new(&of(|w| w.0))
-        };
+        let params = pooling(rows, cols);
         let what = format!("{h} x {w}, {rows:?} {cols:?} {odd}");
         let (best, places) = largest(&x, rows, cols);
         let bits = |v: &f32| if v.is_nan() { f32::NAN.to_bits() } else { v.to_bits() };
@@ -134,24 +139,13 @@ fn turned(x: &ArrayD<f32>) -> ArrayD<f32> {
 }
 
 fn check_sums((h, w): (usize, usize), rows: Windows, cols: Windows) {
-    let of = |f: fn(Windows) -> usize| vec![f(rows), f(cols)];
     let x = values(&[5, h, w], false);
-    let params = AvgPoolParams {
-        windows: PoolParams {
-            stride: of(|w| w.1),
-            dilation: of(|w| w.2),
-            padding: of(|w| w.3).into_iter().map(|p| Padding::Explicit(Pad::both(p))).collect(),
-            ceil_mode: rows.4,
-            ..PoolParams::new(&of(|w| w.0))
-        },
-        divisor: Divisor::Fixed(1.0),
-        rounding: Rounding::Nearest,
-    };
+    let mut params =
+        AvgPoolParams { windows: pooling(rows, cols), divisor: Divisor::Fixed(1.0), rounding: Rounding::Nearest };
     let what = format!("sums, {h} x {w}, {rows:?} {cols:?}");
     let wanted = sums(&x, &windows(h, rows), &windows(w, cols));
     let found = on_every_engine(&what, || avg_pool(&x.view(), &params).unwrap().iter().copied().collect::<Vec<_>>());
     assert_eq!(found, wanted, "{what}");
-    let mut params = params;
     params.windows.channels_last = true;
     let last = turned(&x);
     let found = on_every_engine(&what, || {
@@ -205,10 +199,10 @@ fn windows_of_many_lengths() {
     }
 }
 
-/// The share that each input has in each output of linear interpolation, widened where it shrinks if `antialias`.
-fn shares(len: usize, out: usize, antialias: bool) -> Vec<Vec<(usize, f64)>> {
+/// The share that each input has in each output of linear interpolation, widened where it shrinks.
+fn shares(len: usize, out: usize) -> Vec<Vec<(usize, f64)>> {
     let scale = len as f64 / out as f64;
-    let reach = if antialias { scale.max(1.0) } else { 1.0 };
+    let reach = scale.max(1.0);
     let one = |o: usize| {
         let centre = (o as f64 + 0.5) * scale;
         let share = |i: usize| (i, (1.0 - (i as f64 + 0.5 - centre).abs() / reach).max(0.0));
@@ -222,7 +216,7 @@ fn shares(len: usize, out: usize, antialias: bool) -> Vec<Vec<(usize, f64)>> {
 fn check_resizes([c, h, w]: [usize; 3], sizes: &[(usize, usize)]) {
     let x = values(&[c, h, w], false);
     for &(m, n) in sizes {
-        let (rows, cols) = (shares(h, m, true), shares(w, n, true));
+        let (rows, cols) = (shares(h, m), shares(w, n));
         for channels_last in [false, true] {
             let mut params = InterpolateParams::new(Mode::Linear, Target::Size(vec![m, n]));
             (params.antialias, params.channels_last) = (true, channels_last);

@@ -55,10 +55,23 @@ impl<K, T> Recent<K, T> {
     }
 }
 
-/// The table of the same thing, made a short while ago. (A thread that is ending keeps nothing.)
-fn found<K, T>(kept: &'static Kept<K, T>, same: impl Fn(&K) -> bool) -> Option<Arc<T>> {
+/// The table of the same thing, made a short while ago, or what `make` makes; that is kept if it has a `key`. (A thread
+/// that is ending keeps nothing.)
+fn recent<K, T>(
+    kept: &'static Kept<K, T>,
+    same: impl Fn(&K) -> bool,
+    make: impl FnOnce() -> Result<T>,
+    key: impl FnOnce(&T) -> Option<K>,
+) -> Result<Arc<T>> {
     let find = |recent: &Recent<K, T>| recent.tables.iter().find(|t| same(&t.0)).map(|t| Arc::clone(&t.1));
-    kept.try_with(|recent| find(&recent.borrow())).ok().flatten()
+    if let Ok(Some(table)) = kept.try_with(|recent| find(&recent.borrow())) {
+        return Ok(table);
+    }
+    let table = Arc::new(make()?);
+    if let Some(of) = key(&table) {
+        let _ = kept.try_with(|recent| recent.borrow_mut().keep(of, Arc::clone(&table)));
+    }
+    Ok(table)
 }
 
 /// The table made for the same axis, or for the way back along it, a short while ago, or what `make` makes.
@@ -66,14 +79,8 @@ fn found<K, T>(kept: &'static Kept<K, T>, same: impl Fn(&K) -> bool) -> Option<A
 /// # Errors
 /// As `make`.
 pub fn table(of: &Sampler, transposed: bool, make: impl FnOnce() -> Result<Taps>) -> Result<Arc<Taps>> {
-    if let Some(taps) = found(&TAPS, |t| t.1 == transposed && t.0 == *of) {
-        return Ok(taps);
-    }
-    let taps = Arc::new(make()?);
-    if taps.entries() <= LARGEST {
-        let _ = TAPS.try_with(|recent| recent.borrow_mut().keep((of.clone(), transposed), Arc::clone(&taps)));
-    }
-    Ok(taps)
+    let key = |taps: &Taps| (taps.entries() <= LARGEST).then(|| (of.clone(), transposed));
+    recent(&TAPS, |t| t.1 == transposed && t.0 == *of, make, key)
 }
 
 /// The phases made of the same links a short while ago, or what `make` makes.
@@ -81,14 +88,7 @@ pub fn table(of: &Sampler, transposed: bool, make: impl FnOnce() -> Result<Taps>
 /// # Errors
 /// As `make`.
 pub fn phases(of: &Links, make: impl FnOnce() -> Result<Vec<Phases>>) -> Result<Arc<Vec<Phases>>> {
-    if let Some(phases) = found(&PHASES, |links| links == of) {
-        return Ok(phases);
-    }
-    let phases = Arc::new(make()?);
-    if of.runs.len() <= LONGEST {
-        let _ = PHASES.try_with(|recent| recent.borrow_mut().keep(of.clone(), Arc::clone(&phases)));
-    }
-    Ok(phases)
+    recent(&PHASES, |links| links == of, make, |_| (of.runs.len() <= LONGEST).then(|| of.clone()))
 }
 
 #[cfg(test)]
