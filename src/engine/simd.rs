@@ -19,7 +19,7 @@ mod weave;
 mod weigh;
 
 pub use shuffle::{SHUFFLED, Shuffle, copy_few};
-pub use weigh::{MOST_LANES, Run, Weighing};
+pub use weigh::{MOST_LANES, Pick, Run, Weighing};
 
 /// An instruction-set level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,11 +66,21 @@ pub trait Level: Copy {
     /// Registers in a row of a tile of few rows.
     const WIDE_TILE: usize = 4;
 
-    /// Bytes of the vectors of [`Level::weigh`]; 0 where there is none.
-    const VECTOR: usize = 0;
+    /// Lanes of the vectors of [`Level::weigh`], for elements of so many bytes; 0 where there is none.
+    #[must_use]
+    #[inline(always)]
+    fn lanes(bytes: usize) -> usize {
+        let _ = bytes;
+        0
+    }
 
-    /// Bytes of the smallest elements it takes.
-    const SMALLEST: usize = 4;
+    /// Whether [`Level::weigh`] knows [`Pick::Halves`], for elements of so many bytes.
+    #[must_use]
+    #[inline(always)]
+    fn has_halves(bytes: usize) -> bool {
+        let _ = bytes;
+        false
+    }
 
     /// Whether a vector's first lanes can be written without the others, quickly.
     const MASKS: bool = false;
@@ -301,7 +311,16 @@ mod x86 {
         const FMA: bool = true;
         type Register<T: Laned> = T::Bytes32;
 
-        const VECTOR: usize = 32;
+        #[inline(always)]
+        fn lanes(bytes: usize) -> usize {
+            // (There is no instruction that picks elements of 16 bits out of all of a larger vector.)
+            if bytes == 2 { 8 } else { 32 / bytes }
+        }
+
+        #[inline(always)]
+        fn has_halves(bytes: usize) -> bool {
+            bytes == 4
+        }
 
         #[inline(always)]
         fn call<J: Job>(self, job: J) -> J::Output {
@@ -374,8 +393,10 @@ mod x86 {
         const TILE: (usize, usize) = (8, 3);
         const WIDE_TILE: usize = 6;
 
-        const VECTOR: usize = 64;
-        const SMALLEST: usize = 2;
+        #[inline(always)]
+        fn lanes(bytes: usize) -> usize {
+            64 / bytes
+        }
         const MASKS: bool = true;
 
         #[inline(always)]
@@ -514,12 +535,22 @@ pub fn current() -> Isa {
     }
 }
 
-/// What [`Level::weigh`] is at the current level: lanes of a vector, 0 where there is none, and whether runs may be of blocks
-/// that do not fill one.
+/// What [`Level::weigh`] is at the current level.
+#[derive(Debug, Clone, Copy)]
+pub struct Vectors {
+    /// Lanes of a vector, 0 where there is none.
+    pub lanes: usize,
+    /// Whether runs may be of blocks that do not fill one.
+    pub masks: bool,
+    /// Whether it knows [`Pick::Halves`].
+    pub halves: bool,
+}
+
+/// What [`Level::weigh`] is for these elements at the current level.
 #[must_use]
-pub fn weighing<T>() -> (usize, bool) {
-    const fn of<L: Level>(bytes: usize) -> (usize, bool) {
-        (if bytes < L::SMALLEST { 0 } else { L::VECTOR / bytes }, L::MASKS)
+pub fn weighing<T>() -> Vectors {
+    fn of<L: Level>(bytes: usize) -> Vectors {
+        Vectors { lanes: L::lanes(bytes), masks: L::MASKS, halves: L::has_halves(bytes) }
     }
     match current() {
         Isa::Scalar => of::<Baseline>(size_of::<T>()),
@@ -528,7 +559,7 @@ pub fn weighing<T>() -> (usize, bool) {
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512 => of::<x86::Avx512>(size_of::<T>()),
         #[cfg(not(target_arch = "x86_64"))]
-        _ => (0, false),
+        _ => of::<Baseline>(size_of::<T>()),
     }
 }
 

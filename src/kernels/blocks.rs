@@ -15,7 +15,7 @@ use std::ops::Range;
 
 use crate::element::Summed;
 use crate::engine::rows::as_cells;
-use crate::engine::simd::{self, Level, MOST_LANES, Run, Weighing};
+use crate::engine::simd::{self, Level, MOST_LANES, Pick, Run, Vectors, Weighing};
 use crate::error::{Error, Result};
 use crate::geometry::gcd;
 use crate::geometry::taps::{Taps, reserved};
@@ -53,8 +53,10 @@ struct Shape {
     width: usize,
     /// Vectors of weights: taps of an element.
     taps: usize,
-    /// Whether the inputs of a tap reach into a second vector.
-    two: bool,
+    /// How lanes find their inputs.
+    pick: Pick,
+    /// Inputs that are loaded for a tap.
+    window: usize,
     /// Taps in succession that are picked out of the same vectors.
     fits: usize,
 }
@@ -80,23 +82,25 @@ impl Shape {
         span
     }
 
+    /// Most input elements from the first to the last that a block's first taps are.
+    fn most(self, taps: &Taps, len: usize) -> usize {
+        let span = |b: usize| self.span(taps, self.start(b, len)).map_or(0, |(low, high)| high - low + 1);
+        (0..len.div_ceil(self.width)).map(span).max().unwrap_or(0)
+    }
+
     /// This shape as the taps want it, if two vectors hold the inputs of every block.
     fn fitted(mut self, taps: &Taps, len: usize, masks: bool) -> Option<Self> {
-        let mut most = 0;
-        for b in 0..len.div_ceil(self.width) {
-            if let Some((low, high)) = self.span(taps, self.start(b, len)) {
-                most = most.max(high - low + 1);
-            }
-        }
+        let most = self.most(taps, len);
         let fits = |vectors: usize| (vectors * self.lanes).checked_sub(most.max(1)).map(|room| room / self.inner + 1);
         let (one, two) = (fits(1), fits(2)?);
         let loads = |fits: usize| self.taps.div_ceil(fits);
-        self.two = match one {
+        let from_two = match one {
             // (Without masks, picking out of two vectors takes four operations.)
             Some(one) => masks && self.taps > 4 && 2 * loads(two) < loads(one),
             None => true,
         };
-        self.fits = one.filter(|_| !self.two).unwrap_or(two).min(self.taps);
+        (self.pick, self.window) = if from_two { (Pick::FromTwo, 2 * self.lanes) } else { (Pick::FromOne, self.lanes) };
+        self.fits = one.filter(|_| !from_two).unwrap_or(two).min(self.taps);
         Some(self)
     }
 
@@ -104,12 +108,24 @@ impl Shape {
     ///
     /// (Blocks a fraction as wide, whose taps are shared out to groups of lanes, shrink images a fifth faster where there
     /// are many taps, but add in another order, and so give channels-last and channels-first arrays different last bits.)
-    fn new(taps: &Taps, inner: usize, (lanes, masks): (usize, bool)) -> Option<Self> {
-        let len = taps.out_len() * inner;
-        let of = |width: usize| Self { inner, lanes, width, taps: taps.widest().max(1), two: false, fits: 1 };
+    fn new(taps: &Taps, inner: usize, vectors: Vectors) -> Option<Self> {
+        let (len, Vectors { lanes, masks, .. }) = (taps.out_len() * inner, vectors);
+        let most = taps.widest().max(1);
+        let of = |width: usize| Self { inner, lanes, width, taps: most, pick: Pick::FromOne, window: lanes, fits: 1 };
         let fits = |width: usize| (width <= len).then(|| of(width).fitted(taps, len, masks)).flatten();
-        if let Some(shape) = fits(lanes) {
-            return Some(shape);
+        let full = fits(lanes);
+        if full.is_some_and(|s| s.pick == Pick::FromOne) {
+            return full;
+        }
+        // Two outputs in halves take a load, a load into the upper half and a product; picked out of two vectors, as many
+        // take twice as long.
+        if vectors.halves && 2 * inner <= lanes && 2 * inner + 2 >= lanes && 2 * inner <= len {
+            let both = of(2 * inner);
+            let window = lanes / 2 + both.most(taps, len).saturating_sub(inner);
+            return Some(Self { pick: Pick::Halves, window, ..both });
+        }
+        if full.is_some() {
+            return full;
         }
         let (mut widest, mut too_wide) = (None, lanes.min(len + 1).div_ceil(inner));
         let mut outputs = 0;
@@ -125,7 +141,15 @@ impl Shape {
 
     /// Whether a block is less work than its elements one by one.
     fn pays(self) -> bool {
-        4 + self.taps * if self.two { 4 } else { 3 } < self.width * (4 + self.taps)
+        4 + self.taps * if self.pick == Pick::FromTwo { 4 } else { 3 } < self.width * (4 + self.taps)
+    }
+
+    /// The lane of an element of a block.
+    fn lane(self, element: usize) -> usize {
+        match self.pick {
+            Pick::Halves => element / self.inner * (self.lanes / 2) + element % self.inner,
+            Pick::FromOne | Pick::FromTwo => element,
+        }
     }
 }
 
@@ -136,12 +160,13 @@ impl<T: Summed> Blocks<T> {
     /// # Errors
     /// If the table cannot be allocated.
     pub fn new(taps: &Taps, inner: usize, scale: f64) -> Result<Option<Self>> {
-        let (lanes, masks) = simd::weighing::<T>();
+        let vectors = simd::weighing::<T>();
+        let Vectors { lanes, masks, .. } = vectors;
         // Of a single input there is nothing to pick: each output is a multiple of it.
         if lanes == 0 || inner == 0 || inner > lanes || taps.out_len() == 0 || taps.in_len() == 1 {
             return Ok(None);
         }
-        let Some(shape) = Shape::new(taps, inner, (lanes, masks)).filter(|s| s.pays()) else { return Ok(None) };
+        let Some(shape) = Shape::new(taps, inner, vectors).filter(|s| s.pays()) else { return Ok(None) };
         let (len, width) = (taps.out_len() * inner, shape.width);
         let n = len.div_ceil(width);
         // Blocks repeat when a whole number of them is a whole number of repetitions of the taps.
@@ -175,7 +200,8 @@ impl<T: Summed> Blocks<T> {
             };
             all.blocks.push((base, entry));
         }
-        if all.runs.len() * LONG_RUN > n || !(masks || width == lanes) {
+        // (Without masks a block's idle lanes are written too, and the next one must be made after it.)
+        if all.runs.len() * LONG_RUN > n || !(masks || width == lanes || repeat == 1) {
             all.runs.clear();
         }
         Ok(Some(all))
@@ -193,7 +219,7 @@ impl<T: Summed> Blocks<T> {
 
     /// Writes down the index and the weights of a block.
     fn add(&mut self, taps: &Taps, first: usize, base: usize, scale: f64) -> Result<u32> {
-        let Shape { inner, lanes, width, taps: n, .. } = self.shape;
+        let Shape { inner, lanes, width, taps: n, pick, .. } = self.shape;
         let mut index = [0; MOST_LANES];
         let mut full = n;
         let at = self.weights.len();
@@ -201,12 +227,16 @@ impl<T: Summed> Blocks<T> {
         self.weights.try_reserve(n * lanes).map_err(no_memory)?;
         self.weights.resize(at + n * lanes, T::weight(NO_TAP));
         let table = &mut self.weights[at..];
-        for lane in 0..width {
-            let (o, channel) = ((first + lane) / inner, (first + lane) % inner);
+        for element in 0..width {
+            let (o, channel, lane) = ((first + element) / inner, (first + element) % inner, self.shape.lane(element));
             let r = taps.at(o);
-            if r.count > 0 {
+            if r.count > 0 && pick != Pick::Halves {
                 // Below two vectors: `Shape::fitted` has looked.
                 index[lane] = (r.start * inner + channel - base) as u8;
+            } else if r.count > 0 && channel == 0 {
+                // Where the second output's inputs begin: it comes last.
+                let delta = u32::try_from(r.start * inner - base).map_err(|_| Error::memory("inputs too far apart"))?;
+                index[..4].copy_from_slice(&delta.to_ne_bytes());
             }
             for (k, w) in taps.weights(o).iter().enumerate() {
                 table[k * lanes + lane] = T::weight(*w * scale + 0.0); // a weight of minus zero is one of zero
@@ -222,14 +252,27 @@ impl<T: Summed> Blocks<T> {
     #[inline(always)]
     fn weighing(&self, made: Range<usize>) -> Weighing<'_, T> {
         let Self { blocks, runs, every, entries, weights, .. } = self;
-        let Shape { taps, two, fits, width, .. } = self.shape;
-        Weighing { blocks, made, runs, every: *every, entries, weights, taps, step: self.shape.inner, two, fits, width }
+        let Shape { taps, pick, window, fits, width, .. } = self.shape;
+        Weighing {
+            blocks,
+            made,
+            runs,
+            every: *every,
+            entries,
+            weights,
+            taps,
+            step: self.shape.inner,
+            pick,
+            window,
+            fits,
+            width,
+        }
     }
 
     /// Elements of scratch that [`Blocks::across`] wants.
     #[must_use]
     pub fn scratch(&self) -> usize {
-        2 * self.weighing(0..0).loaded(self.shape.lanes)
+        2 * self.weighing(0..0).loaded()
     }
 
     /// Takes outputs `cols` of a row across; `src` begins at input `from`. `single` computes one output element. Returns
@@ -245,7 +288,7 @@ impl<T: Summed> Blocks<T> {
         dst: &mut [MaybeUninit<T>],
     ) -> bool {
         let Shape { inner, lanes, width, .. } = self.shape;
-        if L::VECTOR / size_of::<T>() != lanes || size_of::<T>() < L::SMALLEST {
+        if L::lanes(size_of::<T>()) != lanes {
             return false;
         }
         let (from, elements) = (from * inner, cols.start * inner..cols.end * inner);
@@ -261,7 +304,7 @@ impl<T: Summed> Blocks<T> {
         } else {
             let what = self.weighing(blocks);
             // Blocks near the end of the row read a copy of it that goes on for long enough.
-            let held = src.len().saturating_sub(what.loaded(lanes));
+            let held = src.len().saturating_sub(what.loaded());
             for (to, v) in end.iter_mut().zip(&src[held..]) {
                 *to = v.get();
             }
@@ -373,20 +416,23 @@ mod tests {
             times in 0u32..3,
             shrink in any::<bool>(),
             inner in 1usize..34,
+            isa in 0usize..3,
             seed in any::<u32>(),
         ) {
+            simd::force(Some(Isa::ALL[isa]));
             let long = in_len << times;
             let (from, to) = if shrink { (long, in_len) } else { (in_len, long) };
             let taps = taps_of(from, to, Rule::HalfPixel, 0).map_err(|e| TestCaseError::fail(e.to_string()))?;
             let row: Vec<i16> = (0..from * inner).map(|i| ((i as u32).wrapping_mul(2_654_435_761) ^ seed) as i16 >> 8).collect();
             let weights: Vec<i16> = taps.all_weights().iter().map(|w| i16::weight(w * 8.0)).collect();
-            let Ok(Some(got)) = across::<i16>(&taps, inner, 8.0, &row, 0..to) else { return Ok(()) };
-            for (e, got) in got.into_iter().enumerate() {
+            let got = across::<i16>(&taps, inner, 8.0, &row, 0..to).ok().flatten();
+            for (e, got) in got.into_iter().flatten().enumerate() {
                 let (o, c) = (e / inner, e % inner);
                 let (r, w) = (taps.at(o), &weights[taps.offset(o)..]);
                 let want = (0..r.count).fold(0, |sum, k| i16::mul_add::<false>(w[k], row[(r.start + k) * inner + c], sum));
                 prop_assert_eq!(got, want);
             }
+            simd::force(None);
         }
     }
 

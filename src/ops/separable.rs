@@ -36,7 +36,7 @@ impl Tables {
 /// # Errors
 /// If a table or scratch cannot be allocated, or the caller interrupts.
 pub fn run<T: Linear>(taps: &Tables, rounding: Rounding, x: Grid<*const T>, out: Grid<*mut T>) -> Result<()> {
-    if let Some(largest) = T::NARROW.filter(|_| T::SHORT && simd::weighing::<T::ShortSum>().0 > 0)
+    if let Some(largest) = T::NARROW.filter(|_| T::SHORT && simd::weighing::<T::ShortSum>().lanes > 0)
         && let Some(scale) = precision::in_16_bits(taps.deciding(), largest)
     {
         let codec = T::short_codec(rounding, scale.iter().product::<f64>().log2() as u32);

@@ -4,7 +4,8 @@
 on the Python files, runs the Rust tests of `src/geometry/` with counters too, and prints what was
 reached by directory, then every line of `src/geometry/`, `src/python/` and `python/` that was not
 and is not explained below. `--rust-tests` adds the rest of `cargo test`. What follows `--` goes to
-pytest (`-q -n 2 tests` if nothing does).
+pytest: files are shared out to `--processes` of it (all of `tests/` if none are named). Workers of
+pytest-xdist would not do: one that takes ten seconds to write its counters is killed over it.
 
 It needs `pip install coverage` and LLVM's tools, of version 19 or newer: `--llvm` is the directory
 with `llvm-cov` and `llvm-profdata` (on Debian `apt-get install llvm-19`,
@@ -116,7 +117,7 @@ def run_rust(work: Path, crate: Path, name: str) -> list[Path]:
     return [Path(p) for p in programs if p]
 
 
-def run_python(work: Path, extension: Path, arguments: list[str]) -> Path:
+def run_python(work: Path, extension: Path, arguments: list[str], processes: int) -> Path:
     """Run pytest on a copy of the package with this extension; where the report is."""
     package = work / "package" / "upsample_rs"
     shutil.copytree(
@@ -139,8 +140,15 @@ def run_python(work: Path, extension: Path, arguments: list[str]) -> Path:
         "COVERAGE_PROCESS_START": str(settings),
         "LLVM_PROFILE_FILE": profile(work, "extension"),
     }
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
-    if subprocess.run(command, cwd=ROOT, env=env, check=False).returncode:
+    files = [a for a in arguments if (ROOT / a).is_file()]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    command += [a for a in arguments if a not in files]
+    files = files or sorted(map(str, (ROOT / "tests").glob("test_*.py")))
+    running = [
+        subprocess.Popen([*command, *files[i::processes]], cwd=ROOT, env=env)
+        for i in range(min(processes, len(files)))
+    ]
+    if any([p.wait() for p in running]):
         print("covered: some tests failed")
     coverage = [sys.executable, "-m", "coverage"]
     report = work / "coverage.json"
@@ -243,7 +251,8 @@ def main() -> None:
     parser.add_argument("--rust-tests", action="store_true", help="all of cargo test, too")
     parser.add_argument("--extension", type=Path, help="one built with counters before")
     parser.add_argument("--work", type=Path, help="directory to work in, kept; must not exist")
-    parser.add_argument("pytest", nargs="*", default=["-q", "-n", "2", "tests"])
+    parser.add_argument("--processes", type=int, default=2, help="of pytest")
+    parser.add_argument("pytest", nargs="*", default=[], help="for pytest")
     options = parser.parse_args()
     begin = time.perf_counter()
     llvm = options.llvm or Path(shutil.which("llvm-cov") or "llvm-cov").parent
@@ -252,7 +261,7 @@ def main() -> None:
     counts = Counts()
     try:
         extension = options.extension or build_extension(work)
-        read_python(run_python(work, extension, options.pytest), counts)
+        read_python(run_python(work, extension, options.pytest, options.processes), counts)
         read_rust(work, llvm, "extension", [extension], counts)
         small_crate(work / "crate")
         read_rust(work, llvm, "geometry", run_rust(work, work / "crate", "geometry"), counts)

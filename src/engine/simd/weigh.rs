@@ -18,6 +18,18 @@ pub struct Run {
     pub entry: u32,
 }
 
+/// How the lanes of a block find their inputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pick {
+    /// By index out of a vector.
+    FromOne,
+    /// By index out of two.
+    FromTwo,
+    /// As they lie, half a vector for each of two outputs, whose channels fill three or four of its four lanes: for levels
+    /// without an instruction that picks out of two.
+    Halves,
+}
+
 /// Blocks of neighbouring outputs, a vector each, as [`Level::weigh`](super::Level::weigh) makes them: lane `i` of a block becomes the sum over
 /// `k < taps` of `weights[(entry*taps + k)*lanes + i] * src[base + k*step + index[entry][i]]`.
 #[derive(Debug, Clone)]
@@ -30,8 +42,9 @@ pub struct Weighing<'a, T> {
     pub runs: &'a [Run],
     /// Blocks, and inputs, from one block of a run to the next.
     pub every: [usize; 2],
-    /// For each entry, where a lane's first input is: below `lanes`, or below `2*lanes` with `two`; and as many of the
-    /// taps, from the first on, as every lane has.
+    /// For each entry, where a lane's first input is: below `lanes`, or below `2*lanes` with [`Pick::FromTwo`]; and as many of
+    /// the taps, from the first on, as every lane has. With [`Pick::Halves`] the first four bytes are a number: where the
+    /// inputs of the second half of the lanes are.
     pub entries: &'a [([u8; MOST_LANES], u32)],
     /// Weights, `lanes` for each tap. Minus zero: the lane has no such tap, and the input is left alone.
     pub weights: &'a [T],
@@ -39,8 +52,10 @@ pub struct Weighing<'a, T> {
     pub taps: usize,
     /// Distance between the inputs of two taps.
     pub step: usize,
-    /// Whether the index reaches into a second vector.
-    pub two: bool,
+    /// How lanes find their inputs.
+    pub pick: Pick,
+    /// Inputs that are loaded for a tap, from the block's first one on.
+    pub window: usize,
     /// Taps in succession whose inputs lie within the same one or two vectors: those are loaded once. (A load of a whole
     /// vector mostly meets two lines of the cache, and takes twice as long as the rest of a tap's work.)
     pub fits: usize,
@@ -52,15 +67,15 @@ impl<T> Weighing<'_, T> {
     /// Inputs that are loaded for a block, whether or not all of them are read.
     #[inline(always)]
     #[must_use]
-    pub fn loaded(&self, lanes: usize) -> usize {
-        (self.taps.max(1) - 1) * self.step + if self.two { 2 * lanes } else { lanes }
+    pub fn loaded(&self) -> usize {
+        (self.taps.max(1) - 1) * self.step + self.window
     }
 }
 
 /// For the levels of x86-64.
 #[cfg(target_arch = "x86_64")]
 pub(super) mod x86 {
-    use super::Weighing;
+    use super::{Pick, Weighing};
     use std::arch::x86_64::*;
     use std::cell::Cell;
     use std::mem::MaybeUninit;
@@ -72,9 +87,9 @@ pub(super) mod x86 {
         ($what:ident, $src:ident, $dst:ident, $lanes:expr, $index:expr, $load:expr, $store:expr, $store_some:expr, $zero:expr,
          $mul:expr, $add:expr, $only:expr, $some:expr, $pick_one:expr, $pick_two:expr, $shift:expr) => {{
             const LANES: usize = $lanes;
-            let &Weighing { blocks, ref made, runs, every: [every, advance], entries, weights, taps, step, two, fits, width } =
+            let &Weighing { blocks, ref made, runs, every: [every, advance], entries, weights, taps, step, pick, fits, width, .. } =
                 $what;
-            let loaded = $what.loaded(LANES);
+            let loaded = $what.loaded();
             assert!(taps > 0 && width > 0 && width <= LANES && $dst.len() >= width && made.end <= blocks.len());
             assert!(weights.len() >= entries.len() * taps * LANES);
             let last = $dst.len() - width;
@@ -266,7 +281,7 @@ pub(super) mod x86 {
                     }
                 }};
             }
-            if two {
+            if pick == Pick::FromTwo {
                 all!(
                     |src: *const Cell<T>| ($load(src.cast()), $load(src.add(LANES).cast())),
                     |window, i| {
@@ -287,14 +302,52 @@ pub(super) mod x86 {
     /// [`Level::weigh`](super::super::Level::weigh) in vectors of 32 bytes.
     ///
     /// # Safety
-    /// The level's instructions must exist, and `T` be `f32` or `f64`.
+    /// The level's instructions must exist, and `T` be `f32`, `f64` or an integer of 16 bits; `f32` for [`Pick::Halves`].
     #[inline(always)]
     pub unsafe fn weigh_256<T: Copy + Default>(
         what: &Weighing<'_, T>,
         src: [(&[Cell<T>], usize); 2],
         dst: &mut [MaybeUninit<T>],
     ) {
-        if size_of::<T>() == 4 {
+        if size_of::<T>() == 2 {
+            weigh_vectors!(
+                what,
+                src,
+                dst,
+                8,
+                |i: *const u8| {
+                    // Each lane is two bytes, and the instruction knows only those; 16 and more are in the second vector.
+                    let i = _mm_cvtepu8_epi16(_mm_loadl_epi64(i.cast()));
+                    _mm_add_epi16(_mm_mullo_epi16(i, _mm_set1_epi16(0x0202)), _mm_set1_epi16(0x0100))
+                },
+                |from: *const __m128i| _mm_loadu_si128(from),
+                |to: *mut __m128i, v| _mm_storeu_si128(to, v),
+                |to: *mut __m128i, _, v| _mm_storeu_si128(to, v),
+                _mm_setzero_si128(),
+                _mm_mullo_epi16,
+                |w, v, sum| _mm_add_epi16(_mm_mullo_epi16(w, v), sum),
+                _mm_mullo_epi16,
+                |w, v, sum| _mm_add_epi16(_mm_mullo_epi16(w, v), sum), // no tap: a weight of zero
+                |a, i| _mm_shuffle_epi8(a, i),
+                |a, i, b| {
+                    // A byte whose highest bit is set is zero: those of the other vector.
+                    let first = _mm_adds_epu8(i, _mm_set1_epi8(0x70));
+                    let second = _mm_sub_epi8(i, _mm_set1_epi8(0x10));
+                    _mm_or_si128(_mm_shuffle_epi8(a, first), _mm_shuffle_epi8(b, second))
+                },
+                |i, by| _mm_add_epi8(i, _mm_set1_epi8(2 * by as i8))
+            );
+        } else if what.pick == Pick::Halves {
+            // SAFETY: as the caller promises; `T` is `f32`.
+            unsafe {
+                let &Weighing { blocks, runs, every, entries, taps, step, pick, window, fits, width, .. } = what;
+                let (made, weights) = (what.made.clone(), as_floats(what.weights));
+                let what =
+                    Weighing { blocks, made, runs, every, entries, weights, taps, step, pick, window, fits, width };
+                let dst = std::slice::from_raw_parts_mut(dst.as_mut_ptr().cast(), dst.len());
+                weigh_halves(&what, src.map(|(src, from)| (as_floats(src), from)), dst);
+            }
+        } else if size_of::<T>() == 4 {
             weigh_vectors!(
                 what,
                 src,
@@ -359,6 +412,253 @@ pub(super) mod x86 {
                 },
                 |i, by| _mm256_add_epi32(i, _mm256_set1_epi32(2 * by as i32))
             );
+        }
+    }
+
+    /// Lanes of [`Pick::Halves`].
+    const BOTH: usize = 8;
+
+    /// A block of [`Pick::Halves`], ready to be summed.
+    #[derive(Clone, Copy)]
+    struct Both {
+        /// What the first half reads.
+        low: *const f32,
+        /// What the second half reads.
+        high: *const f32,
+        weights: *const f32,
+        /// Taps that all lanes have.
+        full: usize,
+    }
+
+    impl Both {
+        /// The inputs and the weights of tap `k`.
+        ///
+        /// # Safety
+        /// There must be such a tap, and AVX.
+        #[inline(always)]
+        unsafe fn tap(self, k: usize, step: usize) -> (__m256, __m256) {
+            // SAFETY: as the caller promises.
+            unsafe {
+                let (low, high) = (_mm_loadu_ps(self.low.add(k * step)), _mm_loadu_ps(self.high.add(k * step)));
+                let v = _mm256_insertf128_ps::<1>(_mm256_castps128_ps256(low), high);
+                (v, _mm256_loadu_ps(self.weights.add(k * BOTH)))
+            }
+        }
+
+        /// The sum over the taps, some of which some lanes do not have.
+        ///
+        /// # Safety
+        /// As [`Both::tap`], for `taps` of them; and AVX2 and FMA.
+        #[inline(always)]
+        unsafe fn sum(self, taps: usize, step: usize) -> __m256 {
+            // SAFETY: as the caller promises.
+            unsafe {
+                let (v, w) = self.tap(0, step);
+                let mut sum = _mm256_mul_ps(w, v);
+                if self.full == 0 {
+                    let none = _mm256_cmpeq_epi32(_mm256_castps_si256(w), _mm256_set1_epi32(NO_TAP_32));
+                    sum = _mm256_andnot_ps(_mm256_castsi256_ps(none), sum); // (one of minus zero added to zero would become zero)
+                }
+                for k in 1..taps {
+                    let (v, w) = self.tap(k, step);
+                    let none = _mm256_cmpeq_epi32(_mm256_castps_si256(w), _mm256_set1_epi32(NO_TAP_32));
+                    sum = _mm256_blendv_ps(_mm256_fmadd_ps(w, v, sum), sum, _mm256_castsi256_ps(none));
+                }
+                sum
+            }
+        }
+    }
+
+    /// The same slice.
+    ///
+    /// # Safety
+    /// `T` must be `f32`, or a cell of it.
+    unsafe fn as_floats<T, U>(floats: &[T]) -> &[U] {
+        // SAFETY: as the caller promises.
+        unsafe { std::slice::from_raw_parts(floats.as_ptr().cast(), floats.len()) }
+    }
+
+    /// Where the block of a [`Both`] goes.
+    #[derive(Clone, Copy)]
+    struct To {
+        first: *mut f32,
+        /// From the first half to the second: at most half of `BOTH`.
+        half: usize,
+    }
+
+    impl To {
+        /// Writes a block. An idle lane of the first half lies where the second half begins, one of the second half behind
+        /// the block.
+        ///
+        /// # Safety
+        /// `BOTH` elements must be writeable `at` elements after the first; and AVX must exist.
+        #[inline(always)]
+        unsafe fn put(self, at: usize, v: __m256) {
+            // SAFETY: as the caller promises; `half` is at most half of `BOTH`.
+            unsafe {
+                _mm_storeu_ps(self.first.add(at), _mm256_castps256_ps128(v));
+                _mm_storeu_ps(self.first.add(at + self.half), _mm256_extractf128_ps::<1>(v));
+            }
+        }
+    }
+
+    /// Writes the sums of two blocks, all of whose lanes have all taps, `between` elements apart: each sum is a chain of
+    /// additions that wait for one another. (A function of its own, like the next: they need the registers.)
+    ///
+    /// # Safety
+    /// There must be so many taps, one at least, and room for the results.
+    #[inline(never)]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn sum_two(a: Both, b: Both, (taps, step): (usize, usize), to: To, between: usize) {
+        // SAFETY: as the caller promises.
+        unsafe {
+            let ((v, w), (x, y)) = (a.tap(0, step), b.tap(0, step));
+            let (mut sum, mut beside) = (_mm256_mul_ps(w, v), _mm256_mul_ps(y, x));
+            for k in 1..taps {
+                let ((v, w), (x, y)) = (a.tap(k, step), b.tap(k, step));
+                (sum, beside) = (_mm256_fmadd_ps(w, v, sum), _mm256_fmadd_ps(y, x, beside));
+            }
+            to.put(0, sum);
+            to.put(between, beside);
+        }
+    }
+
+    /// Writes the sums of `n` blocks that are alike, from one to the next `advance` inputs and `stride` results further.
+    ///
+    /// # Safety
+    /// There must be so many taps, one at least, and room for the results.
+    #[inline(never)]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn sum_run(
+        mut block: Both,
+        (taps, step): (usize, usize),
+        mut to: To,
+        n: usize,
+        (advance, stride): (usize, usize),
+    ) {
+        // (Whole vectors of what is behind the last block are not read: the steps wrap.)
+        macro_rules! each {
+            ($sum:expr) => {
+                for _ in 0..n {
+                    to.put(0, $sum);
+                    (block.low, block.high) = (block.low.wrapping_add(advance), block.high.wrapping_add(advance));
+                    to.first = to.first.wrapping_add(stride);
+                }
+            };
+        }
+        // SAFETY: as the caller promises.
+        unsafe {
+            match taps {
+                _ if block.full < taps => each!(block.sum(taps, step)),
+                2 => {
+                    let weights = [0, 1].map(|k| block.tap(k, step).1);
+                    each!({
+                        let (v, x) = (block.tap(0, step).0, block.tap(1, step).0);
+                        _mm256_fmadd_ps(weights[1], x, _mm256_mul_ps(weights[0], v))
+                    });
+                }
+                4 => {
+                    let weights = [0, 1, 2, 3].map(|k| block.tap(k, step).1);
+                    each!({
+                        let (v, x) = (block.tap(0, step).0, block.tap(1, step).0);
+                        let (y, z) = (block.tap(2, step).0, block.tap(3, step).0);
+                        let both = _mm256_fmadd_ps(weights[1], x, _mm256_mul_ps(weights[0], v));
+                        _mm256_fmadd_ps(weights[3], z, _mm256_fmadd_ps(weights[2], y, both))
+                    });
+                }
+                _ => {
+                    for i in 0..n / 2 {
+                        let (low, high) = (block.low.add(2 * i * advance), block.high.add(2 * i * advance));
+                        let a = Both { low, high, ..block };
+                        let b = Both { low: low.add(advance), high: high.add(advance), ..block };
+                        sum_two(a, b, (taps, step), To { first: to.first.add(2 * i * stride), ..to }, stride);
+                    }
+                    if n % 2 == 1 {
+                        let (low, high) = (block.low.add((n - 1) * advance), block.high.add((n - 1) * advance));
+                        to.put((n - 1) * stride, Both { low, high, ..block }.sum(taps, step));
+                    }
+                }
+            }
+        }
+    }
+
+    /// [`weigh_256`] for [`Pick::Halves`].
+    #[inline(never)]
+    #[target_feature(enable = "avx2,fma")]
+    fn weigh_halves(what: &Weighing<'_, f32>, src: [(&[Cell<f32>], usize); 2], dst: &mut [MaybeUninit<f32>]) {
+        let &Weighing { blocks, ref made, runs, every: [every, advance], entries, weights, taps, step, width, .. } =
+            what;
+        let (loaded, len, half) = (what.loaded(), dst.len(), width / 2);
+        assert!(taps > 0 && width > 0 && width + 2 >= BOTH && width <= BOTH && len >= width);
+        assert!(made.end <= blocks.len() && weights.len() >= entries.len() * taps * BOTH);
+        let mut to = To { first: dst.as_mut_ptr().cast(), half };
+        // The block of an entry whose first input is `at`.
+        let both = |src: &[Cell<f32>], at: usize, entry: u32| {
+            let (index, full) = &entries[entry as usize];
+            let delta = index.first_chunk().map_or(0, |bytes| u32::from_ne_bytes(*bytes) as usize);
+            assert!(delta + BOTH / 2 <= what.window);
+            let low = src.as_ptr().wrapping_add(at).cast::<f32>();
+            let weights = weights.as_ptr().wrapping_add(entry as usize * taps * BOTH);
+            Both { low, high: low.wrapping_add(delta), weights, full: *full as usize }
+        };
+        // SAFETY (of what is marked so): the taps of a block that `both` returned end `loaded` after its first input, for half
+        // a vector is loaded from either half's on; that input is at `most` at most; its weights are there by the
+        // assertion, with the entry's bounds. Results, of which `BOTH` elements are written, lie within `dst`.
+        let mut left = made.start;
+        if !runs.is_empty() && len >= BOTH {
+            left = made.end.min(made.start + (len - BOTH) / width + 1);
+            for run in runs {
+                let mut r = made.start.saturating_sub(run.block).div_ceil(every);
+                let end = run.count.min(left.saturating_sub(run.block).div_ceil(every));
+                for (src, from) in src {
+                    let Some(most) = src.len().checked_sub(loaded).filter(|_| r < end) else { continue };
+                    let at = (run.base + r * advance).saturating_sub(from);
+                    if at > most {
+                        continue;
+                    }
+                    let n = if end - r == 1 { 1 } else { (end - r).min((most - at) / advance.max(1) + 1) };
+                    let (begin, stride) = ((run.block + r * every - made.start) * width, every * width);
+                    assert!(begin + (n - 1) * stride + BOTH <= len && at + (n - 1) * advance <= most);
+                    r += n;
+                    let first = to.first.wrapping_add(begin);
+                    // SAFETY: above, of the last block too.
+                    unsafe {
+                        sum_run(both(src, at, run.entry), (taps, step), To { first, half }, n, (advance, stride))
+                    };
+                }
+            }
+        }
+        let mut begin = (left - made.start) * width;
+        let mut blocks = &blocks[left..made.end.max(left)];
+        for (src, from) in src {
+            let Some(most) = src.len().checked_sub(loaded) else { continue };
+            while let [(base, entry), rest @ ..] = blocks {
+                let at = base.saturating_sub(from);
+                if at > most {
+                    break;
+                }
+                let a = both(src, at, *entry);
+                if let [(base, entry), rest @ ..] = rest
+                    && base.saturating_sub(from) <= most
+                    && begin + width + BOTH <= len
+                    && a.full == taps
+                    && let b = both(src, base.saturating_sub(from), *entry)
+                    && b.full == taps
+                {
+                    to.first = dst[begin..].as_mut_ptr().cast();
+                    // SAFETY: above.
+                    unsafe { sum_two(a, b, (taps, step), to, width) };
+                    (blocks, begin) = (rest, begin + 2 * width);
+                    continue;
+                }
+                let mut lanes = [0f32; BOTH];
+                // SAFETY: above.
+                unsafe { To { first: lanes.as_mut_ptr(), half }.put(0, a.sum(taps, step)) };
+                for (to, from) in dst[begin.min(len - width)..].iter_mut().zip(&lanes[..width]) {
+                    to.write(*from);
+                }
+                (blocks, begin) = (rest, begin + width);
+            }
         }
     }
 
