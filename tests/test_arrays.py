@@ -333,3 +333,61 @@ def test_out_of_max_pool_with_indices_is_a_pair(out, exception):
     laws.refused(
         lambda: us.max_pool2d(X, 2, return_indices=True, out=out), exception, "max_pool2d: ", "out"
     )
+
+
+def test_rows_of_records_whose_length_no_element_divides():
+    records = np.zeros(6, np.dtype([("z", "c16"), ("n", "f8")]))
+    records["z"] = np.arange(6) * (1 + 2j)
+    assert records["z"].strides == (24,)
+    got = us.interpolate(records["z"], scale_factor=2)
+    np.testing.assert_array_equal(got, np.repeat(records["z"], 2))
+
+
+def test_the_largest_numbers_are_moved():
+    x = np.arange(4).astype(np.clongdouble)
+    np.testing.assert_array_equal(us.interpolate(x, scale_factor=2), np.repeat(x, 2))
+
+
+def test_what_an_argument_raises_comes_through():
+    class Size:
+        def __len__(self):
+            return 2
+
+        def __iter__(self):
+            raise RuntimeError("of its own")
+
+    class Array:
+        def __array__(self, *_, **__):
+            raise MemoryError("of its own")
+
+    with pytest.raises(RuntimeError, match="of its own"):
+        us.interpolate(np.ones((2, 3, 4, 4)), Size())
+    with pytest.raises(MemoryError, match="of its own"):
+        us.interpolate(Array(), 4)
+
+
+@pytest.mark.parametrize(
+    ("given", "dtype"), [(np.int32, "i4"), (np.dtype("i8"), "i8"), ("int32", "i4")]
+)
+def test_dtypes_of_indices_by_name_or_object(given, dtype):
+    x = np.arange(16.0).reshape(1, 1, 4, 4)
+    _, indices = us.max_pool2d(x, 2, return_indices=True, index_dtype=given)
+    assert indices.dtype == dtype
+
+
+def test_complex_sums_and_doubles_largest_at_one_place():
+    at = np.zeros((1, 1, 2, 2), np.int64)
+    z = np.array([1 + 2j, 3, 4j, 5]).reshape(1, 1, 2, 2)
+    assert us.max_unpool2d(z, at, 2, duplicates="sum").flat[0] == 9 + 6j
+    x = np.array([1.0, 3, 2, 0]).reshape(1, 1, 2, 2)
+    assert us.max_unpool2d(x, at, 2, duplicates="max").flat[0] == 3
+
+
+def test_results_larger_than_what_is_kept_are_given_back():
+    limit = us.config()["cache_limit"]
+    us.set_cache_limit(1 << 20)
+    try:
+        for _ in range(2):
+            assert us.interpolate(np.ones((1, 1, 512, 512), "f4"), scale_factor=2).sum() == 1 << 20
+    finally:
+        us.set_cache_limit(limit)

@@ -127,3 +127,15 @@ def loaded_with_numpy():
     code = "import sys, numpy; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return set(done.stdout.split())
+
+
+def test_shapes_of_nothing_and_of_no_padding():
+    from upsample_rs._parts import proportional
+    from upsample_rs.bridges.shapes import named_padding
+
+    assert proportional([0], 0, 5) == [0, 5]
+    assert named_padding("valid", 5, 3, 2) == (0, 0)
+    assert named_padding("same", 5, 2, 2) == (0, 1) and named_padding("same_lower", 5, 2, 2) == (
+        1,
+        0,
+    )

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
+from upsample_rs.cli import main, output, pictures
 from upsample_rs.cli.errors import CommandError
 from upsample_rs.cli.output import check_output, write_picture
 from upsample_rs.cli.pictures import Picture, read_picture, turned
+from upsample_rs.cli.sheet import line
 
 RNG = np.random.default_rng(21)
 PNG_COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
@@ -290,3 +292,52 @@ def test_special_files_are_left_alone():
 def test_impossible_names(name):
     with pytest.raises(CommandError, match="cannot write"):
         write_picture(name, Picture(noise((4, 4, 3))))
+
+
+def test_modes_that_are_no_samples_are_refused():
+    Image.new("LAB", (4, 4)).save("lab.tif")
+    with pytest.raises(CommandError, match="samples stored as Pillow's LAB"):
+        read_picture("lab.tif")
+
+
+def test_metadata_beyond_repair_is_no_reason_to_refuse():
+    class Strange:
+        def getexif(self):
+            raise SyntaxError("not TIFF metadata")
+
+    assert pictures.orientation(Strange()) == 1
+
+
+def test_reading_without_a_standard_error(monkeypatch):
+    Image.new("RGB", (4, 3), (1, 2, 3)).save("in.png")
+
+    def closed(_):
+        raise OSError(9, "Bad file descriptor")
+
+    monkeypatch.setattr(pictures.os, "dup", closed)
+    assert read_picture("in.png").pixels.shape == (3, 4, 3)
+
+
+def test_a_disk_that_fills_up_is_named(monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(output, "replace", full)
+    with pytest.raises(CommandError, match="cannot write 'out.png': No space left on device"):
+        write_picture("out.png", Picture(np.zeros((2, 2, 3), np.uint8), None))
+
+
+def test_a_long_name_is_cut_short():
+    sheet = Image.new("RGB", (60, 20), "white")
+    line(ImageDraw.Draw(sheet), (0, 0), "a name far too long for the room it has", 12, "black", 60)
+    beside = Image.new("RGB", (60, 20), "white")
+    line(ImageDraw.Draw(beside), (0, 0), "a na", 12, "black", 60)
+    assert np.asarray(sheet).any() and not np.array_equal(np.asarray(sheet), np.asarray(beside))
+
+
+def test_compare_says_that_only_the_first_of_several_pictures_is_used(capsys):
+    frames = [Image.new("RGB", (24, 20), colour) for colour in ("red", "blue")]
+    frames[0].save("in.tif", save_all=True, append_images=frames[1:])
+    words = ["compare", "in.tif", "--methods", "nearest", "-o", "out.png"]
+    assert main(words) == 0
+    assert "'in.tif' holds 2 pictures; only the first is used" in capsys.readouterr().err

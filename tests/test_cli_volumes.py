@@ -175,3 +175,48 @@ def test_the_program_itself():
     np.save("in.npy", np.arange(24.0).reshape(2, 3, 4))
     done = run("resize", "in.npy", "out.npy", "--scale", "2")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def refused(words, capsys):
+    assert main(["resize", *words, "--scale", "2"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
+
+
+def test_what_cannot_be_read_or_written(capsys, monkeypatch):
+    x = np.ones((4, 5, 6), np.float32)
+    np.save("in.npy", x)
+    Path("out.npy").mkdir()
+    assert "it is not a regular file" in refused(["in.npy", "out.npy"], capsys)
+    with tifffile.TiffWriter("pages.tif") as pages:
+        pages.write(x[0])
+        pages.write(x[0, :2])
+    assert "its pages have several shapes" in refused(["pages.tif", "made.npy"], capsys)
+    zarr.create_group(store="group.zarr").create_array("a", shape=(4,), dtype="f4")
+    assert "it is a group" in refused(["group.zarr", "made.npy"], capsys)
+    np.save("row.npy", np.ones(5, np.float32))
+    assert main(["resize", "row.npy", "made.tif", "--scale", "2", "--axes", "0"]) == 2
+    assert "a TIFF has two axes at least, not 1" in capsys.readouterr().err
+    Path("bad.tif").write_bytes(b"no TIFF at all")
+    assert "cannot read 'bad.tif'" in refused(["bad.tif", "made.npy"], capsys)
+
+    def fails(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(volumes, "write", fails)
+        assert "cannot write 'made.npy': No space left" in refused(["in.npy", "made.npy"], capsys)
+    with monkeypatch.context() as patch:
+        patch.setattr(volumes.os, "access", lambda *_: False)
+        assert "permission denied" in refused(["in.npy", "made.npy"], capsys)
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "zarr", None)
+        assert "zarr" in refused(["in.npy", "made.zarr"], capsys)
+    assert not list(Path().glob("made*"))
+
+
+def test_chunks_of_a_zarr_input_are_kept():
+    x = np.ones((2, 200, 200), np.float32)
+    zarr.create_array(store="in.zarr", data=x, chunks=(1, 150, 150))
+    assert main(["resize", "in.zarr", "out.zarr", "--scale", "0.5"]) == 0
+    assert zarr.open_array("out.zarr", mode="r").chunks == (1, 100, 100)

@@ -424,3 +424,16 @@ def test_few_inputs_and_many_channels(inputs):
     for chunks in (7, inputs // 2, (1, inputs - 1)):
         lazy = da.from_array(x, chunks=(1, 64, chunks))
         assert same(computed(quietly(usd.conv_transpose1d, lazy, weight, None, 2, 1)), want)
+
+
+def test_lists_of_boxes_have_four_columns():
+    x = da.ones((2, 1, 5, 5), chunks=(1, 1, 3, 5), dtype="f4")
+    with pytest.raises(ValueError, match=r"roi_align: boxes\[1\].shape = \(1, 5\): must be"):
+        usd.roi_align(x, [np.ones((1, 4)), np.ones((1, 5))], 2)
+
+
+def test_arrays_without_elements():
+    x = da.zeros((2, 0, 6, 4), dtype="f4")
+    assert usd.interpolate(x, scale_factor=2).compute().shape == (2, 0, 12, 8)
+    values, indices = usd.max_pool2d(x, 2, return_indices=True)
+    assert values.compute().shape == indices.compute().shape == (2, 0, 3, 2)

@@ -424,3 +424,16 @@ def test_a_wrong_call_is_refused_when_it_is_made(name, args, kwargs):
     with pytest.raises(type(theirs.value)) as ours:
         getattr(usd, name)(*lazy, **kwargs)
     assert str(ours.value) == str(theirs.value)
+
+
+def test_images_that_are_not_those_of_the_gradient():
+    call = (np.ones((3, 1, 2, 2), "f4"), BOXES, (2, 1, 5, 5))
+    x = da.from_array(np.ones((4, 1, 5, 5), np.float32))
+    with pytest.raises(ValueError, match=r"x.shape = \(4, 1, 5, 5\): must be input_size"):
+        usd.roi_align_backward(*map(da.from_array, call[:2]), call[2], mode="max", x=x)
+
+
+def test_gradients_of_nothing():
+    x = np.ones((0, 2, 6), np.float32)
+    made = usd.interpolate_backward(da.from_array(x), (0, 2, 3), mode="linear")
+    assert made.shape == (0, 2, 3) and made.compute().size == 0

@@ -1,5 +1,7 @@
 """Tensors of any library, through DLPack: read in place, bfloat16 too, or refused clearly."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -101,3 +103,13 @@ def test_memory_outlives_its_lender():
     view = from_dlpack(torch.arange(1000).bfloat16())
     torch.zeros(1000).bfloat16()
     assert view[256] == 256
+
+
+@pytest.mark.peer
+def test_what_numpy_has_no_dtype_for(monkeypatch):
+    torch = pytest.importorskip("torch")
+    with pytest.raises(TypeError, match="max_pool2d: x = Tensor: "):
+        us.max_pool2d(torch.zeros(4, 4).to(torch.float8_e4m3fn), 2)
+    monkeypatch.setitem(sys.modules, "ml_dtypes", None)
+    with pytest.raises(TypeError, match="x = Tensor: .*bfloat16 needs the package ml_dtypes"):
+        us.max_pool2d(torch.zeros(4, 4).bfloat16(), 2)

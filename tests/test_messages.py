@@ -9,6 +9,7 @@ import pytest
 
 import laws
 import upsample_rs as us
+from upsample_rs import _core
 
 nan, inf = float("nan"), float("inf")
 X1, X2, X3 = np.ones((2, 3, 8)), np.ones((2, 3, 8, 9)), np.ones((2, 3, 4, 5, 6))
@@ -38,6 +39,11 @@ INTERPOLATE = [
     (ValueError, ["size", "3", "2"], call(us.interpolate, X2, (4, 4, 4), mode="bilinear")),
     (ValueError, ["size"], call(us.interpolate, np.ones((2,) * 5), (4, 4, 4, 4))),
     (ValueError, ["x", "1", "2"], call(us.interpolate, np.ones(4), (4, 4))),
+    (
+        ValueError,
+        ["recompute_scale_factor", "size"],
+        call(us.interpolate, X2, 4, recompute_scale_factor=True),
+    ),
     (ValueError, ["scale_factor", "0"], call(us.interpolate, X2, None, 0.0)),
     (ValueError, ["scale_factor", "-1"], call(us.interpolate, X2, None, -1.0)),
     (ValueError, ["scale_factor", "NaN"], call(us.interpolate, X2, None, nan)),
@@ -521,3 +527,21 @@ def test_refusals_leave_the_inputs_alone():
         with pytest.raises((ValueError, TypeError, IndexError)):
             run(a_call)
     assert np.array_equal(x, X2) and np.array_equal(at, AT)
+
+
+def test_names_of_padding_are_not_for_transposed_sizes():
+    with pytest.raises(ValueError, match="conv_transpose_output_size: padding = 'same': must be"):
+        us.conv_transpose_output_size(5, 3, padding="same")
+
+
+def test_what_a_part_reads_is_what_it_must_be_given():
+    part = _core.Part(np.ones((1, 1, 3, 4)), (1, 1, 8, 4), [(0, 1), (0, 1), (0, 2), (0, 2)])
+    with pytest.raises(ValueError, match=r"max_pool2d: x.shape = \(1, 1, 3, 4\): must be"):
+        us.max_pool2d(part, 2)
+    with pytest.raises(ValueError, match="shape has 33 entries: must have at most 32"):
+        _core._empty([1] * 33, np.ones(1))
+
+
+def test_a_number_that_no_integer_is_does_not_fill_integers():
+    with pytest.raises((ValueError, TypeError), match="resize: fill = 0.5"):
+        us.resize(np.ones(4, "i4"), 8, edge="constant", fill=0.5, coordinates="asymmetric")

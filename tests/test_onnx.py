@@ -317,6 +317,94 @@ def test_what_is_not_ours_is_refused():
     assert "conv2d: x.dtype = bool" in str(caught.value.__cause__)
 
 
+@pytest.mark.parametrize(
+    ("says", "call"),
+    [
+        ("W.ndim = 3: must be 4", lambda x: ours("Conv", [x, floats(1, 1, 2)], 13)),
+        (
+            r"kernel_shape = \[3, 3\]: W has \[2, 2\]",
+            lambda x: ours("Conv", [x, floats(1, 1, 2, 2)], 13, kernel_shape=[3, 3]),
+        ),
+        (
+            "X.ndim = 2: must be at least 3",
+            lambda x: ours("MaxPool", [x[0, 0]], 13, kernel_shape=[2, 2]),
+        ),
+        (
+            r"I.shape = \(1, 1, 2, 2\): must be \(1, 1, 4, 4\)",
+            lambda x: ours(
+                "MaxUnpool", [x, np.zeros((1, 1, 2, 2), np.int64)], 11, kernel_shape=[2, 2]
+            ),
+        ),
+        (
+            r"output_shape = \(1, 1, 3, 3\): must be at least \(1, 1, 5, 5\)",
+            lambda x: ours(
+                "MaxUnpool",
+                [x, np.arange(16).reshape(x.shape), np.array([1, 1, 3, 3])],
+                11,
+                kernel_shape=[2, 2],
+            ),
+        ),
+        (
+            "mode = 'quintic': must be nearest, linear or cubic",
+            lambda x: ours("Resize", [x, None, np.full(4, 2, np.float32)], 19, mode="quintic"),
+        ),
+        (
+            "X of strings: no extrapolation_value is one",
+            lambda x: ours(
+                "Resize",
+                [x.astype(str).astype(object), np.zeros(8, np.float32), np.ones(4, np.float32)],
+                11,
+                coordinate_transformation_mode="tf_crop_and_resize",
+            ),
+        ),
+        (
+            "scales has 2 entries: must be 4",
+            lambda x: ours("Upsample", [x, np.ones(2, np.float32)], 9),
+        ),
+        (
+            "scales = .*: must be at least 1",
+            lambda x: ours("Upsample", [x, np.full(4, 0.5, np.float32)], 9),
+        ),
+        (
+            "roi must have 8 entries",
+            lambda x: ours(
+                "Resize",
+                [x, np.zeros(2, np.float32), np.ones(4, np.float32)],
+                11,
+                coordinate_transformation_mode="tf_crop_and_resize",
+            ),
+        ),
+        (
+            "grid.shape = .* does not fit X.shape",
+            lambda x: ours("GridSample", [x, floats(2, 3, 3, 2)], 16),
+        ),
+        (
+            "coordinate_transformation_mode = 'corners': is not one",
+            lambda x: ours(
+                "RoiAlign",
+                [x, floats(1, 4), np.zeros(1, np.int64)],
+                16,
+                coordinate_transformation_mode="corners",
+            ),
+        ),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_name(says, call):
+    with pytest.raises(ValueError, match=f"'it': {says}"):
+        call(floats(1, 1, 4, 4))
+
+
+def test_late_half_pixels_by_size_and_of_axes_that_stay():
+    x = floats(1, 1, 3, 4)
+    rule = {"mode": "linear", "coordinate_transformation_mode": "tf_half_pixel_for_nn"}
+    nothing = np.zeros(0, np.float32)
+    (same,) = ours("Resize", [x, nothing, np.ones(4, np.float32)], 11, **rule)
+    np.testing.assert_array_equal(same, x)
+    (by_size,) = ours("Resize", [x, nothing, nothing, np.array([1, 1, 6, 8])], 11, **rule)
+    (by_scale,) = ours("Resize", [x, nothing, np.array([1, 1, 2, 2], np.float32)], 11, **rule)
+    np.testing.assert_array_equal(by_size, by_scale)
+
+
 # --- whole models ---------------------------------------------------------------------------------
 
 

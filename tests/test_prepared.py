@@ -131,6 +131,13 @@ def test_attributes_and_repr():
         "<PreparedConv conv_transpose1d, weight float32 (3, 4, 2), with bias, stride=(2,), "
         "output_size=(9,), channels_last=True>"
     )
+    prepared = us.prepare_conv_transpose(
+        np.ones((3, 4, 2), "f4"), stride=3, output_padding=1, dilation=2
+    )
+    assert repr(prepared) == (
+        "<PreparedConv conv_transpose1d, weight float32 (3, 4, 2), stride=(3,), dilation=(2,), "
+        "output_padding=(1,)>"
+    )
     assert us.prepare_conv(np.ones((1, 1, 3)), padding="same_lower").padding == "same_lower"
     for name in ("op", "weight", "stride", "groups", "anything"):
         with pytest.raises(AttributeError):

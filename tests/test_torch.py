@@ -144,6 +144,33 @@ def test_vmap(name, args, kwargs):
     assert torch.equal(only_first(batches[0], *leaves[1:]), want)
 
 
+def test_vmap_of_several_results():
+    x = torch.randn(3, 2, 4, 6, 6)
+    got = torch.vmap(lambda one: ust.max_pool2d(one, 2, return_indices=True))(x)
+    want = [ust.max_pool2d(one, 2, return_indices=True) for one in x]
+    assert all(
+        torch.equal(g, torch.stack(w)) for g, w in zip(got, zip(*want, strict=True), strict=True)
+    )
+    samples = torch.rand(2, 4, 2, dtype=torch.float64)
+
+    def drawn(one):
+        options = {"random_samples": samples, "return_indices": True}
+        return ust.fractional_max_pool2d(one, 2, output_size=3, **options)
+
+    got, want = torch.vmap(drawn)(x), [drawn(one) for one in x]
+    assert all(
+        torch.equal(g, torch.stack(w)) for g, w in zip(got, zip(*want, strict=True), strict=True)
+    )
+
+
+def test_bfloat16_without_ml_dtypes(monkeypatch):
+    from upsample_rs.torch import tensors
+
+    monkeypatch.setattr(tensors, "_bfloat16", None)
+    with pytest.raises(TypeError, match="bfloat16 tensors need the package ml_dtypes"):
+        ust.max_pool2d(torch.ones(1, 1, 2, 2).bfloat16(), 2)
+
+
 # --- memory and dtypes ----------------------------------------------------------------------------
 
 
@@ -212,6 +239,9 @@ def test_errors_are_those_of_the_package():
         ust.max_unpool2d(torch.ones(1, 1), torch.tensor([[99]]), 2)
     with pytest.raises(AttributeError, match="no_such_operation"):
         _ = ust.no_such_operation
+    elsewhere = type("Elsewhere", (torch.Tensor,), {"device": torch.device("cuda", 1)})
+    with pytest.raises(ValueError, match="max_pool2d: x is on cuda:1: must be in CPU memory"):
+        ust.max_pool2d(x.as_subclass(elsewhere), 2)
 
 
 def test_meta_tensors_have_shapes():

@@ -121,3 +121,48 @@ def test_what_is_wrong_is_said_in_one_line(call, message):
 def test_only_data_arrays():
     with pytest.raises(TypeError, match="resize: array = ndarray: must be an xarray.DataArray"):
         usx.resize(np.ones(3), {"x": 3})
+
+
+@pytest.mark.parametrize(
+    ("error", "says", "call"),
+    [
+        (TypeError, "size = 3: must be a mapping", lambda x: usx.resize(x, 3)),
+        (ValueError, "exactly one of them", lambda x: usx.resize(x)),
+        (TypeError, "are not for DataArrays", lambda x: usx.resize(x, {"b": 3}, axes=(0,))),
+        (ValueError, "exactly one of them", lambda x: usx.interpolate(x)),
+        (ValueError, "1 to 3 dimensions", lambda x: usx.max_pool(x, dict.fromkeys("abcd", 1))),
+        (
+            ValueError,
+            "1 to 3 dimensions",
+            lambda x: usx.adaptive_max_pool(x, dict.fromkeys("abcd", 1)),
+        ),
+    ],
+)
+def test_refusals_name_what_is_wrong(error, says, call):
+    with pytest.raises(error, match=says):
+        call(xr.DataArray(np.ones((2, 3, 4, 5)), dims=tuple("abcd")))
+
+
+def test_coordinates_of_single_elements_and_symmetric_halves():
+    one = xr.DataArray([[7.0]], {"a": [3.0], "b": [5.0]})
+    np.testing.assert_array_equal(usx.resize(one, {"a": 1, "b": 1}).b, [5.0])
+    assert (
+        "b" not in usx.resize(one, {"b": 2}).coords
+    )  # nothing between a single coordinate and itself
+    x = xr.DataArray(np.arange(6.0), {"a": np.arange(6.0)})
+    # Of values that are their own coordinates, the coordinates go where the values do.
+    rule = "half_pixel_symmetric"
+    halved = usx.resize(x, scale={"a": 0.7}, coordinates=rule)
+    np.testing.assert_allclose(halved.a, halved.values, rtol=1e-6)
+    options = {"coordinates": "tf_crop_and_resize", "roi": {"a": (0.2, 0.6)}}
+    cropped = usx.resize(x, {"a": 1}, **options)
+    np.testing.assert_allclose(cropped.a, [2.0])
+    np.testing.assert_allclose(cropped.values, [2.0])
+
+
+def test_positions_of_adaptive_maxima():
+    x = xr.DataArray(np.arange(12.0).reshape(3, 4), {"a": [0, 1, 2], "b": [0.0, 1.0, 2.0, 3.0]})
+    values, places = usx.adaptive_max_pool(x, {"b": 2}, return_indices=True)
+    np.testing.assert_array_equal(values, [[1, 3], [5, 7], [9, 11]])
+    np.testing.assert_array_equal(places, [[1, 3]] * 3)
+    np.testing.assert_array_equal(values.b, [0.5, 2.5])

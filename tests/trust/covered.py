@@ -40,18 +40,61 @@ Branches = dict[str, dict[tuple[int, str], int]]
 
 
 class Explained(NamedTuple):
-    """Lines that no test reaches: a file, a part of the line, and why."""
+    """Lines that no test reaches: a file or a directory, a part of the line, and why."""
 
     file: str
     text: str
     why: str
 
 
+ELSEWHERE = "in a process of its own whose counters are lost: "
+STARVED = "where the system refuses memory, as it refuses the counters': `starve.py`"
+COMMAND = "python/upsample_rs/cli/"
+
 EXPLAINED: list[Explained] = [
     Explained(
         "src/geometry/coords.rs",
         "Rule::HalfPixel | Rule::AlignCorners | Rule::Asymmetric => 0.0, // exact: above",
         "these rules have an exact position and have returned before",
+    ),
+    *(
+        Explained("src/geometry/recent.rs", text, "run by the compiler, for a static")
+        for text in ("const fn new() -> Self {", "Self { tables: Vec::new(), next: 0 }", "}")
+    ),
+    Explained("src/python/", "})?;", "the error of a `dispatch` whose dtypes were accepted before"),
+    Explained("src/python/", "#[pymethods]", "written by PyO3"),
+    Explained("src/python/reserve.rs", "", STARVED),
+    Explained(
+        "src/python/array.rs",
+        "return None;",
+        "another package's dtype of two bytes that is not bfloat16: none is known",
+    ),
+    Explained(
+        "src/python/array.rs",
+        "an array whose memory layout cannot be read",
+        "what NumPy has copied in order can be read",
+    ),
+    Explained("src/python/array.rs", "})?;", "of the same"),
+    Explained(
+        "src/python/array.rs", "Err(_) => Ok(true),", "arrays too entangled for NumPy to tell apart"
+    ),
+    *(
+        Explained("src/python/memory.rs", text, "NumPy's table wants it; nothing here asks for it")
+        for text in ("fn handler_calloc(", "count.checked_mul(size)", "return;", "}")
+    ),
+    Explained(
+        "src/python/memory.rs", "Err(_) => vec![block],", "another thread, at the same moment"
+    ),
+    Explained(
+        "python/upsample_rs/borrowing.py", "return self.device", "NumPy asks only for some devices"
+    ),
+    Explained(COMMAND + "compare.py", "", ELSEWHERE + "the progress of a command at a terminal"),
+    Explained(
+        "python/upsample_rs/torch/tensors.py", "except ImportError:", "an import without ml_dtypes"
+    ),
+    Explained("python/upsample_rs/torch/tensors.py", "_bfloat16 = None", "the same"),
+    Explained(
+        "python/upsample_rs/dask/__init__.py", "raise", "the whole call has been checked before"
     ),
 ]
 
@@ -238,7 +281,7 @@ def unexplained(counts: Counts) -> tuple[int, list[str]]:
         text = (ROOT / file).read_text().splitlines()
         for number, count in sorted(places.items()):
             line = text[number - 1].strip()
-            if count == 0 and any(e.file == file and e.text in line for e in EXPLAINED):
+            if count == 0 and any(file.startswith(e.file) and e.text in line for e in EXPLAINED):
                 explained += 1
             elif count == 0:
                 rest.append(f"{file}:{number}: {line}")
