@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from upsample_rs.cli import main, output, pictures
+from upsample_rs.cli import main, output, pictures, resize
 from upsample_rs.cli.errors import CommandError
 from upsample_rs.cli.output import check_output, write_picture
 from upsample_rs.cli.pictures import Picture, read_picture, turned
@@ -341,3 +341,15 @@ def test_compare_says_that_only_the_first_of_several_pictures_is_used(capsys):
     words = ["compare", "in.tif", "--methods", "nearest", "-o", "out.png"]
     assert main(words) == 0
     assert "'in.tif' holds 2 pictures; only the first is used" in capsys.readouterr().err
+
+
+def test_what_resizing_refuses_is_one_line(monkeypatch, capsys):
+    Image.new("RGB", (4, 3)).save("in.png")
+
+    def refuses(*_):
+        raise ValueError("resize: size[0] = 7: must be something else")
+
+    monkeypatch.setattr(resize, "resized", refuses)
+    assert main(["resize", "in.png", "out.png", "--scale", "2"]) == 2
+    (line_of_it,) = capsys.readouterr().err.splitlines()
+    assert line_of_it.endswith("resize: size[0] = 7: must be something else")

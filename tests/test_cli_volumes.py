@@ -207,6 +207,13 @@ def test_what_cannot_be_read_or_written(capsys, monkeypatch):
         patch.setattr(volumes, "write", fails)
         assert "cannot write 'made.npy': No space left" in refused(["in.npy", "made.npy"], capsys)
     with monkeypatch.context() as patch:
+
+        def strange(*_, **__):
+            raise AttributeError("of a library's own")
+
+        patch.setattr(tifffile, "TiffFile", strange)
+        assert "cannot read 'bad.tif'" in refused(["bad.tif", "made.npy"], capsys)
+    with monkeypatch.context() as patch:
         patch.setattr(volumes.os, "access", lambda *_: False)
         assert "permission denied" in refused(["in.npy", "made.npy"], capsys)
     with monkeypatch.context() as patch:

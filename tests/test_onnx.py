@@ -394,6 +394,19 @@ def test_what_does_not_fit_is_refused_by_name(says, call):
         call(floats(1, 1, 4, 4))
 
 
+def test_factors_give_the_sizes_of_float32():
+    from upsample_rs.onnx.resizing import _factor
+
+    short = 0
+    for length in range(1, 120):
+        for size in range(1, 120):
+            scale = np.float32(size / length)
+            want = int(np.floor(np.float32(length) * scale))
+            assert int(length * _factor(length, float(scale))) == want
+            short += int(length * (want / length)) < want
+    assert short, "sizes whose quotient falls short are among them"
+
+
 def test_late_half_pixels_by_size_and_of_axes_that_stay():
     x = floats(1, 1, 3, 4)
     rule = {"mode": "linear", "coordinate_transformation_mode": "tf_half_pixel_for_nn"}

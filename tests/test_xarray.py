@@ -154,6 +154,9 @@ def test_coordinates_of_single_elements_and_symmetric_halves():
     rule = "half_pixel_symmetric"
     halved = usx.resize(x, scale={"a": 0.7}, coordinates=rule)
     np.testing.assert_allclose(halved.a, halved.values, rtol=1e-6)
+    # One output of PyTorch's rule is the first element, wherever the size is one.
+    first = usx.resize(x, {"a": 1}, coordinates="pytorch_half_pixel")
+    np.testing.assert_array_equal(first.a, first.values)
     options = {"coordinates": "tf_crop_and_resize", "roi": {"a": (0.2, 0.6)}}
     cropped = usx.resize(x, {"a": 1}, **options)
     np.testing.assert_allclose(cropped.a, [2.0])
