@@ -201,7 +201,7 @@ def run_python(work: Path, extension: Path, arguments: list[str], processes: int
         "COVERAGE_PROCESS_START": str(settings),
         "LLVM_PROFILE_FILE": profile(work, "extension"),
     }
-    files = [a for a in arguments if (ROOT / a).is_file()]
+    files = [a for a in arguments if a.endswith(".py")]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
     command += [a for a in arguments if a not in files]
     files = files or sorted(map(str, (ROOT / "tests").glob("test_*.py")))
