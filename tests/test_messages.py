@@ -545,3 +545,5 @@ def test_what_a_part_reads_is_what_it_must_be_given():
 def test_a_number_that_no_integer_is_does_not_fill_integers():
     with pytest.raises((ValueError, TypeError), match="resize: fill = 0.5"):
         us.resize(np.ones(4, "i4"), 8, edge="constant", fill=0.5, coordinates="asymmetric")
+    with pytest.raises(ValueError, match="resize: fill = 2: must be a number that bool holds"):
+        us.resize(np.ones(4, bool), 8, method="nearest", edge="constant", fill=2)

@@ -66,6 +66,11 @@ EXPLAINED: list[Explained] = [
         for text in ("const fn new() -> Self {", "Self { tables: Vec::new(), next: 0 }", "}")
     ),
     Explained("src/python/", "})?;", "the error of a `dispatch` whose dtypes were accepted before"),
+    Explained(
+        "src/python/unpooling.rs",
+        "let (x, mut out) = unsafe",
+        "run for every dtype, but counted with the arm for those that `refuse_rule` has refused",
+    ),
     Explained("src/python/", "#[pymethods]", "written by PyO3"),
     Explained("src/python/reserve.rs", "", STARVED),
     Explained(
