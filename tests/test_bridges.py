@@ -135,7 +135,5 @@ def test_shapes_of_nothing_and_of_no_padding():
 
     assert proportional([0], 0, 5) == [0, 5]
     assert named_padding("valid", 5, 3, 2) == (0, 0)
-    assert named_padding("same", 5, 2, 2) == (0, 1) and named_padding("same_lower", 5, 2, 2) == (
-        1,
-        0,
-    )
+    assert named_padding("same", 5, 2, 2) == (0, 1)
+    assert named_padding("same_lower", 5, 2, 2) == (1, 0)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from upsample_rs.cli import main, output, pictures, resize
 from upsample_rs.cli.errors import CommandError
@@ -328,11 +328,16 @@ def test_a_disk_that_fills_up_is_named(monkeypatch):
 
 
 def test_a_long_name_is_cut_short():
-    sheet = Image.new("RGB", (60, 20), "white")
-    line(ImageDraw.Draw(sheet), (0, 0), "a name far too long for the room it has", 12, "black", 60)
-    beside = Image.new("RGB", (60, 20), "white")
-    line(ImageDraw.Draw(beside), (0, 0), "a na", 12, "black", 60)
-    assert np.asarray(sheet).any() and not np.array_equal(np.asarray(sheet), np.asarray(beside))
+    def drawn(text, width):
+        sheet = Image.new("RGB", (300, 20), "white")
+        line(ImageDraw.Draw(sheet), (0, 0), text, 12, "black", width)
+        return np.asarray(sheet)
+
+    name = "a name far too long for the room it has"
+    cut = [drawn(name[:n] + "...", 300) for n in range(len(name))]
+    (kept,) = [n for n, whole in enumerate(cut) if np.array_equal(drawn(name, 60), whole)]
+    font = ImageFont.load_default(12)
+    assert font.getlength(name[:kept] + "...") <= 60 < font.getlength(name[: kept + 1] + "...")
 
 
 def test_compare_says_that_only_the_first_of_several_pictures_is_used(capsys):

@@ -54,6 +54,17 @@ impl Isa {
     }
 }
 
+/// What [`Level::weigh`] is for some elements.
+#[derive(Debug, Clone, Copy)]
+pub struct Vectors {
+    /// Lanes of a vector, 0 where there is none.
+    pub lanes: usize,
+    /// Whether a vector's first lanes can be written without the others, quickly.
+    pub masks: bool,
+    /// Whether it knows [`Pick::Halves`].
+    pub halves: bool,
+}
+
 /// What a kernel may ask of the level it is compiled for.
 pub trait Level: Copy {
     /// Whether a fused multiply-add is one instruction.
@@ -66,24 +77,13 @@ pub trait Level: Copy {
     /// Registers in a row of a tile of few rows.
     const WIDE_TILE: usize = 4;
 
-    /// Lanes of the vectors of [`Level::weigh`], for elements of so many bytes; 0 where there is none.
+    /// What [`Level::weigh`] is for elements of so many bytes.
     #[must_use]
     #[inline(always)]
-    fn lanes(bytes: usize) -> usize {
+    fn vectors(bytes: usize) -> Vectors {
         let _ = bytes;
-        0
+        Vectors { lanes: 0, masks: false, halves: false }
     }
-
-    /// Whether [`Level::weigh`] knows [`Pick::Halves`], for elements of so many bytes.
-    #[must_use]
-    #[inline(always)]
-    fn has_halves(bytes: usize) -> bool {
-        let _ = bytes;
-        false
-    }
-
-    /// Whether a vector's first lanes can be written without the others, quickly.
-    const MASKS: bool = false;
 
     /// Weighted sums for the blocks, block after block into `dst`, the last of them at its end. The first slice of each pair
     /// is inputs, the second where on the axis they begin: blocks whose inputs the one pair has not are made of the next.
@@ -244,7 +244,7 @@ mod x86 {
     use super::shuffle::{Shuffle, x86 as shuffle};
     use super::weave::x86 as weave;
     use super::weigh::x86 as weigh;
-    use super::{Cell, Compiled, Job, Laned, Level, MaybeUninit, Weighing, zip_singly};
+    use super::{Cell, Compiled, Job, Laned, Level, MaybeUninit, Vectors, Weighing, zip_singly};
     use std::arch::x86_64::*;
 
     /// AVX2 and what belongs to it.
@@ -312,14 +312,14 @@ mod x86 {
         type Register<T: Laned> = T::Bytes32;
 
         #[inline(always)]
-        fn lanes(bytes: usize) -> usize {
-            // (There is no instruction that picks elements of 16 bits out of all of a larger vector.)
-            if bytes == 2 { 8 } else { 32 / bytes }
-        }
-
-        #[inline(always)]
-        fn has_halves(bytes: usize) -> bool {
-            bytes == 4
+        fn vectors(bytes: usize) -> Vectors {
+            let lanes = match bytes {
+                2 => 8, // there is no instruction that picks them out of all of a larger vector
+                4 => 8,
+                8 => 4,
+                _ => 0,
+            };
+            Vectors { lanes, masks: false, halves: bytes == 4 }
         }
 
         #[inline(always)]
@@ -394,10 +394,10 @@ mod x86 {
         const WIDE_TILE: usize = 6;
 
         #[inline(always)]
-        fn lanes(bytes: usize) -> usize {
-            64 / bytes
+        fn vectors(bytes: usize) -> Vectors {
+            let lanes = if matches!(bytes, 2 | 4 | 8) { 64 / bytes } else { 0 };
+            Vectors { lanes, masks: true, halves: false }
         }
-        const MASKS: bool = true;
 
         #[inline(always)]
         fn call<J: Job>(self, job: J) -> J::Output {
@@ -535,31 +535,15 @@ pub fn current() -> Isa {
     }
 }
 
-/// What [`Level::weigh`] is at the current level.
-#[derive(Debug, Clone, Copy)]
-pub struct Vectors {
-    /// Lanes of a vector, 0 where there is none.
-    pub lanes: usize,
-    /// Whether runs may be of blocks that do not fill one.
-    pub masks: bool,
-    /// Whether it knows [`Pick::Halves`].
-    pub halves: bool,
-}
-
 /// What [`Level::weigh`] is for these elements at the current level.
 #[must_use]
 pub fn weighing<T>() -> Vectors {
-    fn of<L: Level>(bytes: usize) -> Vectors {
-        Vectors { lanes: L::lanes(bytes), masks: L::MASKS, halves: L::has_halves(bytes) }
-    }
     match current() {
-        Isa::Scalar => of::<Baseline>(size_of::<T>()),
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => of::<x86::Avx2>(size_of::<T>()),
+        Isa::Avx2 => x86::Avx2::vectors(size_of::<T>()),
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => of::<x86::Avx512>(size_of::<T>()),
-        #[cfg(not(target_arch = "x86_64"))]
-        _ => of::<Baseline>(size_of::<T>()),
+        Isa::Avx512 => x86::Avx512::vectors(size_of::<T>()),
+        _ => Baseline::vectors(size_of::<T>()),
     }
 }
 

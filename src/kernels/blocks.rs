@@ -3,7 +3,8 @@
 //! The elements of a row (outputs times channels) are cut into blocks, one vector each, a lane an element; where its inputs
 //! lie within one or two vectors is the same for all its taps but for a shift, so a block is a base, one index for each
 //! lane, and weights. Where a row shrinks so much that two vectors do not hold the inputs of as many elements as there are
-//! lanes, the last lanes stay idle. Blocks that repeat, as they do wherever the ratio is a small fraction, share index and
+//! lanes, the last lanes stay idle; or, where picking out of two vectors takes long, two outputs of a few channels are read
+//! as they lie, half a vector each. Blocks that repeat, as they do wherever the ratio is a small fraction, share index and
 //! weights.
 //!
 //! Weights are laid out for loading; no element is gathered. (A gather takes some 40 operations on AMD.) What is held on
@@ -288,7 +289,7 @@ impl<T: Summed> Blocks<T> {
         dst: &mut [MaybeUninit<T>],
     ) -> bool {
         let Shape { inner, lanes, width, .. } = self.shape;
-        if L::lanes(size_of::<T>()) != lanes {
+        if L::vectors(size_of::<T>()).lanes != lanes {
             return false;
         }
         let (from, elements) = (from * inner, cols.start * inner..cols.end * inner);

@@ -70,12 +70,64 @@ impl<T> Weighing<'_, T> {
     pub fn loaded(&self) -> usize {
         (self.taps.max(1) - 1) * self.step + self.window
     }
+
+    /// The first of the blocks that are not made as parts of runs: those write whole vectors, into a result of `len`.
+    #[inline(always)]
+    fn after_runs(&self, lanes: usize, len: usize) -> usize {
+        match len.checked_sub(lanes) {
+            Some(room) if !self.runs.is_empty() => self.made.end.min(self.made.start + room / self.width + 1),
+            _ => self.made.start,
+        }
+    }
+
+    /// The blocks of a run that are made, of those before block `end`.
+    #[inline(always)]
+    fn of_run(&self, run: &Run, end: usize) -> Range<usize> {
+        let [every, _] = self.every;
+        let end = run.count.min(end.saturating_sub(run.block).div_ceil(every));
+        self.made.start.saturating_sub(run.block).div_ceil(every)..end
+    }
+
+    /// The next of a run's `blocks` whose inputs a slice has, of `len` elements from `from` on; they are no longer among the
+    /// blocks then. A vector begins at most `room` elements into the result.
+    #[inline(always)]
+    fn stretch(
+        &self,
+        run: &Run,
+        blocks: &mut Range<usize>,
+        (len, from): (usize, usize),
+        room: usize,
+    ) -> Option<Stretch> {
+        let [every, advance] = self.every;
+        let most = len.checked_sub(self.loaded()).filter(|_| blocks.start < blocks.end)?;
+        let at = (run.base + blocks.start * advance).saturating_sub(from);
+        if at > most {
+            return None;
+        }
+        let n = if blocks.len() == 1 { 1 } else { blocks.len().min((most - at) / advance.max(1) + 1) };
+        let (to, stride) = ((run.block + blocks.start * every - self.made.start) * self.width, every * self.width);
+        assert!(to + (n - 1) * stride <= room && at + (n - 1) * advance <= most);
+        blocks.start += n;
+        Some(Stretch { at, n, to, stride })
+    }
+}
+
+/// Blocks of a run one after the other.
+struct Stretch {
+    /// The first one's first input in its slice.
+    at: usize,
+    /// How many, one at least; the inputs of all are in the slice.
+    n: usize,
+    /// Where the first one goes.
+    to: usize,
+    /// Results from one to the next.
+    stride: usize,
 }
 
 /// For the levels of x86-64.
 #[cfg(target_arch = "x86_64")]
 pub(super) mod x86 {
-    use super::{Pick, Weighing};
+    use super::{Pick, Stretch, Weighing};
     use std::arch::x86_64::*;
     use std::cell::Cell;
     use std::mem::MaybeUninit;
@@ -87,7 +139,7 @@ pub(super) mod x86 {
         ($what:ident, $src:ident, $dst:ident, $lanes:expr, $index:expr, $load:expr, $store:expr, $store_some:expr, $zero:expr,
          $mul:expr, $add:expr, $only:expr, $some:expr, $pick_one:expr, $pick_two:expr, $shift:expr) => {{
             const LANES: usize = $lanes;
-            let &Weighing { blocks, ref made, runs, every: [every, advance], entries, weights, taps, step, pick, fits, width, .. } =
+            let &Weighing { blocks, ref made, runs, every: [_, advance], entries, weights, taps, step, pick, fits, width, .. } =
                 $what;
             let loaded = $what.loaded();
             assert!(taps > 0 && width > 0 && width <= LANES && $dst.len() >= width && made.end <= blocks.len());
@@ -151,27 +203,21 @@ pub(super) mod x86 {
                             sum
                         }};
                     }
-                    let (mut left, mut next) = (made.start, 0);
-                    if !runs.is_empty() && $dst.len() >= LANES {
-                        left = made.end.min(made.start + ($dst.len() - LANES) / width + 1);
-                        next = (left - made.start) * width;
+                    let left = $what.after_runs(LANES, $dst.len());
+                    let mut next = (left - made.start) * width;
+                    if left > made.start {
+                        let room = $dst.len() - LANES;
                         for run in runs {
-                            let mut r = made.start.saturating_sub(run.block).div_ceil(every);
-                            let end = run.count.min(left.saturating_sub(run.block).div_ceil(every));
+                            let mut blocks = $what.of_run(run, left);
                             let (index, full) = &entries[run.entry as usize];
                             let full = *full as usize;
                             for (src, from) in $src {
-                                let Some(most) = src.len().checked_sub(loaded).filter(|_| r < end) else { continue };
-                                let at = (run.base + r * advance).saturating_sub(from);
-                                if at > most {
+                                let Some(Stretch { at, n, to, stride }) =
+                                    $what.stretch(run, &mut blocks, (src.len(), from), room)
+                                else {
                                     continue;
-                                }
-                                let n = if end - r == 1 { 1 } else { (end - r).min((most - at) / advance.max(1) + 1) };
-                                let to = (run.block + r * every - made.start) * width;
-                                let stride = every * width;
-                                assert!(to + (n - 1) * stride + LANES <= $dst.len() && at + (n - 1) * advance <= most);
-                                r += n;
-                                // SAFETY: above; and `LANES` elements of `dst` from each place on, by the assertion.
+                                };
+                                // SAFETY: above, for all blocks of the stretch; `LANES` elements of `dst` follow each place.
                                 unsafe {
                                     let mut src = src.as_ptr().add(at);
                                     let weights = weights.as_ptr().add(run.entry as usize * taps * LANES);
@@ -236,7 +282,7 @@ pub(super) mod x86 {
                             }
                         }
                     }
-                    let mut blocks = &blocks[left..made.end.max(left)];
+                    let mut blocks = &blocks[left..made.end];
                     for (src, from) in $src {
                         let Some(most) = src.len().checked_sub(loaded) else { continue };
                         while let [(base, entry), rest @ ..] = blocks {
@@ -586,8 +632,7 @@ pub(super) mod x86 {
     #[inline(never)]
     #[target_feature(enable = "avx2,fma")]
     fn weigh_halves(what: &Weighing<'_, f32>, src: [(&[Cell<f32>], usize); 2], dst: &mut [MaybeUninit<f32>]) {
-        let &Weighing { blocks, ref made, runs, every: [every, advance], entries, weights, taps, step, width, .. } =
-            what;
+        let &Weighing { blocks, ref made, runs, every: [_, advance], entries, weights, taps, step, width, .. } = what;
         let (loaded, len, half) = (what.loaded(), dst.len(), width / 2);
         assert!(taps > 0 && width > 0 && width + 2 >= BOTH && width <= BOTH && len >= width);
         assert!(made.end <= blocks.len() && weights.len() >= entries.len() * taps * BOTH);
@@ -604,24 +649,15 @@ pub(super) mod x86 {
         // SAFETY (of what is marked so): the taps of a block that `both` returned end `loaded` after its first input, for half
         // a vector is loaded from either half's on; that input is at `most` at most; its weights are there by the
         // assertion, with the entry's bounds. Results, of which `BOTH` elements are written, lie within `dst`.
-        let mut left = made.start;
-        if !runs.is_empty() && len >= BOTH {
-            left = made.end.min(made.start + (len - BOTH) / width + 1);
+        let left = what.after_runs(BOTH, len);
+        if left > made.start {
             for run in runs {
-                let mut r = made.start.saturating_sub(run.block).div_ceil(every);
-                let end = run.count.min(left.saturating_sub(run.block).div_ceil(every));
+                let mut blocks = what.of_run(run, left);
                 for (src, from) in src {
-                    let Some(most) = src.len().checked_sub(loaded).filter(|_| r < end) else { continue };
-                    let at = (run.base + r * advance).saturating_sub(from);
-                    if at > most {
-                        continue;
-                    }
-                    let n = if end - r == 1 { 1 } else { (end - r).min((most - at) / advance.max(1) + 1) };
-                    let (begin, stride) = ((run.block + r * every - made.start) * width, every * width);
-                    assert!(begin + (n - 1) * stride + BOTH <= len && at + (n - 1) * advance <= most);
-                    r += n;
+                    let found = what.stretch(run, &mut blocks, (src.len(), from), len - BOTH);
+                    let Some(Stretch { at, n, to: begin, stride }) = found else { continue };
                     let first = to.first.wrapping_add(begin);
-                    // SAFETY: above, of the last block too.
+                    // SAFETY: above, for all blocks of the stretch.
                     unsafe {
                         sum_run(both(src, at, run.entry), (taps, step), To { first, half }, n, (advance, stride))
                     };
@@ -629,7 +665,7 @@ pub(super) mod x86 {
             }
         }
         let mut begin = (left - made.start) * width;
-        let mut blocks = &blocks[left..made.end.max(left)];
+        let mut blocks = &blocks[left..made.end];
         for (src, from) in src {
             let Some(most) = src.len().checked_sub(loaded) else { continue };
             while let [(base, entry), rest @ ..] = blocks {
