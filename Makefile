@@ -46,7 +46,7 @@ test: $(BIN)/python
 lint: $(BIN)/python
 	$(BIN)/pip install --quiet --editable '.[dev]'
 	cargo fmt --check
-	cargo clippy --all-targets -- -D warnings
+	cargo clippy --lib -- -D warnings
 	cargo clippy --all-targets --features python -- -D warnings
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
