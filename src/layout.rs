@@ -453,7 +453,29 @@ impl<T> Grid<*const T> {
     }
 }
 
+impl<T> Grid<*const T> {
+    /// Block `outer` of the first outer axis, if there is more than the one of channels, and of its spatial axes some.
+    pub(crate) fn part(&self, outer: usize, first: [usize; 3], lens: [usize; 3]) -> Self {
+        let mut part = self.clone();
+        for (i, stride) in first.into_iter().zip(self.spatial_strides) {
+            part.ptr = part.ptr.wrapping_offset((i as isize).wrapping_mul(stride));
+        }
+        part.spatial = lens;
+        if part.outer.len() > 1 {
+            part.ptr = part.ptr.wrapping_offset((outer as isize).wrapping_mul(part.outer[0].1));
+            part.outer[0].0 = 1;
+        }
+        part
+    }
+}
+
 impl<T> Grid<*mut T> {
+    /// The array as one to be read: what has been written to it.
+    pub(crate) fn to_be_read(&self) -> Grid<*const T> {
+        let &Self { ptr, spatial, inner, spatial_strides, inner_stride, streamed, ref outer } = self;
+        Grid { ptr: ptr.cast_const(), spatial, inner, spatial_strides, inner_stride, streamed, outer: outer.clone() }
+    }
+
     /// Some of the inner channels.
     pub(crate) fn of_channels(&self, channels: &Range<usize>) -> Self {
         assert!(channels.end <= self.inner, "channels outside the array");

@@ -1,6 +1,7 @@
 //! Axis arithmetic against its definitions: every small case, random ones, and the ends of 64 bits.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -8,11 +9,12 @@ use proptest::prelude::*;
 use upsample_rs::geometry::bins::Bins;
 use upsample_rs::geometry::coords::{AxisMap, Coordinates, NearestRounding, Rule, scaled_len};
 use upsample_rs::geometry::filter::Filter;
-use upsample_rs::geometry::phase::Links;
+use upsample_rs::geometry::phase::{Links, Phases};
 use upsample_rs::geometry::readers::{Blocks, Part, Readers};
 use upsample_rs::geometry::sampler::{Edge, Method, Outside, Sampler};
 use upsample_rs::geometry::taps::{Period, Picks, Taps};
 use upsample_rs::geometry::window::{AxisName, Pad, Padding, Windows, span, transposed_len};
+use upsample_rs::geometry::winograd::{Axis, Class, Shape};
 use upsample_rs::geometry::{Reach, gcd};
 
 const AXIS: AxisName = AxisName { index: 1, rank: 2 };
@@ -238,6 +240,33 @@ fn check_part_of_links(links: &Links, outs: &Range<usize>, expected: &[(usize, u
     whole.sort_unstable();
     some.sort_unstable();
     assert_eq!(some, whole, "{links:?} {outs:?}");
+    // A part of it is a part of the whole.
+    let inner = outs.len() / 3..outs.len();
+    let read = part.inputs(&inner);
+    let within = if read.is_empty() { 0..1 } else { read };
+    let of_whole = |r: &Range<usize>, start: usize| r.start + start..r.end + start;
+    let direct = links.part(&of_whole(&inner, outs.start), &of_whole(&within, held.start)).unwrap();
+    assert_eq!(part.part(&inner, &within).unwrap(), direct, "{links:?} {outs:?} {inner:?}");
+    // Counted from some outputs before: the same pairs, and taps where they are counted from there.
+    for lead in 0..2 * step {
+        let led = part.led(lead).unwrap();
+        let moved: Vec<_> = pairs.iter().map(|&(k, o, i)| (k, o + lead, i)).collect();
+        assert_eq!((joined(&led), led.out_len), (moved, part.out_len + lead));
+        let taps = |links: &Links, lead: usize| {
+            let mut all = Vec::new();
+            for class in links.phases().unwrap().iter() {
+                for (m, &shift) in class.members.iter().flat_map(|m| class.shifts.iter().map(move |s| (m, s))) {
+                    // As if for the output of this residue among the first of the part.
+                    let o = (m.residue + step - lead % step) % step;
+                    let ahead = (o + lead) / step * links.in_step;
+                    all.push((o, shift + ahead as i64));
+                }
+            }
+            all.sort_unstable();
+            all
+        };
+        assert_eq!(taps(&led, lead), taps(&part, 0), "{links:?} {outs:?} {lead}");
+    }
 }
 
 /// Phases join what the taps join, and nothing else that lies within both axes; classes differ in what they read.
@@ -263,6 +292,115 @@ fn check_phases(links: &Links, expected: &[(usize, usize, usize)]) {
         assert!(phases[..i].iter().all(|c| c.shifts != class.shifts), "{links:?}");
     }
     assert!(phases.iter().map(|c| c.members.len()).sum::<usize>() <= links.phase_count());
+    for pairs in [false, true] {
+        check_pairs(links, &phases, pairs);
+    }
+}
+
+/// What each output is of inputs and taps, as a table of coefficients in quarters: by the definition, and by Winograd's sums.
+fn check_pairs(links: &Links, phases: &[Phases], pairs: bool) {
+    let axis = Axis::new(phases, links.in_step, pairs).unwrap();
+    assert_eq!(axis.classes.len(), phases.len());
+    assert!(pairs || axis.unit == 1);
+    let step = links.in_step as i64;
+    for (class, made) in phases.iter().zip(&axis.classes) {
+        assert_eq!(made.points.len(), made.shape.points());
+        for (m, member) in class.members.iter().enumerate() {
+            assert_eq!(made.residues[m], member.residue);
+            // The products of each sum: (input, tap) to coefficient.
+            let products: Vec<BTreeMap<(i64, usize), i64>> = made
+                .points
+                .iter()
+                .map(|terms| {
+                    let mut sum = BTreeMap::new();
+                    for term in terms {
+                        let source = axis.sources[term.source];
+                        let second = source.second.map(|(shift, minus)| (shift, if minus { -1 } else { 1 }));
+                        for (input, sign) in std::iter::once((source.shift, 1)).chain(second) {
+                            for &(tap, halves) in &axis.factors[term.factors[m]] {
+                                *sum.entry((input, tap)).or_insert(0) += sign * i64::from(halves);
+                            }
+                        }
+                    }
+                    sum
+                })
+                .collect();
+            let plus = |parts: &[(usize, i64)]| {
+                let mut all = BTreeMap::new();
+                for (point, sign) in parts {
+                    products[*point].iter().for_each(|(k, v)| *all.entry(*k).or_insert(0) += sign * v);
+                }
+                all.retain(|_, v| *v != 0);
+                all
+            };
+            let outputs = match made.shape {
+                Shape::One => vec![plus(&[(0, 1)])],
+                Shape::Two => vec![plus(&[(0, 1)]), plus(&[(1, 1)])],
+                Shape::Three => vec![plus(&[(0, 1), (1, 1)]), plus(&[(1, 1), (2, -1)])],
+                Shape::Four => vec![plus(&[(0, 1), (1, 1), (2, 1)]), plus(&[(1, 1), (2, -1), (3, -1)])],
+            };
+            assert!(outputs.len() <= axis.unit);
+            for (y, found) in outputs.iter().enumerate() {
+                let each = class.shifts.iter().zip(&member.taps);
+                let wanted: BTreeMap<_, _> = each.map(|(s, t)| ((s + y as i64 * step, *t), 2)).collect();
+                assert_eq!(*found, wanted, "{links:?} {axis:?}");
+            }
+            // Nothing outside its window goes into an output, not even what would come out again.
+            let seen = |point: usize| {
+                made.points[point].iter().flat_map(|t| {
+                    let source = axis.sources[t.source];
+                    [Some(source.shift), source.second.map(|s| s.0)].into_iter().flatten()
+                })
+            };
+            let sums: &[&[usize]] = match made.shape {
+                Shape::One => &[&[0]],
+                Shape::Two => &[&[0], &[1]],
+                Shape::Three => &[&[0, 1], &[1, 2]],
+                Shape::Four => &[&[0, 1, 2], &[1, 2, 3]],
+            };
+            for (y, points) in sums.iter().enumerate() {
+                let window: Vec<_> = class.shifts.iter().map(|s| s + y as i64 * step).collect();
+                assert!(
+                    points.iter().flat_map(|p| seen(*p)).all(|input| window.contains(&input)),
+                    "{links:?} {axis:?}"
+                );
+            }
+            // A sum that begins with something else begins every output with it, once.
+            let begun = |parts: &[usize]| parts.iter().filter(|p| made.shape.begins(**p)).count();
+            assert!(sums.iter().all(|p| begun(p) == 1));
+        }
+    }
+    let read: Vec<i64> = axis.sources.iter().flat_map(|s| [Some(s.shift), s.second.map(|s| s.0)]).flatten().collect();
+    assert!(axis.shifts().is_sorted_by(|a, b| a < b) && read.iter().all(|s| axis.shifts().contains(s)));
+    let each = |c: &Class| c.points.len() * c.residues.len();
+    assert_eq!(axis.sums(), axis.classes.iter().map(each).sum::<usize>());
+    assert_eq!(axis.products(), axis.factors.len());
+}
+
+/// Products of two outputs of every phase, by pairs and by definition.
+fn products_of(links: &Links) -> (usize, usize) {
+    let phases = links.phases().unwrap();
+    let axis = Axis::new(&phases, links.in_step, true).unwrap();
+    let taps = phases.iter().map(|p| p.members.len() * p.shifts.len()).sum::<usize>();
+    (axis.products() * 2 / axis.unit, 2 * taps)
+}
+
+#[test]
+fn pairs_save_products() {
+    let conv = |kernel, stride, dilation| {
+        let pad = Padding::Explicit(Pad::both(1));
+        products_of(&Links::conv(&Windows::conv(40, kernel, stride, dilation, pad, AXIS).unwrap()).unwrap())
+    };
+    assert_eq!([conv(1, 1, 1), conv(2, 1, 1), conv(3, 1, 1), conv(4, 1, 1)], [(2, 2), (3, 4), (4, 6), (8, 8)]);
+    assert_eq!([conv(3, 2, 1), conv(4, 2, 1), conv(5, 2, 1), conv(7, 2, 1)], [(5, 6), (6, 8), (7, 10), (14, 14)]);
+    // Neighbours that are not: every other input of a stride of one.
+    assert_eq!([conv(3, 1, 2), conv(3, 2, 2), conv(3, 2, 3)], [(6, 6), (4, 6), (6, 6)]);
+    let transposed = |kernel, stride| {
+        let len = transposed_len(40, kernel, stride, 1, Pad::both(1), 0, AXIS).unwrap();
+        products_of(&Links::transposed(40, len, kernel, stride, 1, Pad::both(1)).unwrap())
+    };
+    assert_eq!([transposed(2, 2), transposed(3, 2), transposed(4, 2)], [(4, 4), (5, 6), (6, 8)]);
+    assert_eq!([transposed(6, 2), transposed(9, 3), transposed(16, 8)], [(8, 12), (12, 18), (24, 32)]);
 }
 
 #[test]

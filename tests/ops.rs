@@ -9,6 +9,7 @@ use half::{bf16, f16};
 use ndarray::{Array1, Array2, Array4, ArrayD, ArrayViewD, ArrayViewMutD, Axis, Dimension, IxDyn, array};
 use num_complex::Complex;
 use upsample_rs::engine::simd;
+use upsample_rs::ops::conv::{Way, set_way};
 use upsample_rs::*;
 
 /// Runs `op` on every layout of `x`: all must agree with each other, bit for bit, on every engine. Returns one result
@@ -1060,8 +1061,16 @@ fn conv_by_definition(x: &ArrayD<f32>, weight: &ArrayD<f32>, p: &ConvParams, mut
 
 #[test]
 fn convolution_matches_its_definition() {
+    // (For the whole process, while other tests run: their sums are exact as well.)
+    for way in [Way::Winograd, Way::Direct, Way::Auto] {
+        set_way(Some(way));
+        convolutions_match_their_definition(way);
+    }
+}
+
+fn convolutions_match_their_definition(way: Way) {
     for (shape, weight, p) in convolutions() {
-        let what = format!("{shape:?} {weight:?} {p:?}");
+        let what = format!("{way:?} {shape:?} {weight:?} {p:?}");
         // Small whole numbers: every sum is exact, in f32 as in i32.
         let (x, w) = (noise(&shape, -4, 9, |v| v as f32), noise(&weight, -3, 7, |v| v as f32));
         let plain = conv(&x.view(), &w.view(), None, &p).unwrap();

@@ -162,9 +162,10 @@ BACKWARDS = {
 
 
 # Above the bound for now: taps up to 16 places apart share one copy, on all axes; and the weight of
-# a half type is there twice, converted and gathered.
+# a half type is there twice, converted and gathered; or converted, and half as large again as what
+# outputs in pairs are computed with.
 ABOVE = {"dilated on three axes", "3-D, dilated, by x", "3-D, dilated, by weight"}
-ABOVE |= {"huge dilation, by weight", "up 1-D, bfloat16"}
+ABOVE |= {"huge dilation, by weight", "up 1-D, bfloat16", "up 1-D, bfloat16, by x"}
 
 
 def cases():

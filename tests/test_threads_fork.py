@@ -47,6 +47,7 @@ def test_config():
     assert set(config) >= {"version", "isa", "isa_detected", "threads"}
     assert config["version"] == us.__version__
     assert config["isa"] in laws.ISAS and config["isa_detected"] in laws.ISAS
+    assert config["conv"] == "auto"
 
 
 def test_environment_sets_the_threads():

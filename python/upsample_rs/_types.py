@@ -25,6 +25,7 @@ class Config(TypedDict):
     version: str
     isa: str
     isa_detected: str
+    conv: str
     threads: int
     cache_bytes: int
     cache_limit: int

@@ -111,18 +111,21 @@ def config() -> Config:
     -------
     dict
         ``version`` of the package; ``isa``, the instruction set in use (``"scalar"``, ``"avx2"``,
-        ``"avx512"``, ...); ``isa_detected``, the best one of this machine; ``threads``, as
+        ``"avx512"``, ...); ``isa_detected``, the best one of this machine; ``conv``, how
+        convolutions are summed (``"auto"`` or ``"direct"``); ``threads``, as
         :func:`get_num_threads`; ``cache_bytes`` and ``cache_limit``, as :func:`set_cache_limit`.
 
     Notes
     -----
     ``isa`` is below ``isa_detected`` only if the environment variable ``UPSAMPLE_RS_ISA`` forces a
-    lower one.
+    lower one. ``UPSAMPLE_RS_CONV=direct`` has every product of a convolution computed by itself,
+    where ``auto`` computes outputs in pairs from fewer of them if that takes less time
+    (`docs/numerics.md` says what it does to rounding).
 
     Examples
     --------
     >>> import upsample_rs as us
     >>> sorted(us.config())
-    ['cache_bytes', 'cache_limit', 'isa', 'isa_detected', 'threads', 'version']
+    ['cache_bytes', 'cache_limit', 'conv', 'isa', 'isa_detected', 'threads', 'version']
     """
     return _config()

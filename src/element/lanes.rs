@@ -76,21 +76,46 @@ pub trait Laned: Ring {
     /// Most rows and columns of vectors worth a tile of their own. Types that are no machine's strength get few, for
     /// each takes up room in the library.
     const LARGEST: (usize, usize) = (4, 2);
+    /// Whether there are halves, so that sums of products can be had from fewer of them.
+    const HALVED: bool = false;
+    /// So many halves, where there are any.
+    #[must_use]
+    fn halves(n: i8) -> Self {
+        let _ = n;
+        Self::default()
+    }
+    /// Whether it is neither infinite nor NaN.
+    #[must_use]
+    fn is_finite(self) -> bool {
+        true
+    }
 }
 
 macro_rules! laned {
-    ($($t:ty: $wide:literal $mid:literal $narrow:literal $largest:expr;)*) => {$(
+    ($($t:ty: $wide:literal $mid:literal $narrow:literal $largest:expr $(, $halved:tt)?;)*) => {$(
         impl Laned for $t {
             type Bytes64 = Block<$t, $wide>;
             type Bytes32 = Block<$t, $mid>;
             type Bytes16 = Block<$t, $narrow>;
             const LARGEST: (usize, usize) = $largest;
+            $(laned!(@ $halved $t);)?
         }
     )*};
+    (@ halved $t:ty) => {
+        const HALVED: bool = true;
+        #[inline(always)]
+        fn halves(n: i8) -> Self {
+            <$t>::from(n) * 0.5
+        }
+        #[inline(always)]
+        fn is_finite(self) -> bool {
+            <$t>::is_finite(self)
+        }
+    };
 }
 laned! {
-    f32: 16 8 4 (8, 6);
-    f64: 8 4 2 (8, 6);
+    f32: 16 8 4 (8, 6), halved;
+    f64: 8 4 2 (8, 6), halved;
     i32: 16 8 4 (4, 2);
     i64: 8 4 2 (4, 2);
     Complex<f32>: 8 4 2 (4, 2);

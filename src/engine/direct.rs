@@ -163,7 +163,9 @@ impl<T: Laned> Direct<'_, T> {
                 let found = Found { phases: list, first: r * CHUNK, channel: 0, pitch: 2 * CHUNK };
                 let sums = as_cells(self.sums);
                 // SAFETY: a row of an output that exists, whose places from the chunk's on are this job's to write.
-                unsafe { write_row(level, self.scheme, (to, stride), (self.col + first, n), &found, sums) };
+                unsafe {
+                    write_row(level, self.scheme.along_rows(), (to, stride), (self.col + first, n), &found, sums)
+                };
             }
             first += n;
         }

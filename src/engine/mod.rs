@@ -12,3 +12,4 @@ pub mod rows;
 pub mod simd;
 pub mod stamps;
 pub mod tile;
+pub mod winograd;

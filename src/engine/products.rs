@@ -12,6 +12,7 @@ use super::rows::as_cells;
 use super::simd::{Job, Level, prefetch_at};
 use super::tile::{LONGEST_SUM, MOST_ROWS, Steps, Tile, columns, even_part, most_rows};
 use crate::element::{Codec, Laned, Vector};
+use crate::geometry::gcd;
 use crate::layout::Grid;
 
 /// Steps of the tiles that a row of a block's weights is used for before the next block's: what a block takes beside its
@@ -142,8 +143,10 @@ pub fn fill<T: Copy>(array: &Place<*mut T>, outer: [usize; 2], spatial: &[Range<
 /// The steps of a class of phases.
 #[derive(Debug, Clone)]
 pub struct Table {
-    /// See [`Steps`].
+    /// See [`Steps`]: those of [`channels`](Self::channels) input channels.
     pub steps: Vec<(isize, isize)>,
+    /// Input channels of the table.
+    pub channels: usize,
     /// Where its lanes begin.
     pub first: isize,
     /// Where the weight of each step lies from the first's.
@@ -177,12 +180,32 @@ pub struct Scheme {
 /// Output channels computed together, where each phase of D and H has so many phases of W, `residues` in all: a whole number of
 /// tiles of `rows` rows, unless that were many.
 pub fn together(phases: impl Iterator<Item = usize>, residues: usize, rows: usize) -> usize {
-    let odd = |n: usize| rows / crate::geometry::gcd(n, rows);
+    let odd = |n: usize| rows / gcd(n, rows);
     let most = phases.map(odd).max().unwrap_or(1);
     if residues * most > 8 * rows { 1 } else { most }
 }
 
+/// Steps of a table that goes through several input channels: a loop of a turn or two for each channel took a tenth of the time
+/// of a tile.
+const LONG_TABLE: usize = 16;
+
+/// Input channels that a table goes through, `taps` steps each, where so many are summed in each pass: as many as divide
+/// whatever is summed by itself.
+#[must_use]
+pub fn channels_of_table(taps: usize, passes: &[usize]) -> usize {
+    let each = (LONGEST_SUM / taps.max(1)).max(1);
+    let parts = passes.iter().flat_map(|&n| [if n < each { n } else { each }, n % each]);
+    let common = parts.fold(0, gcd).max(1);
+    (1..=common.min(LONG_TABLE / taps.max(1))).rev().find(|n| common.is_multiple_of(*n)).unwrap_or(1)
+}
+
 impl Scheme {
+    /// The distance of a phase's outputs along W, and their number.
+    #[inline(always)]
+    pub(super) fn along_rows(&self) -> (usize, usize) {
+        (self.step[2], self.out[2])
+    }
+
     /// Rows of the largest tile, if `together` channels are computed together.
     fn tallest(&self, together: usize, rows: usize) -> usize {
         let parts = self.planes.iter().flat_map(|p| &p.parts);
@@ -205,7 +228,7 @@ impl Scheme {
         let tiles = if keep {
             1
         } else {
-            let steps = ins * self.tables.iter().map(|t| t.steps.len()).max().unwrap_or(1);
+            let steps = ins * self.tables.iter().map(|t| t.weights.len()).max().unwrap_or(1);
             let sums = together * self.residues.len() * tile * size_of::<T>();
             let most = slices.iter().map(|s| s.lanes.len().div_ceil(tile)).max().unwrap_or(1);
             (MANY_STEPS / steps.max(1)).min(BLOCK_BYTES / sums.max(1)).min(most).max(1)
@@ -230,14 +253,14 @@ impl Scheme {
         let inside = |offset: isize| {
             usize::try_from(offset).is_ok_and(|first| first.checked_add(end).is_some_and(|end| end <= readable))
         };
-        for Table { steps, first, .. } in self.tables.iter().filter(|t| !t.steps.is_empty()) {
+        for Table { steps, channels, first, .. } in self.tables.iter().filter(|t| !t.steps.is_empty()) {
             // From the first repetition to the last, and within one, as far as its steps lead either way.
             let (mut at, mut low, mut high) = (*first, *first, *first);
             for (_, next) in steps {
                 (low, high) = (low.min(at), high.max(at));
                 at = at.wrapping_add(*next);
             }
-            let far = at.wrapping_sub(*first).saturating_mul(ins as isize - 1);
+            let far = at.wrapping_sub(*first).saturating_mul((ins / channels) as isize - 1);
             let ends = [low, low.saturating_add(far), high, high.saturating_add(far)];
             assert!(ends.into_iter().all(inside), "a tile would read outside the band's inputs");
         }
@@ -514,7 +537,7 @@ struct TileOf<T> {
     rows: usize,
     table: usize,
     at: usize,
-    /// Repetitions of the steps that are summed by themselves, and how far it is from one to the next.
+    /// Input channels that are summed by themselves, and how far it is from one repetition of the steps to the next.
     each: usize,
     advance: (isize, isize),
 }
@@ -620,7 +643,8 @@ impl<T: Laned> TileOf<T> {
         // The tile's own bounds: it has so many rows of sums.
         let _ = &to[(self.rows - 1) * pitch..][..columns * L::Register::<T>::LANES];
         loop {
-            let outer = self.each.min(ins - done);
+            let channels = self.each.min(ins - done);
+            let outer = channels / table.channels;
             let part = Tile {
                 rows: self.rows,
                 factors: (weights, self.weights.1),
@@ -634,7 +658,7 @@ impl<T: Laned> TileOf<T> {
             // SAFETY: the factors and lanes are those the caller vouches for, and the sums are within `to`, see above.
             unsafe { part.run(level) };
             begun = true;
-            done += outer;
+            done += channels;
             if done >= ins {
                 return;
             }
@@ -720,9 +744,9 @@ impl<T: Laned> Products<'_, T> {
     fn tiles(&mut self, weights: &WeightsAt<T>, part: &Part, outs: &Range<usize>, before: usize, most: usize) {
         let phases = part.phases.len();
         let n = phases * outs.len();
-        let table = &self.scheme.tables[part.table].steps;
+        let Table { steps, weights: taps, .. } = &self.scheme.tables[part.table];
         let add = |a: (isize, isize), b: &(isize, isize)| (a.0.wrapping_add(b.0), a.1.wrapping_add(b.1));
-        let advance = table.iter().fold((0, 0), add);
+        let advance = steps.iter().fold((0, 0), add);
         let first = match weights.packed {
             None => {
                 let offset = (outs.start as isize).wrapping_mul(weights.distance);
@@ -731,7 +755,7 @@ impl<T: Laned> Products<'_, T> {
             Some((begin, ins, from)) => {
                 let Scheme { together, packed, .. } = self.scheme;
                 let block = (outs.start - begin) / together * packed * ins;
-                weights.first.wrapping_add(block + part.at * ins + from * table.len() * together * phases)
+                weights.first.wrapping_add(block + part.at * ins + from * taps.len() * together * phases)
             }
         };
         for i in 0..n.div_ceil(most) {
@@ -745,7 +769,7 @@ impl<T: Laned> Products<'_, T> {
                 rows: rows.len(),
                 table: part.table,
                 at: before + rows.start,
-                each: (LONGEST_SUM / table.len().max(1)).max(1),
+                each: (LONGEST_SUM / taps.len().max(1)).max(1),
                 advance,
             };
             if let Some(bias) = self.bias {
@@ -831,7 +855,9 @@ fn put<L: Level, T: Laned>(
             let row = target.origin.wrapping_offset(base.wrapping_add((o as isize).wrapping_mul(target.outer[1])));
             let found = Found { phases, first: at + segment.from, channel: i, pitch };
             // SAFETY: a row of an output that exists, whose places from the segment's on are this job's to write.
-            unsafe { write_row(level, scheme, (row, target.spatial[2]), (segment.col, segment.n), &found, sums) };
+            unsafe {
+                write_row(level, scheme.along_rows(), (row, target.spatial[2]), (segment.col, segment.n), &found, sums)
+            };
         }
     }
 }
@@ -851,21 +877,20 @@ impl Found<'_> {
     }
 }
 
-/// Writes `n` sums of each phase to an output row, given as its first element and its stride, from place `at` on, in units
-/// of the step.
+/// Writes `n` sums of each phase to an output row of `width`, given as its first element and its stride, from place `at` on,
+/// in units of the step.
 ///
 /// # Safety
 /// The row's elements must be writeable from there on, as far as there are sums for them.
 #[inline(always)]
 pub(super) unsafe fn write_row<L: Level, T: Laned>(
     level: L,
-    scheme: &Scheme,
+    (step, width): (usize, usize),
     (row, stride): (*mut T, isize),
     (at, n): (usize, usize),
     found: &Found<'_>,
     sums: &[Cell<T>],
 ) {
-    let (step, width) = (scheme.step[2], scheme.out[2]);
     let col = at * step;
     if matches!(step, 2 | 3 | 4 | 8) && found.phases.len() == step && stride == 1 {
         let mut starts = [0; MOST_PHASES];

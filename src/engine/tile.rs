@@ -247,6 +247,10 @@ const fn fits<L: Level, T: Laned>(m: usize, v: usize) -> bool {
 
 /// `sum + a*b` as the level does it best.
 #[inline(always)]
-fn plus_product<L: Level, T: Laned>(sum: L::Register<T>, a: L::Register<T>, b: L::Register<T>) -> L::Register<T> {
+pub(crate) fn plus_product<L: Level, T: Laned>(
+    sum: L::Register<T>,
+    a: L::Register<T>,
+    b: L::Register<T>,
+) -> L::Register<T> {
     if L::FMA { sum.plus_product::<true>(a, b) } else { sum.plus_product::<false>(a, b) }
 }

@@ -19,6 +19,7 @@ pub mod roi;
 pub mod sampler;
 pub mod taps;
 pub mod window;
+pub mod winograd;
 
 /// Input positions `start, start + step, ...` (`count` of them) that one output position reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -122,14 +122,52 @@ impl Links {
             Run { len: 0, .. } => Run { out: 0, in_: 0, len: 0 },
             r => Run { out: r.out - outs.start, in_: r.in_ - held.start, len: r.len },
         }));
-        let step = self.out_step as i128;
-        places.extend(self.runs.iter().map(|r| {
-            let ahead = r.out as i128 - outs.start as i128;
-            let shift = (r.in_ as i128 - held.start as i128) - ahead.div_euclid(step) * self.in_step as i128;
-            let residue = usize::try_from(ahead.rem_euclid(step)).ok()?;
-            (r.len > 0 && residue < outs.len()).then(|| (residue, i64::try_from(shift).unwrap_or(i64::MAX)))
+        places.extend((0..self.runs.len()).map(|k| {
+            let (residue, shift) = self.place(k)?;
+            let (residue, shift) = self.counted(residue as i128 - outs.start as i128, shift)?;
+            let shift = shift.saturating_sub(i64::try_from(held.start).unwrap_or(i64::MAX));
+            (residue < outs.len()).then_some((residue, shift))
         }));
         Ok(Self { in_len: held.len(), out_len: outs.len(), runs, places: Some(places), ..*self })
+    }
+
+    /// The same pairs, with outputs before the first one that have no use: so many. Its taps are where the whole's are, if it
+    /// is a [part](Links::part).
+    ///
+    /// # Errors
+    /// If the table cannot be allocated.
+    #[allow(clippy::arithmetic_side_effects, reason = "a lead below the distance of a few outputs")]
+    pub fn led(&self, lead: usize) -> Result<Self> {
+        let (mut runs, mut places) = (reserved(self.runs.len())?, reserved(self.runs.len())?);
+        runs.extend(self.runs.iter().map(|r| Run { out: r.out + if r.len > 0 { lead } else { 0 }, ..*r }));
+        places.extend((0..self.runs.len()).map(|k| {
+            let (residue, shift) = self.place(k)?;
+            self.counted(residue as i128 + lead as i128, shift)
+        }));
+        Ok(Self { out_len: self.out_len + lead, runs, places: Some(places), ..*self })
+    }
+
+    /// The residue of tap `k`'s outputs, and the input that it joins to the first such output, be there one or not.
+    #[allow(
+        clippy::arithmetic_side_effects,
+        reason = "lengths and steps below 2^63, in 128 bits; runs lie within both axes"
+    )]
+    fn place(&self, k: usize) -> Option<(usize, i64)> {
+        if let Some(places) = &self.places {
+            return places[k];
+        }
+        let r = self.runs.get(k).filter(|r| r.len > 0)?;
+        let ahead = (r.out / self.out_step) as i128 * self.in_step as i128;
+        // A run's pairs lie within both axes, whose lengths are below 2^63; so does their difference.
+        Some((r.out % self.out_step, i64::try_from(r.in_ as i128 - ahead).unwrap_or(i64::MAX)))
+    }
+
+    /// The residue, and the input of the first output of that residue, of a tap that joins output `out` to input `in_`.
+    #[allow(clippy::arithmetic_side_effects, reason = "lengths and steps below 2^63, in 128 bits")]
+    fn counted(&self, out: i128, in_: i64) -> Option<(usize, i64)> {
+        let step = self.out_step as i128;
+        let shift = i128::from(in_) - out.div_euclid(step) * self.in_step as i128;
+        Some((usize::try_from(out.rem_euclid(step)).ok()?, i64::try_from(shift).unwrap_or(i64::MAX)))
     }
 
     /// The input that tap `k` joins to output `o`, if any.
@@ -191,15 +229,8 @@ impl Links {
     pub(super) fn made(&self) -> Result<Vec<Phases>> {
         // Taps by the residue of their outputs: (residue, shift, tap).
         let mut taps: Vec<(usize, i64, usize)> = reserved(self.runs.len())?;
-        let place = |r: &Run| {
-            let ahead = (r.out / self.out_step) as i128 * self.in_step as i128;
-            // A run's pairs lie within both axes, whose lengths are below 2^63; so does their difference.
-            (r.out % self.out_step, i64::try_from(r.in_ as i128 - ahead).unwrap_or(i64::MAX))
-        };
-        taps.extend(self.runs.iter().enumerate().filter_map(|(k, r)| {
-            let found = self.places.as_ref().map_or_else(|| (r.len > 0).then(|| place(r)), |p| p[k]);
-            found.map(|(residue, shift)| (residue, shift, k))
-        }));
+        let places = (0..self.runs.len()).filter_map(|k| self.place(k).map(|(residue, shift)| (residue, shift, k)));
+        taps.extend(places);
         taps.sort_unstable();
         let mut found: Vec<Phases> = Vec::new();
         for phase in taps.chunk_by(|a, b| a.0 == b.0) {

@@ -18,3 +18,4 @@ pub mod reduce;
 pub mod resample;
 pub mod roi;
 pub mod roi_gradient;
+pub mod winograd;

@@ -8,8 +8,10 @@ mod map;
 mod prepared;
 mod stamped;
 mod weight_grad;
+mod winograd;
 
 pub use prepared::PreparedConv;
+pub use winograd::{Way, set_way, way};
 
 use map::{Kept, Map, Weight};
 use weight_grad::WeightGrad;
@@ -128,6 +130,8 @@ pub struct ConvPlan {
 struct Whole {
     links: [Links; 3],
     x_shape: Vec<usize>,
+    /// The first outputs of the part.
+    starts: [usize; 3],
 }
 
 /// Channels, groups and axes of a call.
@@ -314,14 +318,17 @@ impl ConvPlan {
             held[channel] = 0..self.in_channels;
         }
         let mut links = self.links.clone();
+        let mut starts = [0; 3];
         for (at, link) in links.iter_mut().enumerate().skip(3 - self.rank) {
             let axis = first + at + self.rank - 3;
             let reads = self.links[at].inputs(&outs[axis]);
             // One element at least, so that there is an array.
             held[axis] = if reads.is_empty() { 0..1 } else { reads };
             *link = self.links[at].part(&outs[axis], &held[axis])?;
+            starts[at] = outs[axis].start;
         }
-        let whole = Some(Box::new(Whole { links: self.links.clone(), x_shape: self.x_shape.clone() }));
+        let whole = Whole { links: self.links.clone(), x_shape: self.x_shape.clone(), starts };
+        let whole = Some(Box::new(whole));
         let lens = |ranges: &[Range<usize>]| ranges.iter().map(Range::len).collect();
         let batch = if batched { outs[0].len() } else { 1 };
         Ok((Self { batch, links, whole, x_shape: lens(&held), out_shape: lens(outs), ..self.clone() }, held))
@@ -394,7 +401,7 @@ impl ConvPlan {
         if self.is_empty() {
             return Ok(());
         }
-        let mut map = Map::<T> {
+        let map = Map::<T> {
             batch: self.batch,
             groups: self.groups,
             ins: self.in_channels / self.groups,
@@ -407,15 +414,19 @@ impl ConvPlan {
             links: &self.links,
             in_first: !self.out_first,
             sums: None,
+            lead: [0; 3],
         };
-        if let Some(whole) = &self.whole {
-            // As it is of the whole in the order NumPy makes arrays in. (Nothing is read.)
-            let grid = self.grid(x.ptr, &whole.x_shape, &c_strides(&whole.x_shape));
-            let of = Map::<T> { links: &whole.links, x: grid, out: map.out.clone(), ..map };
-            let sums = Some(of.sums()?);
-            map = Map { links: &self.links, x: self.grid(x.ptr, x.shape, x.strides), sums, ..of };
-        }
-        map.run()
+        let Some(whole) = &self.whole else { return map.run() };
+        // As it is of the whole in the order NumPy makes arrays in. (Nothing is read.)
+        let grid = self.grid(x.ptr, &whole.x_shape, &c_strides(&whole.x_shape));
+        let of = Map::<T> { links: &whole.links, x: grid, out: map.out.clone(), ..map };
+        let sums = of.sums()?;
+        let x = self.grid(x.ptr, x.shape, x.strides);
+        let Some(units) = sums.units else { return Map { links: &self.links, x, sums: Some(sums), ..of }.run() };
+        // Outputs are in the same pairs.
+        let lead = [0, 1, 2].map(|a| whole.starts[a] % (units[a] * whole.links[a].out_step));
+        let links = [self.links[0].led(lead[0])?, self.links[1].led(lead[1])?, self.links[2].led(lead[2])?];
+        Map { links: &links, x, sums: Some(sums), lead, ..of }.run()
     }
 
     /// The gradient of the input.
@@ -445,6 +456,7 @@ impl ConvPlan {
             links: &[self.links[0].swapped(), self.links[1].swapped(), self.links[2].swapped()],
             in_first: self.out_first,
             sums: None,
+            lead: [0; 3],
         }
         .run()
     }

@@ -9,6 +9,7 @@ use super::memory;
 use crate::engine::parallel;
 use crate::engine::simd::{self, Isa};
 use crate::error::Error;
+use crate::ops::conv;
 
 #[pyfunction]
 #[pyo3(signature = (n, /))]
@@ -43,6 +44,7 @@ fn config(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     dict.set_item("isa", simd::current().name())?;
     dict.set_item("isa_detected", simd::detected().name())?;
     dict.set_item("threads", parallel::num_threads())?;
+    dict.set_item("conv", conv::way().name())?;
     let (waiting, limit) = memory::usage();
     dict.set_item("cache_bytes", waiting)?;
     dict.set_item("cache_limit", limit)?;
@@ -80,6 +82,15 @@ fn _force_grain(n: Option<usize>) {
     parallel::force_grain(n.unwrap_or(0));
 }
 
+/// Test hook: the way convolutions are taken (`None`: the default).
+#[pyfunction]
+#[pyo3(signature = (name, /))]
+fn _force_conv(name: Option<&str>) -> PyResult<()> {
+    let refused = |name| Fail::from(Error::value(format!("name = {name:?}: no such way"))).of("_force_conv");
+    conv::set_way(name.map(|name| conv::Way::named(name).ok_or_else(|| refused(name))).transpose()?);
+    Ok(())
+}
+
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(set_num_threads, m)?)?;
     m.add_function(wrap_pyfunction!(get_num_threads, m)?)?;
@@ -87,5 +98,6 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(config, m)?)?;
     m.add_function(wrap_pyfunction!(_own_threads, m)?)?;
     m.add_function(wrap_pyfunction!(_force_isa, m)?)?;
-    m.add_function(wrap_pyfunction!(_force_grain, m)?)
+    m.add_function(wrap_pyfunction!(_force_grain, m)?)?;
+    m.add_function(wrap_pyfunction!(_force_conv, m)?)
 }

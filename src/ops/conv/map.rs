@@ -6,6 +6,7 @@
 //! skips inputs. What is done with them is `engine/products.rs`.
 
 use std::marker::PhantomData;
+use std::mem::discriminant;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
@@ -13,8 +14,8 @@ use crate::element::{Laned, Multiplied};
 use crate::engine::direct::Direct;
 use crate::engine::parallel::{self, Pause};
 use crate::engine::products::{
-    Lists, MostRows, Pack, Part, Place, Plane, Products, RoomOfSums, RowAt, Scheme, Slice, Table, Weights, fill,
-    together,
+    Lists, MostRows, Pack, Part, Place, Plane, Products, RoomOfSums, RowAt, Scheme, Slice, Table, Weights,
+    channels_of_table, fill, together,
 };
 use crate::engine::room::{Room, grow, scratch};
 use crate::engine::rows::{self, At};
@@ -23,6 +24,7 @@ use crate::engine::tile::walk;
 use crate::error::Result;
 use crate::geometry::gcd;
 use crate::geometry::phase::{Links, Member, Phases};
+use crate::geometry::winograd::Axis;
 use crate::kernels::conv::{Found, Spread};
 use crate::layout::Grid;
 
@@ -76,6 +78,8 @@ pub struct Map<'a, T: Multiplied> {
     pub in_first: bool,
     /// Of a part of another map, whose sums it is to have: how those are taken.
     pub sums: Option<Sums>,
+    /// Outputs that the links have before the first one of the result, along each axis.
+    pub lead: [usize; 3],
     /// The weights: outer axes are output channels (of all groups) and input channels (of one), or the other way round.
     pub weight: Weight<T::Product>,
     /// Where packed weights are kept for the next call with the same.
@@ -95,6 +99,15 @@ pub struct Sums {
     at_once: usize,
     /// Whether inputs are stamped.
     stamped: bool,
+    /// If outputs are computed in pairs: how many of a phase together, along each axis.
+    pub(super) units: Option<[usize; 3]>,
+}
+
+impl Sums {
+    /// The same, every product by itself.
+    pub(super) fn unpaired(self) -> Self {
+        Self { units: None, ..self }
+    }
 }
 
 /// Weights in memory.
@@ -108,29 +121,52 @@ pub struct Weight<K> {
 
 /// Weights in the order in which tiles read them, kept from call to call, and what that order depends on.
 #[derive(Debug)]
-pub struct Kept<K>(Mutex<Option<Arc<Packed<K>>>>);
+pub struct Kept<K>(Mutex<Vec<Arc<Packed<K>>>>);
 
 impl<K> Default for Kept<K> {
     fn default() -> Self {
-        Self(Mutex::new(None))
+        Self(Mutex::new(Vec::new()))
+    }
+}
+
+impl<K> Kept<K> {
+    /// What is kept, if it is in this order. (It is never waited for: whoever holds it may be a thread that a fork has left
+    /// behind.)
+    pub(super) fn found(&self, order: &Order) -> Option<Arc<Packed<K>>> {
+        self.0.try_lock().ok()?.iter().find(|kept| kept.order == *order).cloned()
+    }
+
+    /// Keeps it, if it is to be kept: one of each kind, for inputs of several lengths may take either in turns.
+    pub(super) fn keep(kept: Option<&Self>, packed: Packed<K>) -> Arc<Packed<K>> {
+        let packed = Arc::new(packed);
+        if let Some(Ok(mut kept)) = kept.map(|k| k.0.try_lock()) {
+            kept.retain(|k| discriminant(&k.order) != discriminant(&packed.order));
+            kept.push(Arc::clone(&packed));
+        }
+        packed
     }
 }
 
 /// See [`Kept`].
 #[derive(Debug)]
 pub struct Packed<K> {
-    order: Order,
-    weights: Room<K>,
+    pub(super) order: Order,
+    pub(super) weights: Room<K>,
 }
 
-/// Output channels of a block, and of each part of it the places of its phases' weights and of its steps'.
+/// What the order of packed weights depends on.
 #[derive(Debug, PartialEq, Eq)]
-struct Order(usize, Vec<(Vec<isize>, Vec<isize>)>);
+pub(super) enum Order {
+    /// Output channels of a block, and of each part of it the places of its phases' weights and of its steps'.
+    Phases(usize, Vec<(Vec<isize>, Vec<isize>)>),
+    /// Output channels of a block, and the axes.
+    Pairs(usize, Box<[Axis; 3]>),
+}
 
 impl Order {
     fn of(scheme: &Scheme) -> Self {
         let part = |p: &Part| (p.phases.iter().map(|p| p.1).collect(), scheme.tables[p.table].weights.clone());
-        Self(scheme.together, scheme.planes.iter().flat_map(|p| &p.parts).map(part).collect())
+        Self::Phases(scheme.together, scheme.planes.iter().flat_map(|p| &p.parts).map(part).collect())
     }
 }
 
@@ -178,6 +214,34 @@ impl Stretches {
             Ok(i) => (self.found[i].1, self.found[i].2),
             Err(_) => (0, 0),
         }
+    }
+
+    /// Where they find their elements, all below `end`, for these outputs of a phase, whose inputs are `step` apart. (One stretch
+    /// may be longer than its taps need.)
+    pub(super) fn found(&self, step: usize, at: &Range<usize>, end: usize) -> Vec<Found> {
+        let n = at.len() + self.extra;
+        let one = |start: &i64| {
+            let first = position(at.start, step, *start);
+            let step = step as i128;
+            let before = if first < 0 { (step - 1 - first) / step } else { 0 }.min(n as i128);
+            let end = ((end as i128 - first + step - 1).max(0) / step).clamp(before, n as i128);
+            // All three are within the band or the axis, or, where nothing is found, not used.
+            let from = usize::try_from(first + before * step).unwrap_or(0);
+            Found { to: before as usize..end as usize, from }
+        };
+        self.starts.iter().map(one).collect()
+    }
+
+    /// The inputs that exist among those that these outputs read.
+    pub(super) fn seen(&self, step: usize, len: usize, at: &Range<usize>) -> Range<usize> {
+        let (Some(first), Some(last)) = (self.found.iter().map(|f| f.0).min(), self.found.iter().map(|f| f.0).max())
+        else {
+            return 0..0;
+        };
+        let low = position(at.start, step, first).clamp(0, len as i128);
+        let high = (position(at.end - 1, step, last) + 1).clamp(low, len as i128);
+        // Both lie within the axis.
+        usize::try_from(low).unwrap_or(0)..usize::try_from(high).unwrap_or(0)
     }
 }
 
@@ -290,10 +354,12 @@ impl<T: Multiplied> Map<'_, T> {
     /// # Errors
     /// If a table cannot be allocated.
     pub fn sums(&self) -> Result<Sums> {
-        Ok(Sums { at_once: self.layout(&self.phases()?, 1).ins, stamped: self.is_stamped() })
+        let stamped = self.is_stamped();
+        let units = if stamped { None } else { self.paired()?.map(|axes| axes.map(|a| a.unit)) };
+        Ok(Sums { at_once: self.layout(&self.phases()?, 1).ins, stamped, units })
     }
 
-    fn phases(&self) -> Result<[Arc<Vec<Phases>>; 3]> {
+    pub(super) fn phases(&self) -> Result<[Arc<Vec<Phases>>; 3]> {
         let [d, h, w] = self.links;
         Ok([d.phases()?, h.phases()?, w.phases()?])
     }
@@ -305,6 +371,15 @@ impl<T: Multiplied> Map<'_, T> {
     pub fn run(&self) -> Result<()> {
         if self.sums.map_or_else(|| self.is_stamped(), |s| s.stamped) {
             return self.stamped();
+        }
+        if const { <T::Product as Laned>::HALVED } {
+            let paired = match self.sums {
+                None => self.paired()?,
+                Some(Sums { units, .. }) => units.map(|units| self.axes(units.map(|u| u > 1))).transpose()?,
+            };
+            if let Some(axes) = paired {
+                return self.by_pairs(axes);
+            }
         }
         let phases = self.phases()?;
         // One level for all: which rows a tile has, and so the order of packed weights, depends on it.
@@ -553,7 +628,15 @@ impl<T: Multiplied> Map<'_, T> {
                     }
                     let first = table.first().map_or(0, |t: &(isize, isize)| t.1);
                     let next = if packs { table.len() as isize * rows } else { self.weight.strides[2] };
-                    tables.push(Table { steps: walk(&table, (next, self.channel(layout))), first, weights: places });
+                    let channels = channels_of_table(table.len(), &[layout.ins, self.ins % layout.ins.max(1)]);
+                    let again = (next, self.channel(layout));
+                    let far = |(step, lane): (isize, isize), c: isize| {
+                        (step.wrapping_add(c.wrapping_mul(again.0)), lane.wrapping_add(c.wrapping_mul(again.1)))
+                    };
+                    let each = 0..channels.cast_signed();
+                    let all: Vec<_> = each.flat_map(|c| table.iter().map(move |t| far(*t, c))).collect();
+                    let steps = walk(&all, far((0, 0), channels.cast_signed()));
+                    tables.push(Table { steps, channels, first, weights: places });
                 }
             }
         }
@@ -604,12 +687,10 @@ impl<T: Multiplied> Map<'_, T> {
         (fitting / together).max(1) * together
     }
 
-    /// All weights, packed now or kept since. (What is kept is never waited for: whoever holds it may be a thread that a fork
-    /// has left behind.)
+    /// All weights, packed now or kept since.
     fn packed(&self, scheme: &Scheme, isa: Isa) -> Result<Arc<Packed<T::Product>>> {
-        if let Some(kept) =
-            self.kept.and_then(|k| k.0.try_lock().ok()?.clone()).filter(|k| k.order == Order::of(scheme))
-        {
+        let order = Order::of(scheme);
+        if let Some(kept) = self.kept.and_then(|k| k.found(&order)) {
             return Ok(kept);
         }
         let each = scheme.packed_room(self.outs, self.ins);
@@ -621,11 +702,7 @@ impl<T: Multiplied> Map<'_, T> {
                 simd::dispatch_at(isa, Pack { scheme, from: self.weights_of(group, 0), outs, ins: self.ins, to });
             }
         }
-        let packed = Arc::new(Packed { order: Order::of(scheme), weights });
-        if let Some(Ok(mut kept)) = self.kept.map(|k| k.0.try_lock()) {
-            *kept = Some(Arc::clone(&packed));
-        }
-        Ok(packed)
+        Ok(Kept::keep(self.kept, Packed { order, weights }))
     }
 
     /// The weights of a group from an input channel on.
@@ -854,8 +931,9 @@ impl<T: Multiplied> Map<'_, T> {
         let fresh = scratch.staged.is_empty();
         grow(&mut scratch.staged, channels.len() * layout.channel.unsigned_abs() + SLACK)?;
         let [stretches, images, planes, rows] = layout.strides;
-        let seen = [0, 1, 2].map(|a| self.seen(layout, a, &band.at[a]));
-        let found = [0, 1, 2].map(|a| self.found(layout, a, &band.at[a], seen[a].end));
+        let step = [0, 1, 2].map(|a| self.links[a].in_step);
+        let seen = [0, 1, 2].map(|a| layout.stretches[a].seen(step[a], self.links[a].in_len, &band.at[a]));
+        let found = [0, 1, 2].map(|a| layout.stretches[a].found(step[a], &band.at[a], seen[a].end));
         if scratch.found != found {
             // Zeros stay where they are from band to band, as long as the same places lie outside the input.
             if !fresh {
@@ -863,7 +941,6 @@ impl<T: Multiplied> Map<'_, T> {
             }
             scratch.found = found;
         }
-        let step = [0, 1, 2].map(|a| self.links[a].in_step);
         for (i, n) in band.images.clone().enumerate() {
             for (c, channel) in channels.clone().enumerate() {
                 let block = (n * self.groups + band.group) * self.ins + channel;
@@ -880,35 +957,6 @@ impl<T: Multiplied> Map<'_, T> {
         }
         scratch.holds = Some(holds);
         Ok(())
-    }
-
-    /// Where the stretches of an axis find their elements, all below `end`. (One stretch may be longer than its taps need.)
-    fn found(&self, layout: &Layout, axis: usize, at: &Range<usize>, end: usize) -> Vec<Found> {
-        let link = &self.links[axis];
-        let (step, len) = (link.in_step as i128, end as i128);
-        let n = at.len() + layout.stretches[axis].extra;
-        let one = |start: &i64| {
-            let first = position(at.start, link.in_step, *start);
-            let before = if first < 0 { (step - 1 - first) / step } else { 0 }.min(n as i128);
-            let end = ((len - first + step - 1).max(0) / step).clamp(before, n as i128);
-            // All three are within the band or the axis, or, where nothing is found, not used.
-            let from = usize::try_from(first + before * step).unwrap_or(0);
-            Found { to: before as usize..end as usize, from }
-        };
-        layout.stretches[axis].starts.iter().map(one).collect()
-    }
-
-    /// The inputs that exist among those a band reads along an axis.
-    fn seen(&self, layout: &Layout, axis: usize, at: &Range<usize>) -> Range<usize> {
-        let link = &self.links[axis];
-        let found = &layout.stretches[axis].found;
-        let (Some(first), Some(last)) = (found.iter().map(|f| f.0).min(), found.iter().map(|f| f.0).max()) else {
-            return 0..0;
-        };
-        let low = position(at.start, link.in_step, first).clamp(0, link.in_len as i128);
-        let high = (position(at.end - 1, link.in_step, last) + 1).clamp(low, link.in_len as i128);
-        // Both lie within the axis.
-        usize::try_from(low).unwrap_or(0)..usize::try_from(high).unwrap_or(0)
     }
 
     /// Stores results that were not written where they lie.
@@ -946,6 +994,6 @@ fn members(phases: &[Phases]) -> impl Iterator<Item = (usize, &Member)> {
 }
 
 /// Where an output's tap of this shift reads.
-fn position(j: usize, step: usize, shift: i64) -> i128 {
+pub(super) fn position(j: usize, step: usize, shift: i64) -> i128 {
     j as i128 * step as i128 + i128::from(shift)
 }
