@@ -201,3 +201,20 @@ def test_parts_are_the_wholes_bits(op, shape, kernel, stride, padding):
             outs.append((int(start), int(end)))
         got = part_of(op, x, weight, outs, stride, padding)
         assert laws.same_bits(got, np.ascontiguousarray(whole[tuple(slice(*o) for o in outs)]))
+
+
+def test_a_prepared_weight_serves_both_ways_in_turns():
+    """A small image has too few positions for pairs, a larger one enough."""
+    _core._force_conv("auto")
+    random = np.random.default_rng(12)
+    weight = random.standard_normal((64, 64, 3, 3)).astype("f4")
+    prepared = us.prepare_conv(weight, padding=1)
+    images = [random.standard_normal((1, 64, n, n)).astype("f4") for n in (4, 40)]
+    for x in images * 2:
+        assert laws.same_bits(prepared(x), us.conv2d(x, weight, padding=1))
+    _core._force_conv("direct")
+    small, large = (us.conv2d(x, weight, padding=1) for x in images)
+    assert laws.same_bits(prepared(images[0]), small)
+    _core._force_conv("auto")
+    assert laws.same_bits(prepared(images[0]), small)
+    assert not laws.same_bits(prepared(images[1]), large)
