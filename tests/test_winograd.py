@@ -176,6 +176,7 @@ def test_what_is_not_finite_is_as_every_product_by_itself_has_it(
         where[at] = before
         odd = ~np.isfinite(direct)
         assert np.array_equal(paired[odd], direct[odd], equal_nan=True)
+        assert np.isfinite(paired[~odd]).all()
         if not abs(value) < np.inf:
             assert odd.any() and np.array_equal(paired[~odd], direct[~odd])
 

@@ -9,7 +9,7 @@ use std::cell::Cell;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::products::{AHEAD, Found, PhaseOf, Place, channels_of_table, write_row};
+use super::products::{AHEAD, Found, PhaseOf, Place, RowAt, channels_of_table, write_row};
 use super::rows::{as_cells, as_uninit};
 use super::simd::{Job, Level, prefetch_at};
 use super::tile::{LONGEST_SUM, MOST_ROWS, Steps, Tile, columns, even_part, most_rows, plus_product, walk};
@@ -368,17 +368,6 @@ pub(crate) fn blend<L: Level, T: Laned, const N: usize>(
     }
 }
 
-/// A row of outputs of a band.
-#[derive(Debug, Clone, Copy)]
-pub struct RowOf {
-    /// Image, and position along D and H.
-    pub n: usize,
-    /// See above.
-    pub d: usize,
-    /// See above.
-    pub h: usize,
-}
-
 /// The work on one band.
 ///
 /// What must hold of the addresses: every output of the band that lies within the output is this job's to write.
@@ -400,7 +389,7 @@ pub struct Sums<'a, T> {
     /// See above.
     pub pitch: usize,
     /// The rows, in the order of lanes, `width` each.
-    pub rows: &'a [RowOf],
+    pub rows: &'a [RowAt],
     /// See above.
     pub width: usize,
     /// Position along W of the first lane of a row.
@@ -447,7 +436,7 @@ impl<T: Laned> Sums<'_, T> {
     /// Where the rows of the first output channel begin.
     fn places(&self) -> Vec<isize> {
         let [d, h, w] = [0, 1, 2].map(|a| self.form.axes[a].unit * self.form.step[a]);
-        let row = |r: RowOf| {
+        let row = |r: RowAt| {
             let lines = (r.d * d..(r.d + 1) * d).flat_map(move |i| (r.h * h..(r.h + 1) * h).map(move |j| (i, j)));
             let inside = lines.filter(|&(i, j)| i < self.form.out[0] && j < self.form.out[1]);
             inside.map(move |(i, j)| self.target.offset([r.n, 0], [i, j, self.col * w]))
@@ -656,7 +645,7 @@ fn put<L: Level, T: Laned>(
     level: L,
     form: &Form,
     (target, outs): (&Place<*mut T>, Range<usize>),
-    (rows, width, col): (&[RowOf], usize, usize),
+    (rows, width, col): (&[RowAt], usize, usize),
     sums: &mut [T],
     woven: &mut [T],
     pitch: usize,
@@ -695,7 +684,7 @@ fn put<L: Level, T: Laned>(
                     }
                     phases.sort_unstable_by_key(|p| p.residue);
                     let from: &[Cell<T>] = if paired && !at_once { as_cells(woven) } else { sums };
-                    for (r, row) in rows.iter().enumerate() {
+                    for row in rows {
                         let d = (row.d * unit[0] + yd) * form.step[0] + of[0].residues[0][md];
                         let h = (row.h * unit[1] + yh) * form.step[1] + of[0].residues[1][mh];
                         if d >= form.out[0] || h >= form.out[1] {
@@ -705,7 +694,7 @@ fn put<L: Level, T: Laned>(
                         let (at, n) = (col * unit[2], width * unit[2]);
                         if at_once {
                             let all = together * of[0].members();
-                            let from = phases[0].row + r * width;
+                            let from = phases[0].row + row.lane;
                             let n = n.min(form.out[2] - at);
                             // SAFETY: a row of an output that exists, whose places from there on are this job's to write.
                             let to = unsafe {
@@ -719,7 +708,7 @@ fn put<L: Level, T: Laned>(
                             }
                             continue;
                         }
-                        let found = Found { phases: &phases, first: r * width * unit[2], channel: 0, pitch: 1 };
+                        let found = Found { phases: &phases, first: row.lane * unit[2], channel: 0, pitch: 1 };
                         // SAFETY: a row of an output that exists, whose places from there on are this job's to write.
                         unsafe { write_row(level, (form.step[2], form.out[2]), place, (at, n), &found, from) };
                     }

@@ -730,21 +730,7 @@ impl<T: Multiplied> Map<'_, T> {
             first..end.min(link.out_len)
         });
         let first_out = band.group * self.outs;
-        let direct = self.out.place_mut::<T::ProductCodec>();
-        let target = if let Some(place) = direct {
-            Place { origin: place.origin.wrapping_offset(place.offset([0, first_out], [0; 3])), ..place }
-        } else {
-            let [d, h, w] = [0, 1, 2].map(|a| reach[a].len());
-            grow(&mut scratch.made, band.images.len() * band.outs.len() * d * h * w)?;
-            let place = Place {
-                origin: scratch.made.as_mut_ptr(),
-                outer: [(band.outs.len() * d * h * w) as isize, (d * h * w) as isize],
-                spatial: [(h * w) as isize, w as isize, 1],
-            };
-            let start = [0, 1, 2].map(|a| reach[a].start);
-            let offset = place.offset([band.images.start, band.outs.start], start);
-            Place { origin: place.origin.wrapping_offset(offset.wrapping_neg()), ..place }
-        };
+        let target = self.target((band.group, &band.images, &band.outs), &reach, &mut scratch.made)?;
         if scheme.bare {
             let biases = self.bias.map(|b| &b[first_out..first_out + self.outs]);
             for (n, o) in band.images.clone().flat_map(|n| band.outs.clone().map(move |o| (n, o))) {
@@ -753,10 +739,11 @@ impl<T: Multiplied> Map<'_, T> {
             }
         }
         if scheme.planes.is_empty() || scheme.residues.is_empty() {
-            return self.deliver(&target, direct.is_some(), band, &reach, scratch);
+            self.deliver((band.group, &band.images, &band.outs), &reach, &mut scratch.made);
+            return Ok(());
         }
         if rows_by_row {
-            return self.direct(layout, scheme, band, codec, (&target, direct.is_some(), &reach), scratch);
+            return self.direct(layout, scheme, band, codec, (&target, &reach), scratch);
         }
         let keep = layout.ins < self.ins;
         let room = simd::dispatch_at(
@@ -814,7 +801,8 @@ impl<T: Multiplied> Map<'_, T> {
                 },
             );
         }
-        self.deliver(&target, direct.is_some(), band, &reach, scratch)
+        self.deliver((band.group, &band.images, &band.outs), &reach, &mut scratch.made);
+        Ok(())
     }
 
     /// Whether rows are computed one by one: where there is one input channel, few rows of weights for a tile, and a vector
@@ -832,7 +820,7 @@ impl<T: Multiplied> Map<'_, T> {
         scheme: &Scheme,
         band: &Band,
         codec: T::ProductCodec,
-        (target, in_place, reach): (&Place<*mut T::Product>, bool, &[Range<usize>; 3]),
+        (target, reach): (&Place<*mut T::Product>, &[Range<usize>; 3]),
         scratch: &mut Scratch<T::Product>,
     ) -> Result<()> {
         let lanes = self.inputs(layout, band, &(0..1), codec, scratch)?;
@@ -852,7 +840,8 @@ impl<T: Multiplied> Map<'_, T> {
             target: *target,
             sums: &mut scratch.sums,
         });
-        self.deliver(target, in_place, band, reach, scratch)
+        self.deliver((band.group, &band.images, &band.outs), reach, &mut scratch.made);
+        Ok(())
     }
 
     /// Lane 0 of a band: in the input, or in a copy made here.
@@ -959,32 +948,60 @@ impl<T: Multiplied> Map<'_, T> {
         Ok(())
     }
 
-    /// Stores results that were not written where they lie.
-    fn deliver(
+    /// Where the results lie, if they can be written there: in the type they are computed in, none of them before the first that
+    /// is wanted.
+    pub(super) fn in_place(&self) -> Option<Place<*mut T::Product>> {
+        self.out.place_mut::<T::ProductCodec>().filter(|_| self.lead == [0; 3])
+    }
+
+    /// Where a band's results go, those of a group's output channels in some images, at `reach` of each axis: where they lie, or
+    /// into `made`.
+    pub(super) fn target(
         &self,
-        target: &Place<*mut T::Product>,
-        direct: bool,
-        band: &Band,
+        (group, images, outs): (usize, &Range<usize>, &Range<usize>),
         reach: &[Range<usize>; 3],
-        scratch: &mut Scratch<T::Product>,
-    ) -> Result<()> {
-        if direct {
-            return Ok(());
+        made: &mut Room<T::Product>,
+    ) -> Result<Place<*mut T::Product>> {
+        if let Some(place) = self.in_place() {
+            let offset = place.offset([0, group * self.outs], [0; 3]);
+            return Ok(Place { origin: place.origin.wrapping_offset(offset), ..place });
         }
-        let _ = target;
-        let width = reach[2].len();
-        let mut rows = scratch.made.chunks_exact_mut(width.max(1));
-        for n in band.images.clone() {
-            for o in band.outs.clone() {
-                let block = (n * self.groups + band.group) * self.outs + o;
-                for (d, h) in reach[0].clone().flat_map(|d| reach[1].clone().map(move |h| (d, h))) {
-                    if let Some(row) = rows.next() {
-                        self.out.store_from(T::ProductCodec::default(), At { block, d, h }, &reach[2], row);
-                    }
+        let [d, h, w] = reach.each_ref().map(Range::len);
+        grow(made, images.len() * outs.len() * d * h * w)?;
+        let place = Place {
+            origin: made.as_mut_ptr(),
+            outer: [(outs.len() * d * h * w) as isize, (d * h * w) as isize],
+            spatial: [(h * w) as isize, w as isize, 1],
+        };
+        let offset = place.offset([images.start, outs.start], reach.each_ref().map(|r| r.start));
+        Ok(Place { origin: place.origin.wrapping_offset(offset.wrapping_neg()), ..place })
+    }
+
+    /// Stores results that were not written where they lie.
+    pub(super) fn deliver(
+        &self,
+        (group, images, outs): (usize, &Range<usize>, &Range<usize>),
+        reach: &[Range<usize>; 3],
+        made: &mut [T::Product],
+    ) {
+        if self.in_place().is_some() {
+            return;
+        }
+        // Those from the first that is wanted on.
+        let wanted = [0, 1, 2].map(|a| self.lead[a].clamp(reach[a].start, reach[a].end)..reach[a].end);
+        let cols = wanted[2].start - reach[2].start..reach[2].len();
+        let mut rows = made.chunks_exact_mut(reach[2].len().max(1));
+        for (n, o) in images.clone().flat_map(|n| outs.clone().map(move |o| (n, o))) {
+            let block = (n * self.groups + group) * self.outs + o;
+            let all = reach[0].clone().flat_map(|d| reach[1].clone().map(move |h| (d, h)));
+            for ((d, h), row) in all.zip(&mut rows) {
+                if wanted[0].contains(&d) && wanted[1].contains(&h) && !wanted[2].is_empty() {
+                    let at = At { block, d: d - self.lead[0], h: h - self.lead[1] };
+                    let to = wanted[2].start - self.lead[2]..wanted[2].end - self.lead[2];
+                    self.out.store_from(T::ProductCodec::default(), at, &to, &mut row[cols.clone()]);
                 }
             }
         }
-        Ok(())
     }
 }
 

@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex};
 use super::map::{Kept, Map, Order, PRODUCTS_PER_ELEMENT, Packed, Stretches, position};
 use crate::element::{Laned, Multiplied};
 use crate::engine::parallel;
-use crate::engine::products::{MostRows, Place};
+use crate::engine::products::{MostRows, RowAt};
 use crate::engine::room::{Room, grow, scratch};
 use crate::engine::rows::{self, At};
 use crate::engine::simd;
-use crate::engine::winograd::{Expand, Form, RowOf, Sums, Table, pitch};
+use crate::engine::winograd::{Expand, Form, Sums, Table, pitch};
 use crate::error::Result;
 use crate::geometry::phase::Phases;
 use crate::geometry::taps::reserved;
@@ -130,8 +130,6 @@ struct Cut {
     beyond: usize,
     /// Distance of the inputs of neighbours along W.
     step: usize,
-    /// What the sources of each axis read.
-    reads: [Vec<Reads>; 3],
     pitch: usize,
 }
 
@@ -164,7 +162,7 @@ struct Scratch<K> {
     sources: Room<K>,
     sums: Room<K>,
     results: Room<K>,
-    rows: Vec<RowOf>,
+    rows: Vec<RowAt>,
 }
 
 impl<T: Multiplied> Map<'_, T> {
@@ -325,10 +323,7 @@ impl<T: Multiplied> Map<'_, T> {
         let (first, last) = (shifts.first().map_or(0, |s| *s), shifts.last().map_or(0, |s| *s));
         let step = self.links[2].in_step * unit[2];
         let beyond = usize::try_from(last - first).unwrap_or(0) / step;
-        let (reads, pitch) = (Default::default(), pitch(images * volume));
-        let mut cut = Cut { all, parts, images, band, stretches, first, beyond, step, reads, pitch };
-        cut.reads = self.reads(form, &cut, band);
-        cut
+        Cut { all, parts, images, band, stretches, first, beyond, step, pitch: pitch(images * volume) }
     }
 
     /// The factors of all weights, in order: made now, or kept since.
@@ -382,14 +377,15 @@ impl<T: Multiplied> Map<'_, T> {
         s.rows.clear();
         for n in band.images.clone() {
             for d in band.at[0].clone() {
-                s.rows.extend(band.at[1].clone().map(|h| RowOf { n, d, h }));
+                for h in band.at[1].clone() {
+                    s.rows.push(RowAt { lane: s.rows.len() * band.at[2].len(), n, d, h });
+                }
             }
         }
         let reach = self.reach(form, band);
         let first_out = band.group * self.outs;
-        let direct = self.out.place_mut::<T::ProductCodec>().filter(|_| self.lead == [0; 3]);
         // Results that are not written where they lie: of as many output channels as take little memory.
-        let at_once = if direct.is_some() {
+        let at_once = if self.in_place().is_some() {
             self.outs
         } else {
             let of_one = band.images.len() * reach.iter().map(Range::len).product::<usize>() * size_of::<T::Product>();
@@ -399,23 +395,7 @@ impl<T: Multiplied> Map<'_, T> {
         let mut finite = true;
         for first in (0..self.outs).step_by(at_once) {
             let outs = first..(first + at_once).min(self.outs);
-            let target = match direct {
-                Some(place) => {
-                    Place { origin: place.origin.wrapping_offset(place.offset([0, first_out], [0; 3])), ..place }
-                }
-                None => {
-                    let [d, h, w] = [0, 1, 2].map(|a| reach[a].len());
-                    grow(&mut s.results, band.images.len() * outs.len() * d * h * w)?;
-                    let place = Place {
-                        origin: s.results.as_mut_ptr(),
-                        outer: [(outs.len() * d * h * w) as isize, (d * h * w) as isize],
-                        spatial: [(h * w) as isize, w as isize, 1],
-                    };
-                    let start = [0, 1, 2].map(|a| reach[a].start);
-                    let offset = place.offset([band.images.start, outs.start], start);
-                    Place { origin: place.origin.wrapping_offset(offset.wrapping_neg()), ..place }
-                }
-            };
+            let target = self.target((band.group, &band.images, &outs), &reach, &mut s.results)?;
             finite &= simd::dispatch_at(
                 isa,
                 Sums {
@@ -434,9 +414,7 @@ impl<T: Multiplied> Map<'_, T> {
                     sums: &mut s.sums,
                 },
             );
-            if direct.is_none() {
-                self.deliver_pairs(band, &reach, &outs, &mut s.results);
-            }
+            self.deliver((band.group, &band.images, &outs), &reach, &mut s.results);
         }
         Ok(finite)
     }
@@ -479,9 +457,7 @@ impl<T: Multiplied> Map<'_, T> {
         let pitch = cut.pitch;
         grow(&mut s.sources, form.sources() * self.ins * pitch)?;
         let codec = T::ProductCodec::default();
-        // The last band of an axis may be shorter than the others, by one.
-        let reads = if lens == cut.band { None } else { Some(self.reads(form, cut, lens)) };
-        let reads = reads.as_ref().unwrap_or(&cut.reads);
+        let reads = Self::reads(form, cut, lens);
         let volume: usize = lens.iter().product();
         let ready = self.x.place::<T::ProductCodec>().filter(|x| x.spatial[2] == 1);
         for (i, n) in band.images.clone().enumerate() {
@@ -505,7 +481,7 @@ impl<T: Multiplied> Map<'_, T> {
                         across,
                         line: &mut s.line,
                         apart: &mut s.apart,
-                        reads,
+                        reads: &reads,
                         band: lens,
                         made: &mut s.made,
                         to: &mut s.sources[c * pitch + i * volume..],
@@ -518,7 +494,7 @@ impl<T: Multiplied> Map<'_, T> {
     }
 
     /// Where the sources of a band of these lengths find their elements.
-    fn reads(&self, form: &Form, cut: &Cut, lens: [usize; 3]) -> [Vec<Reads>; 3] {
+    fn reads(form: &Form, cut: &Cut, lens: [usize; 3]) -> [Vec<Reads>; 3] {
         let extent = [0, 1].map(|a| lens[a] + cut.stretches[a].extra);
         let across = cut.across(lens);
         let (rows, len) = (extent[0] * extent[1], across.len);
@@ -538,27 +514,6 @@ impl<T: Multiplied> Map<'_, T> {
                 .map(|s| Reads { first: place(s.shift), second: s.second.map(|(shift, minus)| (place(shift), minus)) });
             reads.collect()
         })
-    }
-
-    /// Stores results that were not written where they lie.
-    fn deliver_pairs(&self, band: &Band, reach: &[Range<usize>; 3], outs: &Range<usize>, made: &mut [T::Product]) {
-        let [depth, height, width] = [0, 1, 2].map(|a| reach[a].len());
-        let wanted = [0, 1, 2].map(|a| self.lead[a].saturating_sub(reach[a].start).min(reach[a].len())..reach[a].len());
-        let mut planes = made.chunks_exact_mut((height * width).max(1));
-        for (n, o) in band.images.clone().flat_map(|n| outs.clone().map(move |o| (n, o))) {
-            let block = (n * self.groups + band.group) * self.outs + o;
-            for (d, plane) in (0..depth).zip(&mut planes) {
-                if !wanted[0].contains(&d) {
-                    continue;
-                }
-                for h in wanted[1].clone() {
-                    let row = &mut plane[h * width..][..width][wanted[2].clone()];
-                    let at = At { block, d: reach[0].start + d - self.lead[0], h: reach[1].start + h - self.lead[1] };
-                    let first = reach[2].start + wanted[2].start - self.lead[2];
-                    self.out.store_from(T::ProductCodec::default(), at, &(first..first + row.len()), row);
-                }
-            }
-        }
     }
 
     /// Outputs of a band that are not finite, as every product by itself has them: what is infinite there may be NaN here.
