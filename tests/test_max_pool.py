@@ -1,5 +1,6 @@
 """`max_pool{1,2,3}d` and their backward."""
 
+import contextlib
 import functools
 
 import numpy as np
@@ -12,6 +13,7 @@ import laws
 import reference as ref
 import strategies as sts
 import upsample_rs as us
+from upsample_rs import _core
 
 forward = cases.max_pool_cases()
 backward = cases.backward_of(cases.max_pool_cases(dtypes=sts.FLOATS, specials=False))
@@ -325,6 +327,65 @@ def test_indices_that_int32_cannot_hold_are_refused():
     x = np.broadcast_to(np.uint8(1), (2**31 + 8,))
     call = dict(kernel_size=2**30, return_indices=True, index_dtype="int32")
     laws.refused(lambda: us.max_pool1d(x, **call), ValueError, "max_pool1d: ", "int32")
+
+
+@contextlib.contextmanager
+def positions_afterwards():
+    """Positions looked for when the values are known, as in windows of billions of elements."""
+    _core._force_span(0)
+    try:
+        yield
+    finally:
+        _core._force_span(None)
+
+
+@given(case=forward)
+def test_positions_found_afterwards_match_reference(engine, case):
+    with positions_afterwards():
+        laws.forward_matches_reference(case)
+
+
+@given(case=forward, layout=sts.layouts)
+def test_positions_found_afterwards_of_any_layout(isa, case, layout):
+    with positions_afterwards():
+        laws.strided_equals_contiguous(case, layout)
+
+
+# Rows of one element seen billions of times, each row's its own: of equal elements the first
+# counts, and of these rows the third is the largest.
+FAR = 2**32
+HUGE = np.lib.stride_tricks.as_strided(np.uint8([3, 1, 4, 1, 2]), (5, FAR + 9), (1, 0))
+PLANE = 70_000  # squared beyond 2**32
+DEEP = np.lib.stride_tricks.as_strided(np.int16([3, 1, 4, 1, 2]), (5, PLANE, PLANE), (2, 0, 0))
+
+
+def test_positions_beyond_32_bits():
+    """Each window's first element, or that of the largest of its rows."""
+    rows, cols = np.arange(5)[:, None] * (FAR + 9), np.array([0, FAR // 2, FAR])
+    values, indices = us.max_pool2d(HUGE, (1, 3), (1, FAR // 2), return_indices=True)
+    assert (values == np.array([3, 1, 4, 1, 2])[:, None]).all()
+    assert (indices == rows + cols).all()
+    # Windows of rows that are further apart than that.
+    values, indices = us.max_pool2d(HUGE, (2, 3), (1, FAR // 2), return_indices=True)
+    assert (indices == rows[[0, 2, 2, 4]] + cols).all()
+    values, indices = us.min_pool2d(HUGE, (3, 3), (2, FAR // 2), return_indices=True)
+    assert (indices == rows[[1, 3]] + cols).all()
+    values, indices = us.max_pool1d(HUGE, 3, FAR // 2, 1, return_indices=True)
+    assert (indices == np.maximum(cols - 1, 0)).all() and (values[:, 0] == HUGE[:, 0]).all()
+
+
+def test_positions_in_volumes_beyond_32_bits():
+    far = PLANE - 2
+    planes = np.arange(5)[:, None, None] * PLANE**2
+    corners = np.array([[0, far], [far * PLANE, far * PLANE + far]])
+    for kernel, of in (
+        ((1, 2, 2), [0, 1, 2, 3, 4]),
+        ((3, 2, 2), [2, 2, 2]),
+        ((2, 1, 2), [0, 2, 2, 4]),
+    ):
+        values, indices = us.max_pool3d(DEEP, kernel, (1, far, far), return_indices=True)
+        assert (indices == planes[of] + corners).all()
+        assert (values == DEEP[of, 0, 0][:, None, None]).all()
 
 
 def test_empty_batch_is_an_empty_result():

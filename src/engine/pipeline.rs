@@ -35,8 +35,8 @@ const PLANES_BYTES: usize = 512 << 10;
 /// Bytes of packed input, or of output not written where it lies, to aim at for a band.
 const BAND_BYTES: usize = 64 << 10;
 
-/// Most bytes of a tile's inputs in one row.
-const INPUT_BYTES: usize = 512 << 10;
+/// Most bytes of a tile's inputs in one row, but for those of one output.
+pub const INPUT_BYTES: usize = 512 << 10;
 
 /// Most bytes of a folded row: it stays in L1 until it has gone across.
 const FOLDED_BYTES: usize = 24 << 10;
@@ -119,8 +119,6 @@ pub struct OutRows<'a> {
 
 /// An operation that goes across rows, then down them. Knows nothing of arrays.
 pub trait Kernel: Sync {
-    /// Whether only the target's guaranteed features are worth compiling for.
-    const BASELINE: bool = false;
     /// As [`Job::WIDE`].
     const WIDE: bool = true;
 
@@ -646,7 +644,7 @@ fn stretch<K: Kernel>(
         let mut run = |src: Rows<'_, K::Key>, (steps, from): (&[Step], usize), dst: &mut K::Dst<'_>| {
             let (cols, scratch, slots) = (&band.cols, &mut scratch, &mut slots[..]);
             let job = (kernel, Steps { steps, rows, cols, src, from, scratch, slots, dst });
-            if K::BASELINE { simd::baseline(job) } else { simd::dispatch(job) }
+            simd::dispatch(job);
         };
         ends.with_output(&band, &mut made, &mut |mut dst| {
             let mut left = &script.steps[..];

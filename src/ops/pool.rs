@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use std::ops::Range;
 
 use crate::element::{Absolute, Codec, Linear, Ordered, Rounding};
-use crate::engine::pipeline::{self, PIECE, Through, Way};
+use crate::engine::pipeline::{self, INPUT_BYTES, PIECE, Through, Way};
 use crate::error::Result;
 use crate::geometry::bins::Bins;
 use crate::geometry::window::{AxisName, Padding, Windows};
@@ -19,13 +19,15 @@ use crate::ops::resize_part::check_ranges;
 mod bands;
 mod fold;
 mod locate;
+mod search;
 
 use bands::{folds_rows_first, way, whole_windows};
 use fold::{Around, AsTheyAre, Folding, Scaled};
-use locate::{LocatedEnds, Locating};
+use locate::{LocatedEnds, Locating, most_span};
+use search::Search;
 
 pub(super) use fold::Mean;
-pub use locate::Stored;
+pub use locate::{Stored, force_span};
 
 /// Parameters of a pooling, one entry for each spatial axis.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +90,9 @@ struct Whole {
     bins: [Bins; 3],
     first: [usize; 3],
 }
+
+/// Most columns of inputs that a tile of outputs begins in, as the pipeline cuts them.
+const LONGEST_TILE: usize = INPUT_BYTES;
 
 /// An axis that is not pooled.
 fn unit() -> Bins {
@@ -213,10 +218,15 @@ impl PoolPlan {
         }
     }
 
-    /// Whether a flat position in the spatial block fits in 31 bits.
-    fn positions_are_short(&self) -> bool {
-        let block = self.deciding().iter().try_fold(1usize, |n, b| n.checked_mul(b.in_len()));
-        block.is_some_and(|n| i32::try_from(n).is_ok())
+    /// How many elements the inputs are apart, at most, that a tile of an output row reads.
+    fn span(&self) -> usize {
+        let [d, h, w] = self.deciding();
+        let beyond = |b: &Bins| match b {
+            Bins::Sliding(w) => (w.kernel - 1).saturating_mul(w.dilation).min(w.in_len),
+            Bins::Listed { .. } => b.longest(),
+        };
+        let rows = beyond(d).saturating_mul(h.in_len()).saturating_add(beyond(h)).saturating_mul(w.in_len());
+        rows.saturating_add(w.in_len().min(LONGEST_TILE.saturating_add(beyond(w))))
     }
 
     /// The windows' best elements.
@@ -303,23 +313,31 @@ impl PoolPlan {
         if self.out_shape.contains(&0) {
             return Ok(());
         }
+        let codec = B::Codec::<T>::default();
+        let far = self.span() > most_span();
+        if far {
+            self.extrema::<T, B>(x, out)?;
+        }
         let (mut x, mut out, mut indices) =
             (x.grid_of(&self.axes), out.grid_of(&self.axes), indices.grid_of(&self.axes));
         simplify(&mut x, &mut [&mut out, &mut indices]);
-        let codec = B::Codec::<T>::default();
-        if self.positions_are_short() {
-            pipeline::run(&self.locating::<_, i32>(x.inner)?, &LocatedEnds { codec, x, out, indices })
-        } else {
-            pipeline::run(&self.locating::<_, i64>(x.inner)?, &LocatedEnds { codec, x, out, indices })
+        if far {
+            return Search { plan: self, codec, x: &x, out: &out, indices: &indices }.run();
         }
+        pipeline::run(&self.locating(x.inner)?, &LocatedEnds { codec, x, out, indices })
     }
 
-    fn locating<K, I>(&self, inner: usize) -> Result<Locating<'_, K, I>> {
-        let size = size_of::<K>() + size_of::<I>();
+    /// Where the array lies in the one that positions count in, and the lengths of that.
+    fn counted_in(&self) -> ([usize; 3], [usize; 3]) {
+        let first = self.whole.as_ref().map_or([0; 3], |w| w.first);
+        (first, [0, 1, 2].map(|a| self.deciding()[a].in_len()))
+    }
+
+    fn locating<K>(&self, inner: usize) -> Result<Locating<'_, K>> {
+        let size = size_of::<K>() + size_of::<i32>();
         let (row, way) = (RowWindows::new(&self.bins[2])?, self.way(inner, size, false, false));
         let whole = whole_windows(&self.bins[1]);
-        let first = self.whole.as_ref().map_or([0; 3], |w| w.first);
-        let lens = [0, 1, 2].map(|a| self.deciding()[a].in_len());
+        let (first, lens) = self.counted_in();
         let in_pieces = self.in_pieces();
         Ok(Locating { bins: &self.bins, first, lens, row, inner, way, whole, in_pieces, marker: PhantomData })
     }

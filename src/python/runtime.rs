@@ -9,7 +9,7 @@ use super::memory;
 use crate::engine::parallel;
 use crate::engine::simd::{self, Isa};
 use crate::error::Error;
-use crate::ops::conv;
+use crate::ops::{conv, pool};
 
 #[pyfunction]
 #[pyo3(signature = (n, /))]
@@ -91,6 +91,14 @@ fn _force_conv(name: Option<&str>) -> PyResult<()> {
     Ok(())
 }
 
+/// Test hook: how far the inputs of an output row may be apart for the positions of maxima to be found with them (`None`: the
+/// default).
+#[pyfunction]
+#[pyo3(signature = (elements, /))]
+fn _force_span(elements: Option<usize>) {
+    pool::force_span(elements);
+}
+
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(set_num_threads, m)?)?;
     m.add_function(wrap_pyfunction!(get_num_threads, m)?)?;
@@ -99,5 +107,6 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(_own_threads, m)?)?;
     m.add_function(wrap_pyfunction!(_force_isa, m)?)?;
     m.add_function(wrap_pyfunction!(_force_grain, m)?)?;
-    m.add_function(wrap_pyfunction!(_force_conv, m)?)
+    m.add_function(wrap_pyfunction!(_force_conv, m)?)?;
+    m.add_function(wrap_pyfunction!(_force_span, m)?)
 }

@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::bands::*;
 use crate::element::{Codec, Order, Plain};
@@ -12,7 +13,7 @@ use crate::engine::simd::Level;
 use crate::error::Result;
 use crate::geometry::Reach;
 use crate::geometry::bins::Bins;
-use crate::kernels::argmax::{self, Pairs, Position};
+use crate::kernels::argmax::{self, Pairs};
 use crate::kernels::reduce::{RowWindows, Span};
 use crate::layout::Grid;
 
@@ -29,6 +30,8 @@ pub trait Stored: Copy + Default + Send + Sync + 'static {
     fn rows(rows: RowsMut<'_, Self>) -> Places<'_>;
     /// Memory for them.
     fn made(places: &mut MadePlaces) -> &mut Room<Self>;
+    /// From a position that fits.
+    fn of(position: i64) -> Self;
 }
 impl Stored for i64 {
     fn rows(rows: RowsMut<'_, Self>) -> Places<'_> {
@@ -37,6 +40,9 @@ impl Stored for i64 {
     fn made(places: &mut MadePlaces) -> &mut Room<Self> {
         &mut places.wide
     }
+    fn of(position: i64) -> Self {
+        position
+    }
 }
 impl Stored for i32 {
     fn rows(rows: RowsMut<'_, Self>) -> Places<'_> {
@@ -44,6 +50,9 @@ impl Stored for i32 {
     }
     fn made(places: &mut MadePlaces) -> &mut Room<Self> {
         &mut places.short
+    }
+    fn of(position: i64) -> Self {
+        position as i32
     }
 }
 
@@ -84,16 +93,43 @@ impl Finish for Places<'_> {
     }
 }
 
+/// The low 32 bits of a position. (All of them would be lanes of their own for every type of value, a fifth of what pooling
+/// is compiled to.) Those of an output row count from a position before all of them, less than 2^32 before: see [`whole`].
+type Low = i32;
+
+/// Most elements that the inputs of an output row may be apart: half of what low bits tell apart, for some output rows are made at
+/// once.
+const MOST_SPAN: usize = 1 << 31;
+
+static FORCED_SPAN: AtomicUsize = AtomicUsize::new(MOST_SPAN);
+
+/// See [`MOST_SPAN`].
+pub(super) fn most_span() -> usize {
+    FORCED_SPAN.load(Ordering::Relaxed)
+}
+
+/// Has positions looked for after the values where inputs of an output row are further apart than this (`None`: as far as need
+/// be), so that tests need no huge arrays.
+pub fn force_span(elements: Option<usize>) {
+    FORCED_SPAN.store(elements.unwrap_or(MOST_SPAN).min(MOST_SPAN), Ordering::Relaxed);
+}
+
+/// The position whose low bits these are, at `first` or less than 2^32 beyond.
+#[inline(always)]
+fn whole(first: i64, low: Low) -> i64 {
+    first + i64::from(low.wrapping_sub(first as Low).cast_unsigned())
+}
+
 /// Scratch of a [`Locating`]: values and positions of long windows across, and of rows that have gone across.
-pub(super) struct Located<K, I> {
+pub(super) struct Located<K> {
     /// The window that a piece is, if rows come in pieces.
     only: Option<Bins>,
-    room: (Room<K>, Room<I>),
-    kept: (Room<K>, Room<I>),
+    room: (Room<K>, Room<Low>),
+    kept: (Room<K>, Room<Low>),
 }
 
 /// Values and positions.
-pub(super) struct Locating<'a, K, I> {
+pub(super) struct Locating<'a, K> {
     pub bins: &'a [Bins; 3],
     /// Where the array lies in the one that positions count in, and the lengths of that.
     pub first: [usize; 3],
@@ -104,17 +140,15 @@ pub(super) struct Locating<'a, K, I> {
     pub whole: Range<usize>,
     /// Whether a window's row comes in pieces.
     pub in_pieces: bool,
-    pub marker: PhantomData<fn() -> (K, I)>,
+    pub marker: PhantomData<fn() -> K>,
 }
 
-impl<K: Order, I: Position> Kernel for Locating<'_, K, I> {
-    /// Only blocks beyond 2^31 elements need wide positions, where memory sets the pace.
-    const BASELINE: bool = size_of::<I>() > 4;
+impl<K: Order> Kernel for Locating<'_, K> {
     const WIDE: bool = K::WIDE;
 
     type Key = K;
-    type Scratch = Located<K, I>;
-    type Slot = (Room<K>, Room<I>);
+    type Scratch = Located<K>;
+    type Slot = (Room<K>, Room<Low>);
     type Dst<'a> = (RowsMut<'a, K>, Places<'a>);
     type Made = (Room<K>, MadePlaces);
 
@@ -129,7 +163,7 @@ impl<K: Order, I: Position> Kernel for Locating<'_, K, I> {
         self.bins[2].inputs(cols)
     }
     fn column_bytes(&self) -> usize {
-        self.inner * (size_of::<K>() + size_of::<I>())
+        self.inner * (size_of::<K>() + size_of::<Low>())
     }
     fn row_cost(&self) -> usize {
         row_cost(self.bins, self.inner).saturating_mul(2)
@@ -169,9 +203,9 @@ impl<K: Order, I: Position> Kernel for Locating<'_, K, I> {
         if let Some(only) = &mut s.only {
             let windows = RowWindows::only(only, from..from + src.len() / inner);
             let span = Span { src, from, cols: &(0..1), inner };
-            argmax::across::<L, K, I>(level, &windows, &span, base, &mut room, &mut dst);
+            argmax::across::<L, K, Low>(level, &windows, &span, base, &mut room, &mut dst);
         } else {
-            argmax::across::<L, K, I>(level, &self.row, &Span { src, from, cols, inner }, base, &mut room, &mut dst);
+            argmax::across::<L, K, Low>(level, &self.row, &Span { src, from, cols, inner }, base, &mut room, &mut dst);
         }
     }
 
@@ -191,9 +225,12 @@ impl<K: Order, I: Position> Kernel for Locating<'_, K, I> {
         };
         let (n, values) = (rows.len(), values.row(to.d, to.h));
         match positions {
-            Places::Wide(places) => argmax::down::<L, K, I, i64>(n, row, values, places.row(to.d, to.h), I::wide),
+            Places::Wide(places) => {
+                let first = self.first_of((to.d, to.h), to.cols);
+                argmax::down::<L, K, Low, i64>(n, row, values, places.row(to.d, to.h), |i| whole(first, i));
+            }
             Places::Short(places) => {
-                argmax::down::<L, K, I, i32>(n, row, values, places.row(to.d, to.h), |i| i.wide() as i32);
+                argmax::down::<L, K, Low, i32>(n, row, values, places.row(to.d, to.h), |i| i);
             }
         }
     }
@@ -222,11 +259,11 @@ impl<K: Order, I: Position> Kernel for Locating<'_, K, I> {
     #[inline(always)]
     fn absorb<L: Level>(&self, _: L, into: &mut Self::Slot, later: &Self::Slot) {
         let into = Pairs { values: &mut into.0, positions: &mut into.1 };
-        argmax::absorb::<K, I>(into, (&later.0, &later.1));
+        argmax::absorb::<K, Low>(into, (&later.0, &later.1));
     }
 }
 
-impl<K: Order, I: Position> Locating<'_, K, I> {
+impl<K: Order> Locating<'_, K> {
     /// The position of an input row's first element.
     #[inline(always)]
     fn position(&self, d: usize, h: usize) -> usize {
@@ -234,8 +271,15 @@ impl<K: Order, I: Position> Locating<'_, K, I> {
         ((od + d) * height + oh + h) * width + ow
     }
 
+    /// A position that is not beyond any that some columns of an output row read.
+    #[inline(always)]
+    fn first_of(&self, (d, h): (usize, usize), cols: &Range<usize>) -> i64 {
+        let [rd, rh] = [self.bins[0].at(d), self.bins[1].at(h)];
+        self.position(rd.start, rh.start).wrapping_add(self.bins[2].inputs(cols.clone()).start).cast_signed() as i64
+    }
+
     fn rows_of_band(&self, tile: usize) -> BandRows {
-        rows_of_band(self.bins, tile, self.inner, size_of::<K>() + size_of::<I>())
+        rows_of_band(self.bins, tile, self.inner, size_of::<K>() + size_of::<Low>())
     }
 
     #[inline(always)]
@@ -245,7 +289,7 @@ impl<K: Order, I: Position> Locating<'_, K, I> {
         to: &OutRows<'_>,
         src: &Rows<'_, K>,
         from: usize,
-        s: &mut Located<K, I>,
+        s: &mut Located<K>,
         (values, positions): &mut (RowsMut<'_, K>, Places<'_>),
     ) {
         let [bd, bh, bw] = self.bins;
@@ -262,7 +306,7 @@ impl<K: Order, I: Position> Locating<'_, K, I> {
                 let base = self.position(d, read.start + at);
                 let span = Span { src: cells, from, cols, inner };
                 let (values, positions) = (&mut values[at * width..], &mut positions[at * width..]);
-                argmax::across_rows::<L, K, I, PLAIN>(
+                argmax::across_rows::<L, K, Low, PLAIN>(
                     level,
                     &self.row,
                     &span,
@@ -273,23 +317,25 @@ impl<K: Order, I: Position> Locating<'_, K, I> {
                 );
             }
         }
-        let (kept_of, step) = ((&s.kept.0[..], &s.kept.1[..]), step(bh) * width);
+        let (kept_of, rows_on) = ((&s.kept.0[..], &s.kept.1[..]), step(bh));
+        let (step, near) = (rows_on * width, MOST_SPAN / rows_on.saturating_mul(self.lens[2]).max(1));
         let mut h = to.h.start;
         while h < to.h.end {
-            let n = alike(&self.whole, h..to.h.end).min(values.at_once()).min(positions.at_once());
+            let most = values.at_once().min(positions.at_once()).min(near.max(1));
+            let n = alike(&self.whole, h..to.h.end).min(most);
             let (rows, mut taps) = (h..h + n, [0; RUNNING]);
             let taps = taps_of(&mut taps, (rd.count, kept), bh.at(h), read.start, width);
             let found = values.rows(to.d, rows.clone());
             match positions {
                 Places::Wide(places) => {
-                    let places = places.rows(to.d, rows.clone());
-                    argmax::down_rows::<L, K, I, i64, PLAIN>(level, kept_of, taps, step, width, found, places, I::wide);
+                    let (first, places) = (self.first_of((to.d, h), cols), places.rows(to.d, rows.clone()));
+                    argmax::down_rows::<L, K, Low, i64, PLAIN>(level, kept_of, taps, step, width, found, places, |i| {
+                        whole(first, i)
+                    });
                 }
                 Places::Short(places) => {
                     let places = places.rows(to.d, rows.clone());
-                    argmax::down_rows::<L, K, I, i32, PLAIN>(level, kept_of, taps, step, width, found, places, |i| {
-                        i.wide() as i32
-                    });
+                    argmax::down_rows::<L, K, Low, i32, PLAIN>(level, kept_of, taps, step, width, found, places, |i| i);
                 }
             }
             values.finish_rows(level, to.d, rows.clone());
@@ -307,7 +353,7 @@ pub(super) struct LocatedEnds<C: Codec, O> {
     pub indices: Grid<*mut O>,
 }
 
-impl<'b, C: Codec<Computed: Order>, I: Position, O: Stored> Ends<Locating<'b, C::Computed, I>> for LocatedEnds<C, O> {
+impl<'b, C: Codec<Computed: Order>, O: Stored> Ends<Locating<'b, C::Computed>> for LocatedEnds<C, O> {
     fn blocks(&self) -> usize {
         self.x.blocks()
     }
