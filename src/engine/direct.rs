@@ -6,7 +6,7 @@
 
 use super::products::{Found, MOST_PHASES, PhaseOf, Place, Plane, RowAt, Scheme, Table, write_row};
 use super::rows::as_cells;
-use super::simd::{Job, Level};
+use super::simd::{Job, Level, whole_vectors};
 use crate::element::{Laned, Vector};
 
 /// Lanes of a row computed before they are woven: all phases of them stay in the first cache.
@@ -255,6 +255,7 @@ impl<T: Laned> Phase<'_, T> {
         }
         macro_rules! read {
             ($next:expr) => {{
+                whole_vectors();
                 let mut lanes = [L::Register::<T>::splat(self.begin); V];
                 for v in 0..V {
                     // SAFETY: every step's vectors of lanes are readable.

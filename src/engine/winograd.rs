@@ -11,7 +11,7 @@ use std::ops::Range;
 
 use super::products::{AHEAD, Found, PhaseOf, Place, RowAt, channels_of_table, write_row};
 use super::rows::{as_cells, as_uninit};
-use super::simd::{Job, Level, prefetch_at};
+use super::simd::{Job, Level, prefetch_at, whole_vectors};
 use super::tile::{LONGEST_SUM, MOST_ROWS, Steps, Tile, columns, even_part, most_rows, plus_product, walk};
 use crate::element::{Laned, Vector};
 use crate::geometry::winograd::{Axis, Shape};
@@ -27,6 +27,13 @@ const SUMS_BYTES: usize = 256 << 10;
 #[must_use]
 pub fn pitch(n: usize) -> usize {
     (n + SLACK).next_multiple_of(SLACK)
+}
+
+/// Lanes from a source of so many input channels to the next: some more, lest those of one position fall on the same lines of a
+/// cache.
+#[must_use]
+pub fn source_pitch(ins: usize, pitch: usize) -> usize {
+    ins * pitch + 5 * SLACK
 }
 
 /// One sum of a class of phases.
@@ -326,20 +333,19 @@ fn in_blocks<T: Copy, const N: usize>(values: &[T], to: &mut [T], size: usize) {
     }
 }
 
-/// Rows of `n` elements, in whole vectors: of some slices that they lie in, so far apart, the second and fourth times the one
-/// number, and the third and fourth times the other.
+/// Rows of `n` elements, in whole vectors: of one or two slices that they lie in, so far apart, the second times a number.
 ///
 /// # Panics
 /// If `n` is not a whole number of vectors, or one of the slices is shorter than the rows are.
 #[inline(always)]
 pub(crate) fn blend<L: Level, T: Laned, const N: usize>(
     from: [&[T]; N],
-    signs: [T; 2],
+    sign: T,
     to: &mut [T],
     (rows, n): (usize, usize),
     [apart, apart_to]: [usize; 2],
 ) {
-    let signs = signs.map(L::Register::<T>::splat);
+    let sign = L::Register::<T>::splat(sign);
     let lanes = L::Register::<T>::LANES;
     let last = rows.saturating_sub(1);
     assert!(n.is_multiple_of(lanes) && last * apart_to + n <= to.len(), "whole vectors, within the row");
@@ -347,24 +353,72 @@ pub(crate) fn blend<L: Level, T: Laned, const N: usize>(
     for row in 0..rows {
         let mut i = 0;
         while i < n {
-            let mut v = [signs[0]; 4];
-            for (v, from) in v.iter_mut().zip(from) {
-                // SAFETY: `i` and the lanes after it are below `n`, so long is every row.
-                *v = unsafe { L::Register::<T>::load(from.as_ptr().add(row * apart + i)) };
+            whole_vectors();
+            // SAFETY: `i` and the lanes after it are below `n`, so long is every row.
+            let vector = |from: &[T]| unsafe { L::Register::<T>::load(from.as_ptr().add(row * apart + i)) };
+            let mut sum = vector(from[0]);
+            if N > 1 {
+                sum = plus_product::<L, T>(sum, vector(from[N - 1]), sign);
             }
-            let [a, b, c, d] = v;
-            let sum = match N {
-                1 => a,
-                2 => plus_product::<L, T>(a, b, signs[0]),
-                _ => {
-                    let (one, other) = (plus_product::<L, T>(a, b, signs[0]), plus_product::<L, T>(c, d, signs[0]));
-                    plus_product::<L, T>(one, other, signs[1])
-                }
-            };
             // SAFETY: as above.
             unsafe { sum.store(to.as_mut_ptr().add(row * apart_to + i)) };
             i += lanes;
         }
+    }
+}
+
+/// What sums and differences of rows of a plane become, one beside the other.
+pub(crate) struct Several<'a, T> {
+    /// Where the next goes.
+    pub to: &'a mut [T],
+    /// How far they are from each other.
+    pub apart: usize,
+    /// Rows, and elements of one, a whole number of vectors.
+    pub of: (usize, usize),
+    /// Elements from row to row.
+    pub run: usize,
+    /// The plane.
+    pub from: &'a [T],
+    /// As `run`.
+    pub len: usize,
+}
+
+impl<T: Laned> Several<'_, T> {
+    /// Makes the next few, of two places in the plane and the second's factor.
+    ///
+    /// # Panics
+    /// If they are not whole vectors, or not within the slices.
+    #[inline(always)]
+    #[allow(clippy::needless_range_loop)] // indices, so that the arrays stay in registers
+    pub(crate) fn next<L: Level, const N: usize>(&mut self, reads: [([usize; 2], T); N]) {
+        let Self { ref mut to, apart, of: (rows, n), run, from, len } = *self;
+        let lanes = L::Register::<T>::LANES;
+        let mut signs = [L::Register::<T>::splat(T::default()); N];
+        for k in 0..N {
+            signs[k] = L::Register::<T>::splat(reads[k].1);
+            let [first, second] = reads[k].0;
+            assert!(first.max(second) + (rows - 1) * len + n <= from.len(), "rows within the plane");
+        }
+        assert!(n.is_multiple_of(lanes) && (N - 1) * apart + (rows - 1) * run + n <= to.len(), "whole vectors, within");
+        for row in 0..rows {
+            let mut i = 0;
+            while i < n {
+                whole_vectors();
+                for k in 0..N {
+                    // SAFETY: `i` and the lanes after it are below `n`, so long are the rows of both and the one made.
+                    unsafe {
+                        let from = from.as_ptr().add(row * len + i);
+                        let first = L::Register::<T>::load(from.add(reads[k].0[0]));
+                        let second = L::Register::<T>::load(from.add(reads[k].0[1]));
+                        let to = to.as_mut_ptr().add(k * apart + row * run + i);
+                        plus_product::<L, T>(first, second, signs[k]).store(to);
+                    }
+                }
+                i += lanes;
+            }
+        }
+        // (Nothing is left after the last.)
+        *to = std::mem::take(to).get_mut(N * apart..).unwrap_or_default();
     }
 }
 
@@ -417,12 +471,12 @@ impl Table {
         let each = (LONGEST_SUM / terms.max(1)).clamp(1, ins.max(1));
         let channels = channels_of_table(terms, &[ins]);
         let at = |c: usize, t: usize| {
-            let source = point.sources[t] * ins * pitch;
+            let source = point.sources[t] * source_pitch(ins, pitch);
             (((c * terms + t) * rows).cast_signed(), (source + c * pitch).cast_signed())
         };
         let places: Vec<_> = (0..channels).flat_map(|c| (0..terms).map(move |t| at(c, t))).collect();
         let steps = walk(&places, ((channels * terms * rows).cast_signed(), (channels * pitch).cast_signed()));
-        Self { steps, channels, each, first: point.sources.first().map_or(0, |s| s * ins * pitch) }
+        Self { steps, channels, each, first: point.sources.first().map_or(0, |s| s * source_pitch(ins, pitch)) }
     }
 }
 
@@ -454,7 +508,10 @@ impl<T: Laned> Job for Sums<'_, T> {
         let (together, packed) = (form.together, form.packed(ins));
         let lanes = L::Register::<T>::LANES;
         let n = (self.rows.len() * self.width).div_ceil(lanes) * lanes;
-        assert!(n <= pitch && self.sources.len() >= form.sources() * ins * pitch, "lanes are there for every vector");
+        assert!(
+            n <= pitch && self.sources.len() >= form.sources() * source_pitch(ins, pitch),
+            "lanes are there for every vector"
+        );
         assert!(self.weights.len() >= form.packed_room(self.outs.end, ins), "weights are there for every tile");
         // The rows that results go to, as far as one channel's are from its first.
         let (places, reach) = (self.places(), self.reach());
@@ -618,10 +675,12 @@ unsafe fn outputs<L: Level, T: Laned, const H: usize, const W: usize>(
     let minus = L::Register::<T>::splat(T::halves(-2));
     let mut i = 0;
     while i < n {
+        whole_vectors();
         let [mut firsts, mut seconds] = [[zero; H]; 2];
         for (y, (first, second)) in firsts.iter_mut().zip(&mut seconds).enumerate() {
             let mut row = [zero; W];
             for (x, to) in row.iter_mut().enumerate() {
+                whole_vectors();
                 // SAFETY: `i` is below `n`, and so is the vector's last lane.
                 *to = unsafe { L::Register::<T>::load(sums.add(y * h + x * w + i)) };
             }
@@ -629,6 +688,7 @@ unsafe fn outputs<L: Level, T: Laned, const H: usize, const W: usize>(
         }
         for (x, row) in [firsts, seconds].into_iter().take(W).enumerate() {
             for (y, made) in pair::<L, T, H>(row, minus).into_iter().take(H).enumerate() {
+                whole_vectors();
                 seen = plus_product::<L, T>(seen, made, zero);
                 // SAFETY: as above.
                 unsafe { made.store(sums.add(y * h + x * w + i)) };

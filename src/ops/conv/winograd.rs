@@ -11,7 +11,7 @@ use crate::engine::products::{MostRows, RowAt};
 use crate::engine::room::{Room, grow, scratch};
 use crate::engine::rows::{self, At};
 use crate::engine::simd;
-use crate::engine::winograd::{Expand, Form, Sums, Table, pitch};
+use crate::engine::winograd::{Expand, Form, Sums, Table, pitch, source_pitch};
 use crate::error::Result;
 use crate::geometry::phase::Phases;
 use crate::geometry::taps::reserved;
@@ -99,13 +99,16 @@ const MOST_WEIGHTS: usize = 48 << 20;
 
 /// What an element of a source takes, with pairs along so many axes, in products: several axes have more sources, which leave a
 /// cache less room. (This and what follows was found on a Zen 3 core, from 3 x 3 of 16 to 256 channels, k3s2 of 64, k4s2 of 128
-/// and three-dimensional ones of 16 and 32.)
-const SOURCE: [usize; 4] = [0, 8, 13, 27];
+/// and three-dimensional ones of 16 and 32, and holds for AVX-512 on a Sapphire Rapids core, but for factors: products take half as
+/// long there. The last was 27 before planes were combined by themselves.)
+const SOURCE: [usize; 4] = [0, 8, 13, 20];
 
-/// What an element of a sum takes.
+/// What an element of a sum takes, and with pairs along three axes where outputs are of several phases.
 const SUM: usize = 14;
+const SUM_OF_PHASES: usize = 30;
 
-/// What a factor of a weight takes: more, if there are more than `FEW_FACTORS` bytes of them.
+/// What a factor of a weight takes: more, if there are more than `FEW_FACTORS` bytes of them, and twice as much where vectors are
+/// twice as long.
 const FACTOR: usize = 24;
 const FEW_FACTORS: usize = 2 << 20;
 
@@ -159,6 +162,7 @@ struct Scratch<K> {
     apart: Room<K>,
     packed: Room<K>,
     made: Room<K>,
+    mixed: Room<K>,
     sources: Room<K>,
     sums: Room<K>,
     results: Room<K>,
@@ -223,12 +227,15 @@ impl<T: Multiplied> Map<'_, T> {
         let channels = self.ins.saturating_mul(self.outs);
         let item = size_of::<T::Product>();
         let weights = factors.saturating_mul(channels).saturating_mul(self.groups).saturating_mul(item);
-        let source = SOURCE[axes.iter().filter(|a| a.unit > 1).count()];
+        let along = axes.iter().filter(|a| a.unit > 1).count();
+        let source = SOURCE[along];
+        let sum = if along == 3 && self.links[2].out_step > 1 { SUM_OF_PHASES } else { SUM };
         let factor = if weights > FEW_FACTORS { 3 * FACTOR } else { FACTOR };
+        let factor = if simd::current() >= simd::Isa::Avx512 { 2 * factor } else { factor };
         let with = [
             factors.saturating_mul(pairs).saturating_mul(channels),
             sources.saturating_mul(pairs).saturating_mul(self.ins).saturating_mul(source),
-            sums.saturating_mul(pairs).saturating_mul(self.outs).saturating_mul(SUM),
+            sums.saturating_mul(pairs).saturating_mul(self.outs).saturating_mul(sum),
             factors.saturating_mul(channels).saturating_mul(factor),
         ];
         let lane = sources.saturating_mul(self.ins).saturating_add(sums.saturating_mul(8)).saturating_mul(item);
@@ -264,6 +271,7 @@ impl<T: Multiplied> Map<'_, T> {
                 apart: Room::default(),
                 packed: Room::default(),
                 made: Room::default(),
+                mixed: Room::default(),
                 sources: Room::default(),
                 sums: Room::default(),
                 results: Room::default(),
@@ -454,8 +462,9 @@ impl<T: Multiplied> Map<'_, T> {
         s.line.fill(T::Product::default());
         grow(&mut s.apart, if step[2] > 1 { step[2] * across.pitch() } else { 0 })?;
         grow(&mut s.made, form.axes[2].sources.len() * across.pitch())?;
+        grow(&mut s.mixed, if form.axes[0].unit > 1 { across.pitch() } else { 0 })?;
         let pitch = cut.pitch;
-        grow(&mut s.sources, form.sources() * self.ins * pitch)?;
+        grow(&mut s.sources, form.sources() * source_pitch(self.ins, pitch))?;
         let codec = T::ProductCodec::default();
         let reads = Self::reads(form, cut, lens);
         let volume: usize = lens.iter().product();
@@ -484,8 +493,9 @@ impl<T: Multiplied> Map<'_, T> {
                         reads: &reads,
                         band: lens,
                         made: &mut s.made,
+                        mixed: &mut s.mixed,
                         to: &mut s.sources[c * pitch + i * volume..],
-                        pitch: self.ins * pitch,
+                        pitch: source_pitch(self.ins, pitch),
                     },
                 );
             }
