@@ -142,6 +142,36 @@ def test_constant_stays_constant_through_many_taps(isa, in_len, out_len, dtype):
     assert np.all(got == x[0, 0])
 
 
+@pytest.mark.parametrize("rounding", ref.ROUNDING)
+@pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2"])
+@pytest.mark.parametrize(
+    "lens, outs",
+    [((45, 55), (10, 12)), ((27, 96), (6, 21)), ((64, 77), (9, 9)), ((7, 300), (7, 47))],
+)
+def test_means_of_windows_of_two_lengths_are_exact(isa, lens, outs, dtype, rounding):
+    """By integers: a window of 30 elements is halfway between two numbers every thirtieth time."""
+    info = np.iinfo(dtype)
+    rng = np.random.default_rng(7)
+    x = rng.integers(info.min, info.max, (3, *lens), dtype, endpoint=True)
+    x[0] //= 16  # small numbers: as many ties, and both signs
+    edges = [
+        [(o * n // m, -(-(o + 1) * n // m)) for o in range(m)]
+        for n, m in zip(lens, outs, strict=True)
+    ]
+    want = np.empty((3, *outs), np.int64)
+    for i, (top, bottom) in enumerate(edges[0]):
+        for j, (left, right) in enumerate(edges[1]):
+            window = x[:, top:bottom, left:right].reshape(3, -1).astype(np.int64)
+            total, n = window.sum(1), window.shape[1]
+            down, up = total // n, (2 * total + n) // (2 * n)
+            even = down + (2 * (total - down * n) > n - down % 2)
+            toward = np.where(total < 0, -(-total // n), down)
+            rules = {"nearest": up, "half_even": even, "floor": down, "trunc": toward}
+            want[:, i, j] = rules[rounding]
+    got = us.interpolate(x, outs, mode="area", rounding=rounding)
+    assert np.array_equal(got, want)
+
+
 @pytest.mark.parametrize("mode", cases.NEAREST)
 @pytest.mark.parametrize("in_len, out_len", [(2, 82), (3, 2**24 + 9), (7, 5_000_011), (50_021, 7)])
 def test_nearest_indices_are_exact(isa, mode, in_len, out_len):

@@ -1,6 +1,7 @@
 //! How closely sums of weighted integers are known in float32.
 
 use crate::element::Precision;
+use crate::geometry::gcd;
 use crate::geometry::taps::Taps;
 
 /// Half the distance from 1 to the next float32: the relative error of a rounding.
@@ -54,7 +55,20 @@ fn unit_of(taps: &Taps) -> Option<f64> {
         return Some(2f64.powi(together.trailing_zeros() as i32) / FINEST_POWER);
     }
     let (outs, ins) = taps.period_hint();
-    [outs, ins].map(|n| 2.0 * n as f64).into_iter().find(|units| *units > 0.0 && whole(*units)).map(|units| 1.0 / units)
+    let units = [2 * outs, 2 * ins, of_all_counts(taps).unwrap_or(0)].map(|n| n as f64);
+    units.into_iter().find(|units| *units > 0.0 && whole(*units)).map(|units| 1.0 / units)
+}
+
+/// What each number of taps divides, if that is not large: means of some elements, and of one more, are multiples of one part in it.
+fn of_all_counts(taps: &Taps) -> Option<usize> {
+    let mut all = 1;
+    for n in (0..taps.out_len()).map(|o| taps.at(o).count).filter(|n| *n > 0) {
+        all = (all / gcd(all, n)).saturating_mul(n);
+        if all > FINEST_POWER as usize {
+            return None;
+        }
+    }
+    Some(all)
 }
 
 /// The powers of two that make the weights along each axis whole, if sums of integers up to a magnitude are then exact in 16
