@@ -32,6 +32,29 @@ pub struct Spread<'a, T> {
     pub to: &'a mut [T],
 }
 
+/// Zeros in a copy, of one channel, for what the first stretches found within the input and the second do not. (A wide image's bands
+/// differ in that from one to the next: all zeros anew took a twentieth of the time of 3 x 3 of three channels.)
+pub fn clear<T: Laned>([old, new]: [&[Vec<Found>; 3]; 2], [stretches, planes, rows]: [usize; 3], to: &mut [T]) {
+    let each = |a: usize| old[a].iter().zip(&new[a]);
+    let all = each(0).flat_map(|d| each(1).flat_map(move |h| each(2).map(move |w| (d, h, w))));
+    for (stretch, (d, h, w)) in all.enumerate() {
+        for (j, k) in d.0.to.clone().flat_map(|j| h.0.to.clone().map(move |k| (j, k))) {
+            let (had, has) = (w.0.to.clone(), &w.1.to);
+            if had.is_empty() {
+                continue; // and there may be no row
+            }
+            let row = &mut to[stretch * stretches + j * planes + k * rows..];
+            let stays = had.start.max(has.start)..had.end.min(has.end);
+            if stays.is_empty() || !d.1.to.contains(&j) || !h.1.to.contains(&k) {
+                row[had].fill(T::default());
+            } else {
+                row[had.start..stays.start].fill(T::default());
+                row[stays.end..had.end].fill(T::default());
+            }
+        }
+    }
+}
+
 impl<T: Laned> Job for Spread<'_, T> {
     type Output = ();
     #[inline(always)]

@@ -25,7 +25,7 @@ use crate::error::Result;
 use crate::geometry::gcd;
 use crate::geometry::phase::{Links, Member, Phases};
 use crate::geometry::winograd::Axis;
-use crate::kernels::conv::{Found, Spread};
+use crate::kernels::conv::{Found, Spread, clear};
 use crate::layout::Grid;
 
 /// Bytes of a band's copy to aim at: most of a small L2. (Half as much, for weights and results to have their share, took
@@ -924,9 +924,12 @@ impl<T: Multiplied> Map<'_, T> {
         let seen = [0, 1, 2].map(|a| layout.stretches[a].seen(step[a], self.links[a].in_len, &band.at[a]));
         let found = [0, 1, 2].map(|a| layout.stretches[a].found(step[a], &band.at[a], seen[a].end));
         if scratch.found != found {
-            // Zeros stay where they are from band to band, as long as the same places lie outside the input.
-            if !fresh {
-                scratch.staged.fill(T::Product::default());
+            // Zeros stay where they are from band to band; there are more where other places lie outside the input.
+            let channel = layout.channel.unsigned_abs();
+            let copies = if fresh { 0 } else { scratch.staged.len() / channel.max(1) };
+            for (c, i) in (0..copies).flat_map(|c| (0..layout.images).map(move |i| (c, i))) {
+                let to = &mut scratch.staged[c * channel + i * images..];
+                clear([&scratch.found, &found], [stretches, planes, rows], to);
             }
             scratch.found = found;
         }
