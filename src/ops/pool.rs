@@ -322,7 +322,9 @@ impl PoolPlan {
             (x.grid_of(&self.axes), out.grid_of(&self.axes), indices.grid_of(&self.axes));
         simplify(&mut x, &mut [&mut out, &mut indices]);
         if far {
-            return Search { plan: self, codec, x: &x, out: &out, indices: &indices }.run();
+            let (blocks, found) = (x.blocks(), (codec, out.to_be_read()));
+            let (x, out, indices) = ((codec, x), (codec, out), (O::ToWide::default(), indices));
+            return Search { plan: self, x: &x, found: &found, out: &out, indices: &indices }.run(blocks);
         }
         pipeline::run(&self.locating(x.inner)?, &LocatedEnds { codec, x, out, indices })
     }

@@ -16,6 +16,7 @@ use crate::geometry::bins::Bins;
 use crate::kernels::argmax::{self, Pairs};
 use crate::kernels::reduce::{RowWindows, Span};
 use crate::layout::Grid;
+use crate::ops::index::IndexElement;
 
 /// Memory for positions that cannot be written where they are stored.
 #[derive(Debug, Default)]
@@ -25,13 +26,11 @@ pub struct MadePlaces {
 }
 
 /// A dtype positions are stored as.
-pub trait Stored: Copy + Default + Send + Sync + 'static {
+pub trait Stored: IndexElement {
     /// Rows of it.
     fn rows(rows: RowsMut<'_, Self>) -> Places<'_>;
     /// Memory for them.
     fn made(places: &mut MadePlaces) -> &mut Room<Self>;
-    /// From a position that fits.
-    fn of(position: i64) -> Self;
 }
 impl Stored for i64 {
     fn rows(rows: RowsMut<'_, Self>) -> Places<'_> {
@@ -40,9 +39,6 @@ impl Stored for i64 {
     fn made(places: &mut MadePlaces) -> &mut Room<Self> {
         &mut places.wide
     }
-    fn of(position: i64) -> Self {
-        position
-    }
 }
 impl Stored for i32 {
     fn rows(rows: RowsMut<'_, Self>) -> Places<'_> {
@@ -50,9 +46,6 @@ impl Stored for i32 {
     }
     fn made(places: &mut MadePlaces) -> &mut Room<Self> {
         &mut places.short
-    }
-    fn of(position: i64) -> Self {
-        position as i32
     }
 }
 

@@ -3,75 +3,97 @@
 
 use std::ops::Range;
 
-use super::{PIECE, PoolPlan, Stored};
-use crate::element::{Codec, Order};
+use super::{PIECE, PoolPlan};
+use crate::element::Order;
 use crate::engine::parallel::{self, Pause};
-use crate::engine::room::{Room, grow};
-use crate::engine::rows::At;
+use crate::engine::room::{Room, grow, scratch};
+use crate::engine::rows::{At, Readable, Writable};
 use crate::error::Result;
 use crate::geometry::Reach;
-use crate::layout::Grid;
 
-/// Values have been written to `out`; where they are goes to `indices`.
-pub(super) struct Search<'a, C: Codec, O> {
+/// What is read and written. (Compiled for each type that is compared, not for each that is stored.)
+pub(super) struct Search<'a, K> {
     pub plan: &'a PoolPlan,
-    pub codec: C,
-    pub x: &'a Grid<*const C::Stored>,
-    pub out: &'a Grid<*mut C::Stored>,
-    pub indices: &'a Grid<*mut O>,
+    pub x: &'a dyn Readable<K>,
+    /// The values, as they have been written, to be read and written once more.
+    pub found: &'a dyn Readable<K>,
+    pub out: &'a dyn Writable<K>,
+    pub indices: &'a dyn Writable<i64>,
 }
 
-impl<C: Codec<Computed: Order>, O: Stored> Search<'_, C, O> {
+/// The channels of one output.
+struct Channels<K> {
+    packed: Room<K>,
+    values: Room<K>,
+    /// Where each value is.
+    places: Room<i64>,
+}
+
+/// Not found yet.
+const NOWHERE: i64 = -1;
+
+impl<K: Order> Search<'_, K> {
+    /// Finds all of `blocks` blocks.
+    ///
     /// # Errors
     /// If scratch cannot be allocated, or the caller interrupts.
-    pub(super) fn run(&self) -> Result<()> {
+    pub(super) fn run(&self, blocks: usize) -> Result<()> {
         let bins = &self.plan.bins;
         let [planes, rows, cols] = [0, 1, 2].map(|a| bins[a].out_len());
-        let (x, found) = (self.x, self.out.to_be_read());
-        let cost = bins.iter().map(|b| b.longest()).fold(cols * x.inner, usize::saturating_mul);
-        parallel::for_each_long(x.blocks() * planes * rows, cost, |units, pause| {
-            let mut packed = Room::default();
+        let inner = self.x.lens().1;
+        let cost = bins.iter().map(|b| b.longest()).fold(inner, usize::saturating_mul);
+        parallel::for_each_long(blocks * planes * rows * cols, cost, |units, pause| {
+            let mut s = Channels { packed: Room::default(), values: scratch(inner)?, places: scratch(inner)? };
             for unit in units {
-                let (block, row) = (unit / (planes * rows), unit % (planes * rows));
-                let at = At { block, d: row / rows, h: row % rows };
-                for (w, c) in (0..cols).flat_map(|w| (0..x.inner).map(move |c| (w, c))) {
-                    let best = self.codec.load(found.get(at, w, c));
-                    let place = self.first_of(at, w, (c, best), &mut packed, pause)?;
-                    // Of elements that are equal, as zeros of both signs are, the first is the value.
-                    self.out.set(at, w, c, x.get(At { block, d: place[0], h: place[1] }, place[2], c));
-                    self.indices.set(at, w, c, O::of(self.position(place)));
+                let (rest, w) = (unit / cols, unit % cols);
+                let (rest, h) = (rest / rows, rest % rows);
+                let (to, col) = (At { block: rest / planes, d: rest % planes, h }, w..w + 1);
+                grow(&mut s.packed, inner)?;
+                for (value, v) in s.values.iter_mut().zip(self.found.row(to, &col, &mut s.packed)) {
+                    *value = v.get();
                 }
+                s.places.fill(NOWHERE);
+                self.find(to, w, &mut s, pause)?;
+                self.out.write(to, &col, &mut s.values);
+                self.indices.write(to, &col, &mut s.places);
             }
             Ok(())
         })
     }
 
-    /// The first element of a window that the best does not exceed.
-    fn first_of(
-        &self,
-        to: At,
-        w: usize,
-        (c, best): (usize, C::Computed),
-        packed: &mut Room<C::Computed>,
-        pause: &Pause<'_>,
-    ) -> Result<[usize; 3]> {
-        let (bins, inner) = (&self.plan.bins, self.x.inner);
+    /// In each channel of a window, the first element that the best does not exceed. (Of elements that are equal, as zeros of both
+    /// signs are, the first is the value, too.)
+    fn find(&self, to: At, w: usize, s: &mut Channels<K>, pause: &Pause<'_>) -> Result<()> {
+        let (bins, inner) = (&self.plan.bins, s.values.len());
         let [rd, rh, rw] = [bins[0].at(to.d), bins[1].at(to.h), bins[2].at(w)];
+        // (Should another thread have changed the array, they are found nowhere.)
+        let first = self.position([rd.start, rh.start, rw.start]);
         let each = (PIECE / rw.step).max(1);
+        let mut left = inner;
         for (d, h) in of(rd).flat_map(|d| of(rh).map(move |h| (d, h))) {
-            for first in (0..rw.count).step_by(each) {
-                let cols = columns(rw, first..(first + each).min(rw.count));
-                grow(packed, cols.len() * inner)?;
-                let row = self.x.load(self.codec, At { block: to.block, d, h }, &cols, packed);
-                let found = row[c..].iter().step_by(rw.step * inner).position(|v| !best.rises(v.get()));
-                if let Some(n) = found {
-                    return Ok([d, h, rw.start + (first + n) * rw.step]);
+            for from in (0..rw.count).step_by(each) {
+                let cols = columns(rw, from..(from + each).min(rw.count));
+                grow(&mut s.packed, cols.len() * inner)?;
+                let row = self.x.row(At { block: to.block, d, h }, &cols, &mut s.packed);
+                for c in 0..inner {
+                    let (value, place) = (&mut s.values[c], &mut s.places[c]);
+                    let mut channel = row[c..].iter().step_by(rw.step * inner);
+                    if *place == NOWHERE
+                        && let Some(n) = channel.position(|v| !value.rises(v.get()))
+                    {
+                        *value = row[c + n * rw.step * inner].get();
+                        *place = self.position([d, h, rw.start + (from + n) * rw.step]);
+                        left -= 1;
+                    }
+                }
+                if left == 0 {
+                    return Ok(());
                 }
                 pause.here()?;
             }
         }
-        // (Another thread has changed the array.)
-        Ok([rd.start, rh.start, rw.start])
+        s.places.iter_mut().filter(|place| **place == NOWHERE).for_each(|place| *place = first);
+        Ok(())
     }
 
     /// The flat position, in the array that positions count in.
