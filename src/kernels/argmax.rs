@@ -1,7 +1,7 @@
 //! Window extrema with their positions.
 //!
 //! A window's position is that of its first NaN if it has one, else of its first best element, in row-major order.
-//! Positions are held in lanes as wide as the values where the block is small enough (`i32`), and widened at the store.
+//! What lanes hold of a position is for the caller to say: pooling has the low 32 bits, and makes them whole at the store.
 
 use std::cell::Cell;
 use std::mem::MaybeUninit;
@@ -16,12 +16,10 @@ use crate::geometry::window::Windows;
 
 /// A position lane.
 pub trait Position: Copy + Default + Send + Sync + 'static {
-    /// From a position known to fit.
+    /// From a position, of which the lowest bits are kept.
     fn of(i: usize) -> Self;
-    /// `self + by`, known to fit.
+    /// `self + by`, likewise.
     fn plus(self, by: Self) -> Self;
-    /// Widened.
-    fn wide(self) -> i64;
 }
 
 macro_rules! positions {
@@ -31,8 +29,6 @@ macro_rules! positions {
             fn of(i: usize) -> Self { i as $t }
             #[inline(always)]
             fn plus(self, by: Self) -> Self { self.wrapping_add(by) }
-            #[inline(always)]
-            fn wide(self) -> i64 { i64::from(self) }
         }
     )*};
 }

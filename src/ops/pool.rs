@@ -91,9 +91,6 @@ struct Whole {
     first: [usize; 3],
 }
 
-/// Most columns of inputs that a tile of outputs begins in, as the pipeline cuts them.
-const LONGEST_TILE: usize = INPUT_BYTES;
-
 /// An axis that is not pooled.
 fn unit() -> Bins {
     Bins::Sliding(Windows::plain(1, 1, 1, 1))
@@ -226,7 +223,8 @@ impl PoolPlan {
             Bins::Listed { .. } => b.longest(),
         };
         let rows = beyond(d).saturating_mul(h.in_len()).saturating_add(beyond(h)).saturating_mul(w.in_len());
-        rows.saturating_add(w.in_len().min(LONGEST_TILE.saturating_add(beyond(w))))
+        // The pipeline cuts tiles so, and an element has a byte at least.
+        rows.saturating_add(w.in_len().min(INPUT_BYTES.saturating_add(beyond(w))))
     }
 
     /// The windows' best elements.

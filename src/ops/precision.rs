@@ -63,6 +63,9 @@ fn unit_of(taps: &Taps) -> Option<f64> {
 fn of_all_counts(taps: &Taps) -> Option<usize> {
     let mut all = 1;
     for n in (0..taps.out_len()).map(|o| taps.at(o).count).filter(|n| *n > 0) {
+        if all % n == 0 {
+            continue; // as most: a division, not a gcd
+        }
         all = (all / gcd(all, n)).saturating_mul(n);
         if all > FINEST_POWER as usize {
             return None;
