@@ -159,6 +159,38 @@ pub trait Level: Copy {
         shuffle::singly(shuffles, (src, from), dst);
     }
 
+    /// `to[i]` becomes what lies `offsets[i]` elements from `origin`. The slices must agree in length.
+    ///
+    /// # Safety
+    /// An element must be readable at each offset.
+    #[inline(always)]
+    unsafe fn gather<T: Copy>(self, origin: *const T, offsets: &[isize], to: &mut [MaybeUninit<T>]) {
+        for (to, &offset) in to.iter_mut().zip(offsets) {
+            // SAFETY: as the caller promises.
+            to.write(unsafe { origin.offset(offset).read() });
+        }
+    }
+
+    /// As [`Level::gather`], with what lies behind each: `to[i]` and `behind[i]`. The slices must agree in length.
+    ///
+    /// # Safety
+    /// Two elements must be readable at each offset.
+    #[inline(always)]
+    unsafe fn gather_pairs<T: Copy>(
+        self,
+        origin: *const T,
+        offsets: &[isize],
+        to: &mut [MaybeUninit<T>],
+        behind: &mut [MaybeUninit<T>],
+    ) {
+        for ((to, behind), &offset) in to.iter_mut().zip(behind).zip(offsets) {
+            // SAFETY: as the caller promises.
+            let [first, second] = unsafe { [origin.offset(offset).read(), origin.offset(offset).add(1).read()] };
+            to.write(first);
+            behind.write(second);
+        }
+    }
+
     /// Copies past the caches where the level can. The slices must agree in length. [`fence`] must follow before another
     /// thread may read what was written.
     #[inline(always)]
@@ -454,6 +486,75 @@ mod x86 {
         fn shuffle<T: Copy>(self, shuffles: &[Shuffle], src: (&[Cell<T>], usize), dst: &mut [MaybeUninit<T>]) {
             // SAFETY: the level's value proves the instructions exist.
             unsafe { shuffle::shuffle_128(shuffles, src, dst) }
+        }
+
+        #[inline(always)]
+        unsafe fn gather<T: Copy>(self, origin: *const T, offsets: &[isize], to: &mut [MaybeUninit<T>]) {
+            let len = to.len().min(offsets.len());
+            let mut i = 0;
+            if size_of::<T>() == 4 {
+                while i + 8 <= len {
+                    // SAFETY: eight offsets and places from `i` on; the caller promises the elements. The bits moved are
+                    // whole `T`s; the level's value proves the instructions exist.
+                    unsafe {
+                        let at = _mm512_loadu_si512(offsets.as_ptr().add(i).cast());
+                        let v = _mm512_i64gather_epi32::<4>(at, origin.cast());
+                        _mm256_storeu_si256(to.as_mut_ptr().add(i).cast(), v);
+                    }
+                    i += 8;
+                }
+            } else if size_of::<T>() == 8 {
+                while i + 8 <= len {
+                    // SAFETY: as above.
+                    unsafe {
+                        let at = _mm512_loadu_si512(offsets.as_ptr().add(i).cast());
+                        let v = _mm512_i64gather_epi64::<8>(at, origin.cast());
+                        _mm512_storeu_si512(to.as_mut_ptr().add(i).cast(), v);
+                    }
+                    i += 8;
+                }
+            }
+            for (to, &offset) in to.iter_mut().zip(offsets).skip(i) {
+                // SAFETY: as the caller promises.
+                to.write(unsafe { origin.offset(offset).read() });
+            }
+        }
+
+        #[inline(always)]
+        unsafe fn gather_pairs<T: Copy>(
+            self,
+            origin: *const T,
+            offsets: &[isize],
+            to: &mut [MaybeUninit<T>],
+            behind: &mut [MaybeUninit<T>],
+        ) {
+            if size_of::<T>() != 4 {
+                // SAFETY: as the caller promises.
+                unsafe {
+                    self.gather(origin, offsets, to);
+                    return self.gather(origin.wrapping_add(1), offsets, behind);
+                }
+            }
+            let len = to.len().min(behind.len()).min(offsets.len());
+            let mut i = 0;
+            while i + 8 <= len {
+                // SAFETY: eight offsets and places from `i` on; the caller promises two elements at each. The bits moved are
+                // whole `T`s; the level's value proves the instructions exist.
+                unsafe {
+                    let at = _mm512_loadu_si512(offsets.as_ptr().add(i).cast());
+                    let both = _mm512_i64gather_epi64::<4>(at, origin.cast());
+                    let (first, second) = (_mm512_cvtepi64_epi32(both), _mm512_srli_epi64::<32>(both));
+                    _mm256_storeu_si256(to.as_mut_ptr().add(i).cast(), first);
+                    _mm256_storeu_si256(behind.as_mut_ptr().add(i).cast(), _mm512_cvtepi64_epi32(second));
+                }
+                i += 8;
+            }
+            for ((to, behind), &offset) in to.iter_mut().zip(behind).zip(offsets).skip(i) {
+                // SAFETY: as the caller promises.
+                let [first, second] = unsafe { [origin.offset(offset).read(), origin.offset(offset).add(1).read()] };
+                to.write(first);
+                behind.write(second);
+            }
         }
 
         #[inline(always)]

@@ -53,8 +53,8 @@ const NOWHERE: f64 = -8.0;
 /// One element a coordinate reads.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Tap {
-    /// Which element, below the length of the axis.
-    pub at: usize,
+    /// Which element, a whole number below the length of the axis: see [`whole`].
+    pub at: f64,
     /// Its weight; zero, if the element lies outside.
     pub weight: f64,
     /// The weight's derivative by the coordinate; zero, if the element lies outside.
@@ -155,7 +155,7 @@ impl Axis {
     fn checked(&self, at: f64, weight: f64, slope: f64) -> Tap {
         let inside = (at >= 0.0) & (at <= self.last);
         Tap {
-            at: whole(if inside { at } else { 0.0 }),
+            at: if inside { at } else { 0.0 },
             weight: if inside { weight } else { 0.0 },
             slope: if inside { slope } else { 0.0 },
         }
@@ -200,7 +200,8 @@ fn cubic_far(x: f64, sign: f64) -> (f64, f64) {
 
 /// A whole number from 0 to 2^51, which are the last bits of its sum with 2^52.
 #[inline(always)]
-fn whole(v: f64) -> usize {
+#[must_use]
+pub fn whole(v: f64) -> usize {
     const SHIFT: f64 = 4_503_599_627_370_496.0;
     ((v + SHIFT).to_bits() & ((1 << 52) - 1)) as usize
 }
@@ -242,7 +243,7 @@ mod tests {
                 for (filter, outside) in FILTERS.into_iter().flat_map(|f| OUTSIDES.map(|o| (f, o))) {
                     let taps = taps(len, align, filter, outside, coordinate);
                     let total: f64 = taps.iter().map(|t| t.weight).sum();
-                    assert!(taps.iter().all(|t| t.at < len && t.weight.is_finite() && t.slope.is_finite()));
+                    assert!(taps.iter().all(|t| whole(t.at) < len && t.weight.is_finite() && t.slope.is_finite()));
                     assert!(outside == Outside::Zeros || (total - 1.0).abs() < 1e-12, "{coordinate} {len} {filter:?}");
                 }
             }
@@ -256,7 +257,7 @@ mod tests {
                 let read = |outside| {
                     let taps = taps(7, false, filter, outside, coordinate);
                     assert!(taps.iter().all(|t| t.slope == 0.0));
-                    taps.into_iter().filter(|t| t.weight != 0.0).map(|t| (t.at, t.weight)).collect::<Vec<_>>()
+                    taps.into_iter().filter(|t| t.weight != 0.0).map(|t| (whole(t.at), t.weight)).collect::<Vec<_>>()
                 };
                 assert_eq!(read(Outside::Zeros), []);
                 assert_eq!(read(Outside::Border), [(border, 1.0)]);
@@ -273,7 +274,7 @@ mod tests {
                 let place = 1.0 + step as f64;
                 let coordinate = (place - axis.start) / axis.scale - 1.0;
                 let nearest = taps(3, align, Filter::Nearest, Outside::Reflection, coordinate);
-                assert_eq!(nearest[0].at, wanted, "{align} {step}");
+                assert_eq!(whole(nearest[0].at), wanted, "{align} {step}");
                 for back in -1..3 {
                     assert_eq!(
                         axis.mirrored(place - f64::from(back), f64::from(back)),
@@ -291,12 +292,12 @@ mod tests {
         for (filter, outside) in [Filter::Linear, Filter::Cubic].into_iter().flat_map(|f| OUTSIDES.map(|o| (f, o))) {
             for align in [false, true] {
                 let value = |c: f64| -> f64 {
-                    taps(6, align, filter, outside, c).iter().map(|t| t.weight * (t.at * t.at + 1) as f64).sum()
+                    taps(6, align, filter, outside, c).iter().map(|t| t.weight * (t.at * t.at + 1.0)).sum()
                 };
                 for i in -30..30 {
                     let c = f64::from(i) / 11.0 + 0.0137;
                     let rise: f64 =
-                        taps(6, align, filter, outside, c).iter().map(|t| t.slope * (t.at * t.at + 1) as f64).sum();
+                        taps(6, align, filter, outside, c).iter().map(|t| t.slope * (t.at * t.at + 1.0)).sum();
                     let found = (value(c + h) - value(c - h)) / (2.0 * h);
                     assert!((rise - found).abs() < 1e-3, "{filter:?} {outside:?} {align} {c}: {rise} {found}");
                 }

@@ -8,13 +8,10 @@ use std::cell::Cell;
 
 use super::roi::fma;
 use crate::element::{Real, chosen};
-use crate::engine::places::Blocks;
+use crate::engine::places::Block;
 use crate::engine::room::Room;
 use crate::engine::simd::{Job, Level};
-use crate::geometry::grid::{Axis, Filter, Outside};
-
-/// Most points of a run.
-pub const RUN: usize = 256;
+use crate::geometry::grid::{Axis, Filter, Outside, whole};
 
 /// The two types coordinates are read as, and sums taken in.
 pub trait Wide: Real {
@@ -57,8 +54,10 @@ pub struct Locate<'a, R> {
     pub rank: usize,
     /// Which one is this axis'.
     pub which: usize,
-    /// From one tap to the next in `taps`.
+    /// From one tap to the next in `taps`: a multiple of [`LOCATED`].
     pub run: usize,
+    /// The length of the axis, if the taps of a point are to lie one after the other (where no slopes are asked for).
+    pub in_a_row: Option<usize>,
     /// The result.
     pub taps: &'a mut AxisTaps,
 }
@@ -82,32 +81,85 @@ impl<R: Wide> Job for Locate<'_, R> {
     }
 }
 
+/// Points that are located at once: the tables have room for a whole number of so many.
+pub const LOCATED: usize = 16;
+
 impl<R: Wide> Locate<'_, R> {
     #[inline(always)]
     fn by(self, filter: Filter, outside: Outside) {
-        let Self { axis, points, rank, which, run, taps, .. } = self;
-        let n = (points.len() / rank).min(RUN);
-        let (mut places, mut slopes) = ([0.0; RUN], [0.0; RUN]);
-        if rank == 2 {
-            one_of::<R, 2>(points, which, &mut places[..n]);
-        } else {
-            one_of::<R, 3>(points, which, &mut places[..n]);
+        match filter {
+            Filter::Nearest => self.taps::<1>(filter, outside),
+            Filter::Linear => self.taps::<2>(filter, outside),
+            Filter::Cubic => self.taps::<4>(filter, outside),
         }
-        for (place, slope) in places[..n].iter_mut().zip(&mut slopes) {
-            (*place, *slope) = axis.place(*place, filter, outside);
-        }
+    }
+
+    #[inline(always)]
+    fn taps<const N: usize>(self, filter: Filter, outside: Outside) {
+        let Self { axis, points, rank, which, run, in_a_row, taps, .. } = self;
         let sloped = !taps.slope.is_empty();
-        for j in 0..filter.taps() {
-            let (at, weight) = (&mut taps.at[j * run..][..n], &mut taps.weight[j * run..][..n]);
-            for ((at, weight), &place) in at.iter_mut().zip(weight).zip(&places[..n]) {
-                let tap = axis.tap(j, place, 0.0, filter, outside);
-                (*at, *weight) = (tap.at, tap.weight);
+        // The coordinates wait where the first tap's weights will be. (Those of a few points at a time end in single stores,
+        // which the vectors that are loaded next wait for.)
+        match rank {
+            2 => one_of::<R, 2>(points, which, &mut taps.weight),
+            _ => one_of::<R, 3>(points, which, &mut taps.weight),
+        }
+        for i in 0..points.len().div_ceil(LOCATED * rank) {
+            let (mut places, mut slopes) = ([0.0; LOCATED], [0.0; LOCATED]);
+            places.copy_from_slice(&taps.weight[i * LOCATED..][..LOCATED]);
+            for i in 0..LOCATED {
+                (places[i], slopes[i]) = axis.place(places[i], filter, outside);
             }
-            if sloped {
-                let to = &mut taps.slope[j * run..][..n];
-                for ((to, &place), &slope) in to.iter_mut().zip(&places[..n]).zip(&slopes[..n]) {
-                    *to = axis.tap(j, place, slope, filter, outside).slope;
+            let (mut at, mut weight) = ([[0.0; LOCATED]; N], [[0.0; LOCATED]; N]);
+            for j in 0..N {
+                for i in 0..LOCATED {
+                    let tap = axis.tap(j, places[i], 0.0, filter, outside);
+                    (at[j][i], weight[j][i]) = (tap.at, tap.weight);
                 }
+            }
+            if let (Some(len), false) = (in_a_row, sloped) {
+                put_in_a_row(len, &mut at, &mut weight);
+            }
+            for j in 0..N {
+                let here = j * run + i * LOCATED..j * run + (i + 1) * LOCATED;
+                taps.weight[here.clone()].copy_from_slice(&weight[j]);
+                let mut elements = [0; LOCATED];
+                for i in 0..LOCATED {
+                    elements[i] = whole(at[j][i]);
+                }
+                taps.at[here.clone()].copy_from_slice(&elements);
+                if sloped {
+                    let to = &mut taps.slope[here];
+                    for i in 0..LOCATED {
+                        to[i] = axis.tap(j, places[i], slopes[i], filter, outside).slope;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Moves the taps of points so that each lies one element after the one before, and those that were on one element are one:
+/// what lies together can be read at once. Taps of weight zero go anywhere. The axis has `len` elements, `N` at least.
+#[inline(always)]
+fn put_in_a_row<const N: usize>(len: usize, at: &mut [[f64; LOCATED]; N], weight: &mut [[f64; LOCATED]; N]) {
+    let last = (len - N) as f64;
+    let mut first = [last; LOCATED];
+    for j in 0..N {
+        for i in 0..LOCATED {
+            let from = chosen(weight[j][i] == 0.0, last, at[j][i]);
+            first[i] = chosen(from < first[i], from, first[i]);
+        }
+    }
+    let (from, weights) = (*at, *weight);
+    for k in 0..N {
+        weight[k] = [0.0; LOCATED];
+        for i in 0..LOCATED {
+            at[k][i] = first[i] + k as f64;
+        }
+        for j in 0..N {
+            for i in 0..LOCATED {
+                weight[k][i] += chosen(from[j][i] == at[k][i], weights[j][i], 0.0);
             }
         }
     }
@@ -116,10 +168,18 @@ impl<R: Wide> Locate<'_, R> {
 /// Coordinate `which` of points of `N`. Each is read once: another thread may change it.
 #[inline(always)]
 fn one_of<R: Wide, const N: usize>(points: &[Cell<R>], which: usize, to: &mut [f64]) {
+    macro_rules! each {
+        ($which:expr) => {
+            for (to, point) in to.iter_mut().zip(points.chunks_exact(N)) {
+                *to = point[$which].get().wide();
+            }
+        };
+    }
+    // (A loop for each: it is vectorised where the place within a point is known.)
     match which {
-        0 => to.iter_mut().zip(points.chunks_exact(N)).for_each(|(to, point)| *to = point[0].get().wide()),
-        1 => to.iter_mut().zip(points.chunks_exact(N)).for_each(|(to, point)| *to = point[1].get().wide()),
-        _ => to.iter_mut().zip(points.chunks_exact(N)).for_each(|(to, point)| *to = point[N - 1].get().wide()),
+        0 => each!(0),
+        1 => each!(1),
+        _ => each!(N - 1),
     }
 }
 
@@ -218,77 +278,80 @@ fn finite<T: Real>(values: &[T]) -> bool {
     finite
 }
 
-/// Weighted sums over the corners of some blocks, read where they lie.
-pub struct Blend<'a, T, const G: usize> {
-    /// The blocks, from the first corner on.
-    pub blocks: Blocks<'a, T, G>,
-    /// Weights of the corners, as [`Weigh`] makes them: a multiple of four corners.
+/// Points that are summed at once, in registers or close to them.
+pub(super) const SOME: usize = 64;
+
+/// Weighted sums over the corners of a block, read where they lie.
+pub struct Blend<'a, T> {
+    /// The block.
+    pub block: Block<'a, T>,
+    /// Weights of the corners, as [`Weigh`] makes them.
     pub weights: &'a [T],
-    /// Points, and from one corner to the next.
-    pub n: usize,
-    /// See `n`.
+    /// From one corner to the next.
     pub run: usize,
-    /// For each block, the points' sums.
-    pub lines: &'a mut [[T; RUN]; G],
+    /// The points' sums.
+    pub line: &'a mut [T],
 }
 
-impl<T: Real, const G: usize> Job for Blend<'_, T, G> {
+impl<T: Real> Job for Blend<'_, T> {
     type Output = ();
     #[inline(always)]
-    fn run<L: Level>(mut self, _: L) {
-        if self.weights.len() == 4 * self.run {
-            self.four::<L>(0, true);
-        } else {
-            for k in (0..self.weights.len() / self.run).step_by(4) {
-                self.four::<L>(k, k == 0);
-            }
-        }
+    fn run<L: Level>(self, level: L) {
+        let Self { block, weights, run, line } = self;
         let mut all = true;
-        for line in self.lines.iter() {
-            all &= finite(&line[..self.n]);
+        for (i, line) in line.chunks_mut(SOME).enumerate() {
+            let first = i * SOME;
+            let mut values = [[T::default(); SOME]; 2];
+            let [values, behind] = &mut values;
+            let (values, behind) = (&mut values[..line.len()], &mut behind[..line.len()]);
+            line.fill(T::default());
+            for (k, weights) in weights.chunks_exact(2 * run).enumerate() {
+                block.read_pairs(level, 2 * k * run + first, run, [values, behind]);
+                let (now, next) = (&weights[first..][..line.len()], &weights[run + first..][..line.len()]);
+                for i in 0..line.len() {
+                    line[i] = fma::<T, L>(next[i], behind[i], fma::<T, L>(now[i], values[i], line[i]));
+                }
+            }
+            all &= finite(line);
         }
         if !all {
-            self.carefully::<L>();
+            carefully::<T, L>(&block, weights, run, line);
         }
     }
 }
 
-impl<T: Real, const G: usize> Blend<'_, T, G> {
-    /// Adds corners `k` to `k + 3`.
-    #[inline(always)]
-    fn four<L: Level>(&mut self, k: usize, fresh: bool) {
-        let (n, run) = (self.n.min(RUN), self.run);
-        let weights = &self.weights[k * run..];
-        let (w0, w1) = (&weights[..n], &weights[run..][..n]);
-        let (w2, w3) = (&weights[2 * run..][..n], &weights[3 * run..][..n]);
-        let part = |j: usize| self.blocks.part((k + j) * run, n);
-        let (b0, b1, b2, b3) = (part(0), part(1), part(2), part(3));
-        for i in 0..n {
-            let (v0, v1, v2, v3) = (b0.get(i), b1.get(i), b2.get(i), b3.get(i));
-            for g in 0..G {
-                let held = if fresh { T::default() } else { self.lines[g][i] };
-                let held = fma::<T, L>(w1[i], v1[g], fma::<T, L>(w0[i], v0[g], held));
-                self.lines[g][i] = fma::<T, L>(w3[i], v3[g], fma::<T, L>(w2[i], v2[g], held));
+/// The same without the corners of weight zero, of which one held an infinity or a NaN.
+#[cold]
+#[inline(never)]
+fn carefully<T: Real, L: Level>(block: &Block<'_, T>, weights: &[T], run: usize, line: &mut [T]) {
+    for (i, sum) in line.iter_mut().enumerate() {
+        *sum = T::default();
+        for (k, weights) in weights.chunks_exact(run).enumerate() {
+            if weights[i] != T::default() {
+                *sum = fma::<T, L>(weights[i], block.get(k * run + i), *sum);
             }
         }
     }
+}
 
-    /// The same without the corners of weight zero, of which one held an infinity or a NaN.
-    #[cold]
-    #[inline(never)]
-    fn carefully<L: Level>(&mut self) {
-        for i in 0..self.n {
-            let mut held = [T::default(); G];
-            for (k, weights) in self.weights.chunks_exact(self.run).enumerate() {
-                if weights[i] != T::default() {
-                    let values = self.blocks.get(k * self.run + i);
-                    for g in 0..G {
-                        held[g] = fma::<T, L>(weights[i], values[g], held[g]);
-                    }
-                }
-            }
-            for (line, held) in self.lines.iter_mut().zip(held) {
-                line[i] = held;
+/// The elements nearest to points; zeros where a weight is 0.
+pub struct Pick<'a, T> {
+    /// The block.
+    pub block: Block<'a, T>,
+    /// Weights of the points.
+    pub weights: &'a [f32],
+    /// The elements.
+    pub line: &'a mut [T],
+}
+
+impl<T: Copy + Default> Job for Pick<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<L: Level>(self, level: L) {
+        for (i, (line, weights)) in self.line.chunks_mut(SOME).zip(self.weights.chunks(SOME)).enumerate() {
+            self.block.read(level, i * SOME, line);
+            for (v, &w) in line.iter_mut().zip(weights) {
+                *v = chosen(w == 0.0, T::default(), *v);
             }
         }
     }
@@ -331,7 +394,7 @@ pub trait Source<T>: Copy {
 #[derive(Clone, Copy)]
 pub struct Lying<'a, T> {
     /// The block.
-    pub block: Blocks<'a, T, 1>,
+    pub block: Block<'a, T>,
     /// From one corner to the next.
     pub run: usize,
 }
@@ -425,4 +488,58 @@ fn channels<T: Real, L: Level, S: Source<T>, const N: usize>(
     }
     dst[..N].copy_from_slice(&held);
     N
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::room::scratch;
+    use crate::engine::rows::as_cells;
+    use crate::engine::simd::{self, Isa};
+    use crate::error::Result;
+
+    /// The taps of some coordinates: for each tap in turn, an entry for every one.
+    fn taps(len: usize, rule: (Filter, Outside), coordinates: &[f64], in_a_row: bool) -> Result<AxisTaps> {
+        let run = coordinates.len().next_multiple_of(LOCATED);
+        let n = rule.0.taps() * run;
+        let mut taps = AxisTaps { at: scratch(n)?, weight: scratch(n)?, slope: scratch(0)? };
+        let mut points: Vec<f64> = coordinates.iter().flat_map(|&c| [c, -9.0]).collect();
+        let in_a_row = in_a_row.then_some(len);
+        let (axis, points) = (Axis::new(len, false), as_cells(&mut points));
+        simd::dispatch(Locate { axis, rule, points, rank: 2, which: 0, run, in_a_row, taps: &mut taps });
+        Ok(taps)
+    }
+
+    #[test]
+    fn taps_in_a_row_read_the_same() -> Result<()> {
+        let odd = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -1e18, 1e300, -1.0, 1.0, 0.0, -0.0];
+        let coordinates: Vec<f64> = odd.into_iter().chain((-90..90).map(|i| f64::from(i) / 41.0)).collect();
+        for isa in Isa::ALL {
+            simd::force(Some(isa));
+            for filter in [Filter::Nearest, Filter::Linear, Filter::Cubic] {
+                for outside in [Outside::Zeros, Outside::Border, Outside::Reflection] {
+                    for len in [1, 2, 3, 4, 5, 8, 33].into_iter().filter(|len| *len >= filter.taps()) {
+                        let apart = taps(len, (filter, outside), &coordinates, false)?;
+                        let moved = taps(len, (filter, outside), &coordinates, true)?;
+                        let run = coordinates.len().next_multiple_of(LOCATED);
+                        for i in 0..coordinates.len() {
+                            let mut weights = vec![0.0; len];
+                            for j in (0..filter.taps()).map(|j| j * run + i) {
+                                weights[apart.at[j]] += apart.weight[j];
+                            }
+                            let first = moved.at[i];
+                            for j in 0..filter.taps() {
+                                assert_eq!(moved.at[j * run + i], first + j);
+                                weights[first + j] -= moved.weight[j * run + i];
+                            }
+                            let what = format!("{isa:?} {filter:?} {outside:?} {len} {}", coordinates[i]);
+                            assert!(weights.iter().all(|w| w.abs() < 1e-15), "{what}: {weights:?}");
+                        }
+                    }
+                }
+            }
+        }
+        simd::force(None);
+        Ok(())
+    }
 }

@@ -1,9 +1,9 @@
 //! Gradients of sampling at points: what a point's result gives to the elements it read, and to its coordinates.
 
-use super::grid::{AxisTaps, RUN, Source, Wide};
+use super::grid::{AxisTaps, SOME, Source, Wide};
 use super::roi::fma;
 use crate::element::{Real, chosen};
-use crate::engine::places::Blocks;
+use crate::engine::places::Block;
 use crate::engine::simd::{Job, Level};
 
 /// Gradients of a run of points to the elements they read, channels side by side.
@@ -75,34 +75,30 @@ impl<T: Real> Spread<'_, T> {
     }
 }
 
-/// Adds to each corner's sum the products of its elements, in some blocks, and the points' gradients.
-pub struct Meet<'a, T, const G: usize> {
-    /// The blocks, from the first corner on.
-    pub blocks: Blocks<'a, T, G>,
-    /// Gradients of the points, for each block.
-    pub grads: &'a [[T; RUN]; G],
-    /// Points, and from one corner to the next.
-    pub n: usize,
-    /// See `n`.
+/// Adds to each corner's sum the products of its elements, in a block, and the points' gradients.
+pub struct Meet<'a, T> {
+    /// The block.
+    pub block: Block<'a, T>,
+    /// Gradients of the points.
+    pub grad: &'a [T],
+    /// From one corner to the next.
     pub run: usize,
     /// For each corner in turn, an entry for every point.
     pub sums: &'a mut [T],
 }
 
-impl<T: Real, const G: usize> Job for Meet<'_, T, G> {
+impl<T: Real> Job for Meet<'_, T> {
     type Output = ();
     #[inline(always)]
-    fn run<L: Level>(self, _: L) {
-        let (n, run) = (self.n.min(RUN), self.run);
-        for (k, sums) in self.sums.chunks_exact_mut(run).enumerate() {
-            let block = self.blocks.part(k * run, n);
-            for (i, sum) in sums[..n].iter_mut().enumerate() {
-                let values = block.get(i);
-                let mut held = *sum;
-                for (grads, v) in self.grads.iter().zip(values) {
-                    held = fma::<T, L>(grads[i], v, held);
+    fn run<L: Level>(self, level: L) {
+        for (k, sums) in self.sums.chunks_exact_mut(self.run).enumerate() {
+            for (i, (grad, sums)) in self.grad.chunks(SOME).zip(sums.chunks_mut(SOME)).enumerate() {
+                let mut values = [T::default(); SOME];
+                let values = &mut values[..grad.len()];
+                self.block.read(level, k * self.run + i * SOME, values);
+                for ((sum, &v), &g) in sums.iter_mut().zip(&*values).zip(grad) {
+                    *sum = fma::<T, L>(g, v, *sum);
                 }
-                *sum = held;
             }
         }
     }
@@ -201,29 +197,29 @@ impl<T: Wide> Job for Steepen<'_, T> {
     #[inline(always)]
     fn run<L: Level>(self, _: L) {
         let Self { axes, rank, taps, sums, run, grad } = self;
-        let n = grad.len() / rank;
         grad.fill(0.0);
-        let (mut slopes, mut others) = ([0.0; RUN], [0.0; RUN]);
-        let (slopes, others) = (&mut slopes[..n], &mut others[..n]);
         for (k, sums) in sums.chunks_exact(run).enumerate() {
-            for which in 0..rank {
-                others.fill(1.0);
-                let mut rest = k;
-                for (a, axis) in axes.iter().rev().take(rank).enumerate() {
-                    let from = rest % taps * run;
-                    rest /= taps;
-                    if a == which {
-                        slopes.copy_from_slice(&axis.slope[from..][..n]);
-                    } else {
-                        for (other, &w) in others.iter_mut().zip(&axis.weight[from..][..n]) {
-                            *other *= w;
+            for (i, grad) in grad.chunks_mut(SOME * rank).enumerate() {
+                let (first, n) = (i * SOME, grad.len() / rank);
+                for which in 0..rank {
+                    let (mut slopes, mut others) = ([0.0; SOME], [1.0; SOME]);
+                    let mut rest = k;
+                    for (a, axis) in axes.iter().rev().take(rank).enumerate() {
+                        let from = rest % taps * run + first;
+                        rest /= taps;
+                        if a == which {
+                            slopes[..n].copy_from_slice(&axis.slope[from..][..n]);
+                        } else {
+                            for (other, &w) in others.iter_mut().zip(&axis.weight[from..][..n]) {
+                                *other *= w;
+                            }
                         }
                     }
-                }
-                let points = grad.chunks_exact_mut(rank).zip(sums);
-                for ((point, &sum), (&slope, &other)) in points.zip(slopes.iter().zip(others.iter())) {
-                    let factor = slope * other;
-                    point[which] += chosen(factor == 0.0, 0.0, factor * sum.wide());
+                    let points = grad.chunks_exact_mut(rank).zip(&sums[first..]);
+                    for ((point, &sum), (&slope, &other)) in points.zip(slopes.iter().zip(&others)) {
+                        let factor = slope * other;
+                        point[which] += chosen(factor == 0.0, 0.0, factor * sum.wide());
+                    }
                 }
             }
         }

@@ -13,11 +13,11 @@ use crate::engine::room::{Room, scratch};
 use crate::engine::rows::{At, as_cells, widen};
 use crate::engine::simd;
 use crate::error::Result;
-use crate::kernels::grid::{Gathered, Lying, Number, RUN, Wide};
+use crate::kernels::grid::{Gathered, Lying, Number, Wide};
 use crate::kernels::grid_gradient::{Meet, MeetChannels, MeetGathered, Spread, Steepen};
 use crate::layout::{Grid, View, ViewMut};
 use crate::ops::grid::{GridPlan, Located, Points, PointsMut, Reading, Rising, Runs};
-use crate::ops::grid_forward::{LINE, TOGETHER, filled, gather, neighbours};
+use crate::ops::grid_forward::{LINE, filled, gather};
 
 /// Bytes of the sums of a stretch of elements, all channels included. (A second stretch means to look at all points
 /// again, which costs more than sums that leave the L2 cache.)
@@ -131,7 +131,7 @@ impl<'a, C: Codec<Computed: Wide>> ToInput<'a, C> {
             out.flatten_spatial();
         }
         let batches = plan.batches();
-        let runs = Runs::new(grad.spatial, usize::MAX, plan.corners());
+        let runs = Runs::new(grad.spatial, usize::MAX, plan.corners(), 0);
         let blocks = out.blocks() / batches;
         let sums = SUMS / size_of::<C::Computed>();
         let cut = Cut::new(batches, blocks, out.inner, plan.lens.iter().product(), sums);
@@ -321,8 +321,10 @@ impl<'a, C: Codec<Computed: Wide>> ToPoints<'a, C> {
             grad.flatten_spatial();
         }
         let nothing = plan.is_move() || plan.in_shape.contains(&0);
-        let runs = Runs::new(grad.spatial, plan.batches(), plan.corners());
         let blocks = if nothing { 0 } else { x.blocks() / plan.batches() };
+        let planes = if x.inner > 1 { 0 } else { plan.lens.iter().product::<usize>().saturating_mul(blocks) };
+        let bytes = planes.saturating_mul(size_of::<C::Stored>());
+        let runs = Runs::new(grad.spatial, plan.batches(), plan.corners(), bytes);
         Self { plan, codec, points, grad, x, out, runs, blocks }
     }
 
@@ -350,9 +352,7 @@ struct Meeting<'a, C: Codec> {
     run: &'a ToPoints<'a, C>,
     reading: Reading<'a>,
     places: Places<'a, C::Stored>,
-    /// Gradients of a run of points, for some planes.
-    lines: [[C::Computed; RUN]; TOGETHER],
-    /// The same with channels inside.
+    /// Gradients of a run of points.
     line: Room<C::Computed>,
     packed: Room<C::Computed>,
     /// Sums of all corners.
@@ -376,12 +376,11 @@ impl<'a, C: Codec<Computed: Wide>> Meeting<'a, C> {
         Ok(Self {
             run,
             reading: Reading::new(plan, &run.points, most, true)?,
-            lines: [[C::Computed::default(); RUN]; TOGETHER],
             line: scratch(some * inner)?,
             packed: scratch(some * inner)?,
             sums: scratch(corners * most)?,
             slopes: scratch(most * plan.rank)?,
-            stored: filled(gathered, places.of_blocks([0], 0).get(0)[0])?,
+            stored: filled(gathered, places.of_block(0).get(0))?,
             gathered: scratch(gathered)?,
             places,
             some,
@@ -397,7 +396,7 @@ impl<'a, C: Codec<Computed: Wide>> Meeting<'a, C> {
         if x.inner > 1 {
             blocks.for_each(|block| self.channels(At { block, ..at }, cols));
         } else {
-            self.planes(blocks, at, cols);
+            blocks.for_each(|block| self.plane(At { block, ..at }, cols));
         }
         let grad = &mut self.slopes[..cols.len() * plan.rank];
         let (rank, taps, run) = (plan.rank, plan.filter.taps(), self.reading.run);
@@ -405,51 +404,28 @@ impl<'a, C: Codec<Computed: Wide>> Meeting<'a, C> {
         out.store(at, cols, grad)
     }
 
-    fn planes(&mut self, blocks: Range<usize>, at: At, cols: &Range<usize>) {
-        if !C::SAME {
-            blocks.for_each(|block| self.converted(At { block, ..at }, cols));
-            return;
+    fn plane(&mut self, at: At, cols: &Range<usize>) {
+        let (codec, n, run) = (self.run.codec, self.reading.n, self.reading.run);
+        let packed = self.run.grad.load(codec, at, cols, &mut self.packed);
+        let (grad, sums) = (&mut self.line[..n], &mut self.sums);
+        grad.iter_mut().zip(packed).for_each(|(to, v)| *to = v.get());
+        let block = self.places.of_block(at.block);
+        if let Some(block) = block.computed::<C>() {
+            return simd::dispatch(Meet { block, grad, run, sums });
         }
-        let whole = blocks.len() / TOGETHER * TOGETHER;
-        for first in blocks.clone().take(whole).step_by(TOGETHER) {
-            self.lying::<TOGETHER>(At { block: first, ..at }, cols);
-        }
-        blocks.skip(whole).for_each(|block| self.lying::<1>(At { block, ..at }, cols));
-    }
-
-    /// Gradients of one plane, into line `g`.
-    fn load(&mut self, g: usize, at: At, cols: &Range<usize>) {
-        let line = self.run.grad.load(self.run.codec, at, cols, &mut self.packed);
-        self.lines[g].iter_mut().zip(line).for_each(|(to, v)| *to = v.get());
-    }
-
-    fn lying<const G: usize>(&mut self, at: At, cols: &Range<usize>) {
-        for g in 0..G {
-            self.load(g, At { block: at.block + g, ..at }, cols);
-        }
-        let blocks = self.places.of_blocks(neighbours::<G>(at.block), 0).computed::<C>();
-        let (Some(blocks), Some(grads)) = (blocks, self.lines.first_chunk::<G>()) else { return };
-        simd::dispatch(Meet { blocks, grads, n: self.reading.n, run: self.reading.run, sums: &mut self.sums });
-    }
-
-    fn converted(&mut self, at: At, cols: &Range<usize>) {
-        self.load(0, at, cols);
-        let (n, run) = (self.reading.n, self.reading.run);
-        let block = self.places.of_blocks([at.block], 0);
         for (k, to) in self.stored.chunks_exact_mut(run).enumerate() {
             for (i, to) in to[..n].iter_mut().enumerate() {
-                *to = block.get(k * run + i)[0];
+                *to = block.get(k * run + i);
             }
         }
-        widen(self.run.codec, &mut self.stored, &mut self.gathered);
-        let grad = &self.lines[0][..n];
-        simd::dispatch(MeetGathered { values: &self.gathered, grad, run, sums: &mut self.sums });
+        widen(codec, &mut self.stored, &mut self.gathered);
+        simd::dispatch(MeetGathered { values: &self.gathered, grad, run, sums });
     }
 
     fn channels(&mut self, at: At, cols: &Range<usize>) {
         let ToPoints { codec, grad, x, plan, .. } = self.run;
         let (n, run, inner) = (self.reading.n, self.reading.run, x.inner);
-        let block = self.places.of_blocks([at.block], 0);
+        let block = self.places.of_block(at.block);
         for first in (0..n).step_by(self.some) {
             let points = first..(first + self.some).min(n);
             let cols = cols.start + points.start..cols.start + points.end;

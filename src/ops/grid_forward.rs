@@ -4,18 +4,15 @@ use std::ops::Range;
 
 use crate::element::{Codec, Linear, Plain};
 use crate::engine::parallel;
-use crate::engine::places::{Blocks, Places};
+use crate::engine::places::{Block, Places};
 use crate::engine::room::{Room, scratch};
 use crate::engine::rows::{At, as_cells, widen};
 use crate::engine::simd;
 use crate::error::Result;
 use crate::geometry::taps::reserved;
-use crate::kernels::grid::{Blend, BlendChannels, BlendGathered, Gathered, Lying, RUN, Wide};
+use crate::kernels::grid::{Blend, BlendChannels, BlendGathered, Gathered, Lying, Pick, Wide};
 use crate::layout::{CACHE_LINE, Grid, View, ViewMut};
 use crate::ops::grid::{GridPlan, Located, Points, Reading, Runs};
-
-/// Blocks read at once: what a point reads is looked up once for all of them.
-pub(super) const TOGETHER: usize = 4;
 
 /// Elements, all channels of some points, that are computed before they are stored, and that are gathered.
 pub(super) const LINE: usize = 4096;
@@ -78,8 +75,9 @@ impl<'a, C: Codec> Forward<'a, C> {
             out.flatten_spatial();
         }
         let batches = plan.batches();
-        let runs = Runs::new(out.spatial, batches, plan.corners());
         let blocks = x.blocks() / batches.max(1);
+        let planes = if x.inner > 1 { 0 } else { plan.lens.iter().product::<usize>().saturating_mul(blocks) };
+        let runs = Runs::new(out.spatial, batches, plan.corners(), planes.saturating_mul(size_of::<C::Stored>()));
         // Only whole cache lines are worth streaming.
         out.streamed &= out.inner == 1 && (runs.run * size_of::<C::Stored>()).is_multiple_of(CACHE_LINE);
         Self { plan, codec, points, x, out, runs, blocks }
@@ -112,13 +110,6 @@ pub(super) fn filled<T: Copy>(n: usize, value: T) -> Result<Vec<T>> {
     Ok(v)
 }
 
-/// Neighbouring blocks from `first` on.
-pub(super) fn neighbours<const G: usize>(first: usize) -> [usize; G] {
-    let mut blocks = [first; G];
-    blocks.iter_mut().enumerate().for_each(|(g, block)| *block += g);
-    blocks
-}
-
 impl<C: Codec<Computed: Wide>> Forward<'_, C> {
     fn blend(&self, units: Range<usize>) -> Result<()> {
         let mut work = Blending::new(self)?;
@@ -131,7 +122,7 @@ impl<C: Codec<Computed: Wide>> Forward<'_, C> {
             if self.x.inner > 1 {
                 blocks.for_each(|block| work.channels(At { block, ..at }, &cols));
             } else {
-                work.planes(blocks, at, &cols);
+                blocks.for_each(|block| work.plane(At { block, ..at }, &cols));
             }
         }
         Ok(())
@@ -144,9 +135,7 @@ struct Blending<'a, C: Codec> {
     reading: Reading<'a>,
     places: Places<'a, C::Stored>,
     weights: Room<C::Computed>,
-    /// Results of some blocks.
-    lines: [[C::Computed; RUN]; TOGETHER],
-    /// Results of one block with channels inside.
+    /// Results of one block.
     line: Room<C::Computed>,
     /// Elements that are stored in another type than is computed with.
     stored: Vec<C::Stored>,
@@ -161,57 +150,35 @@ impl<'a, C: Codec<Computed: Wide>> Blending<'a, C> {
         let (line, gathered) = if inner > 1 {
             (run.some(inner) * inner, run.some(inner * corners) * inner * corners)
         } else {
-            (0, most * corners)
+            (most, most * corners)
         };
         let gathered = if C::SAME { 0 } else { gathered };
         Ok(Self {
             run,
             reading: Reading::new(plan, &run.points, most, false)?,
             weights: scratch(corners * most)?,
-            lines: [[C::Computed::default(); RUN]; TOGETHER],
             line: scratch(line)?,
-            stored: filled(gathered, places.of_blocks([0], 0).get(0)[0])?,
+            stored: filled(gathered, places.of_block(0).get(0))?,
             gathered: scratch(gathered)?,
             places,
         })
     }
 
-    /// The points of a run in planes, some of them at once.
-    fn planes(&mut self, blocks: Range<usize>, at: At, cols: &Range<usize>) {
-        if !C::SAME {
-            blocks.for_each(|block| self.gathered(At { block, ..at }, cols));
-            return;
-        }
-        let whole = blocks.len() / TOGETHER * TOGETHER;
-        for first in blocks.clone().take(whole).step_by(TOGETHER) {
-            self.lying::<TOGETHER>(At { block: first, ..at }, cols);
-        }
-        blocks.skip(whole).for_each(|block| self.lying::<1>(At { block, ..at }, cols));
-    }
-
-    /// Some planes where they lie.
-    fn lying<const G: usize>(&mut self, at: At, cols: &Range<usize>) {
+    /// The points of a run in one plane.
+    fn plane(&mut self, at: At, cols: &Range<usize>) {
         let Self { run: Forward { codec, out, .. }, reading: Reading { n, run, .. }, weights, .. } = self;
-        let blocks = self.places.of_blocks(neighbours::<G>(at.block), 0).computed::<C>();
-        let (Some(blocks), Some(lines)) = (blocks, self.lines.first_chunk_mut::<G>()) else { return };
-        simd::dispatch(Blend { blocks, weights, n: *n, run: *run, lines: &mut *lines });
-        for (g, line) in lines.iter_mut().enumerate() {
-            out.store_from(*codec, At { block: at.block + g, ..at }, cols, &mut line[..*n]);
-        }
-    }
-
-    /// One plane, its elements converted first.
-    fn gathered(&mut self, at: At, cols: &Range<usize>) {
-        let Self { run: Forward { codec, out, .. }, reading: Reading { n, run, .. }, weights, .. } = self;
-        let block = self.places.of_blocks([at.block], 0);
-        for (k, to) in self.stored.chunks_exact_mut(*run).enumerate() {
-            for (i, to) in to[..*n].iter_mut().enumerate() {
-                *to = block.get(k * *run + i)[0];
+        let (run, block, line) = (*run, self.places.of_block(at.block), &mut self.line[..*n]);
+        if let Some(block) = block.computed::<C>() {
+            simd::dispatch(Blend { block, weights, run, line: &mut *line });
+        } else {
+            for (k, to) in self.stored.chunks_exact_mut(run).enumerate() {
+                for (i, to) in to[..*n].iter_mut().enumerate() {
+                    *to = block.get(k * run + i);
+                }
             }
+            widen(*codec, &mut self.stored, &mut self.gathered);
+            simd::dispatch(BlendGathered { values: &self.gathered, weights, run, line: &mut *line });
         }
-        widen(*codec, &mut self.stored, &mut self.gathered);
-        let line = &mut self.lines[0][..*n];
-        simd::dispatch(BlendGathered { values: &self.gathered, weights, run: *run, line: &mut *line });
         out.store_from(*codec, at, cols, line);
     }
 
@@ -219,7 +186,7 @@ impl<'a, C: Codec<Computed: Wide>> Blending<'a, C> {
     fn channels(&mut self, at: At, cols: &Range<usize>) {
         let Forward { codec, out, x, plan, .. } = self.run;
         let (n, run, weights, inner) = (self.reading.n, self.reading.run, &self.weights, x.inner);
-        let block = self.places.of_blocks([at.block], 0);
+        let block = self.places.of_block(at.block);
         let some = self.run.some(if C::SAME { inner } else { inner * plan.corners() });
         for first in (0..n).step_by(some) {
             let points = first..(first + some).min(n);
@@ -242,7 +209,7 @@ impl<'a, C: Codec<Computed: Wide>> Blending<'a, C> {
 /// Brings the channels that some points read side by side: for each corner in turn, those of every point. Returns how
 /// many elements there are.
 pub(super) fn gather<T: Copy>(
-    block: &Blocks<'_, T, 1>,
+    block: &Block<'_, T>,
     run: usize,
     corners: usize,
     points: &Range<usize>,
@@ -259,13 +226,7 @@ pub(super) fn gather<T: Copy>(
 }
 
 /// The channels that points from `first` on read; zeros where a weight is 0.
-fn pick_channels<T: Copy + Default>(
-    from: &Blocks<'_, T, 1>,
-    first: usize,
-    weights: &[f32],
-    inner: usize,
-    line: &mut [T],
-) {
+fn pick_channels<T: Copy + Default>(from: &Block<'_, T>, first: usize, weights: &[f32], inner: usize, line: &mut [T]) {
     for (i, (&w, to)) in weights.iter().zip(line.chunks_exact_mut(inner)).enumerate() {
         if w == 0.0 {
             to.fill(T::default());
@@ -290,18 +251,17 @@ impl<T: Copy + Default + Send + Sync + 'static> Forward<'_, Plain<T>> {
             reading.weigh(&mut weights);
             reading.mark(&mut places);
             for block in at.block * self.blocks..(at.block + 1) * self.blocks {
-                let (at, from) = (At { block, ..at }, places.of_blocks([block], 0));
+                let (at, from) = (At { block, ..at }, places.of_block(block));
+                if inner == 1 {
+                    let line = &mut line[..reading.n];
+                    simd::dispatch(Pick { block: from, weights: &weights, line: &mut *line });
+                    self.out.store_from(self.codec, at, &cols, line);
+                    continue;
+                }
                 for first in (0..reading.n).step_by(some) {
                     let points = first..(first + some).min(reading.n);
                     let line = &mut line[..points.len() * inner];
-                    let weights = &weights[points.clone()];
-                    if inner > 1 {
-                        pick_channels(&from, first, weights, inner, line);
-                    } else {
-                        for ((i, &w), to) in points.clone().zip(weights).zip(line.iter_mut()) {
-                            *to = if w == 0.0 { T::default() } else { from.get(i)[0] };
-                        }
-                    }
+                    pick_channels(&from, first, &weights[points.clone()], inner, line);
                     let cols = cols.start + points.start..cols.start + points.end;
                     self.out.store_from(self.codec, at, &cols, line);
                 }
