@@ -20,37 +20,52 @@ const MOST_BLOCK: usize = 6 * 64;
 /// many they are.
 pub type Landing = Vec<(usize, usize, usize)>;
 
-/// The work on some output channels of some images.
+/// The weights of some output channels.
 ///
 /// What must hold of the addresses: every weight of the output and input channels is readable.
+#[derive(Clone, Copy)]
+pub struct Stamped<'a, T> {
+    /// Where they lie: outer axes are output channels and input channels.
+    pub from: Place<*const T>,
+    /// Number of output channels, and of input channels.
+    pub outs: usize,
+    /// See above.
+    pub ins: usize,
+    /// Where each tap lies from the first, and whether they lie one after the other.
+    pub taps: &'a [isize],
+    /// See above.
+    pub together: bool,
+    /// Whether they have been asked for already, by the work before. (Asked for twice, k4s2 of 512 channels of 8 x 8 took
+    /// 7 % longer on a Xeon.)
+    pub asked: bool,
+}
+
+/// Weights in the order in which tiles read them: block by block of lanes, channel by channel.
+pub enum Lanes<'a, T> {
+    /// Room to put them in order, see [`lanes`].
+    Room(&'a mut [T]),
+    /// In order, by [`Lay`].
+    Ready(&'a [T]),
+}
+
+/// The work on some output channels of some images.
 pub struct Stamps<'a, T> {
     /// Inputs, see [`place_of`].
     pub inputs: &'a [T],
     /// Most rows of a tile.
     pub rows: usize,
-    /// Positions, of all images, and input channels.
+    /// Positions, of all images.
     pub pixels: usize,
-    /// See above.
-    pub ins: usize,
-    /// The weights: outer axes are output channels and input channels.
-    pub weights: Place<*const T>,
-    /// Whether they have been asked for already, by the work before. (Asked for twice, k4s2 of 512 channels of 8 x 8 took
-    /// 7 % longer on a Xeon.)
-    pub asked: bool,
-    /// The weights of the output channels that come next, to be asked for.
+    /// The weights.
+    pub weights: Stamped<'a, T>,
+    /// The weights of the output channels that come next, to be asked for: where they lie, or where they are in order.
     pub next: Option<*const T>,
-    /// Number of output channels.
-    pub outs: usize,
-    /// Where each tap lies from the first, and whether they lie one after the other.
-    pub taps: &'a [isize],
-    /// See above.
-    pub together: bool,
     /// Where the taps of every input position land, along D, H and W.
     pub landings: &'a [Vec<Landing>; 3],
     /// Kernel lengths along H and W.
     pub kernel: [usize; 2],
-    /// Room for the weights in order, see [`lanes`].
-    pub lanes: &'a mut [T],
+    /// The weights in order, or room for them.
+    pub lanes: Lanes<'a, T>,
     /// Room for the sums, [`pitch`] for each position.
     pub sums: &'a mut [T],
     /// The results, `[image, channel, D, H, W]`, to be added to.
@@ -81,21 +96,66 @@ pub fn place_of(pixel: usize, pixels: usize, rows: usize, ins: usize) -> usize {
     tile * rows * ins + pixel - even_part(pixels, rows, tile).start
 }
 
+/// Puts the weights of some output channels in order for tiles of at most `rows` rows, for work to come.
+pub struct Lay<'a, T> {
+    /// The weights.
+    pub weights: Stamped<'a, T>,
+    /// See above.
+    pub rows: usize,
+    /// The result: of as many lanes as a whole number of [blocks](LanesOfBlock) has, for each input channel.
+    pub to: &'a mut [T],
+    /// Room for a row of sums, see [`pitch`].
+    pub row: &'a mut [T],
+}
+
+impl<T: Laned> Job for Lay<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<L: Level>(self, level: L) {
+        self.weights.lay(level, columns::<L, T>(self.rows) * L::Register::<T>::LANES, self.to, self.row);
+    }
+}
+
+/// Asks for the lanes of a block of weights in order, for tiles of at most so many rows.
+pub struct LanesOfBlock<T> {
+    /// See above.
+    pub rows: usize,
+    /// The type of the weights.
+    pub of: std::marker::PhantomData<T>,
+}
+
+impl<T: Laned> Job for LanesOfBlock<T> {
+    type Output = usize;
+    #[inline(always)]
+    fn run<L: Level>(self, _: L) -> usize {
+        columns::<L, T>(self.rows) * L::Register::<T>::LANES
+    }
+}
+
 impl<T: Laned> Job for Stamps<'_, T> {
     type Output = ();
     #[inline(always)]
-    fn run<L: Level>(mut self, level: L) {
+    fn run<L: Level>(self, level: L) {
+        let Self { weights: Stamped { from, outs, ins, taps, .. }, rows, pixels, sums, .. } = self;
         let width = L::Register::<T>::LANES;
-        let (n, pitch) = (self.outs * self.taps.len(), pitch::<T>(self.outs, self.taps.len()));
-        let columns = columns::<L, T>(self.rows);
+        let (n, pitch) = (outs * taps.len(), pitch::<T>(outs, taps.len()));
+        let columns = columns::<L, T>(rows);
         let (vectors, block) = (n.div_ceil(width), columns * width);
-        assert!(self.inputs.len() >= self.pixels.div_ceil(self.rows) * self.rows * self.ins && self.rows <= MOST_ROWS);
-        self.gather(level, block, pitch);
+        let in_order = vectors.div_ceil(columns) * block;
+        assert!(self.inputs.len() >= pixels.div_ceil(rows) * rows * ins && rows <= MOST_ROWS);
+        let (lanes, [step, run]) = match self.lanes {
+            Lanes::Room(room) => {
+                let (lanes, row) = room.split_at_mut(in_order * ins);
+                self.weights.lay(level, block, lanes, row);
+                (&*lanes, [from.outer[1], n as isize])
+            }
+            Lanes::Ready(lanes) => (lanes, [in_order as isize; 2]),
+        };
+        assert!(lanes.len() >= in_order * ins);
         let zeros = [T::default(); MOST_ROWS];
-        let tiles = self.pixels.div_ceil(self.rows);
-        let each = self.ins.div_ceil(tiles * vectors.div_ceil(columns));
-        let next = |at| NextWeights { at, step: self.weights.outer[1], run: n, left: self.ins, each };
-        let mut next = self.next.map(next);
+        let tiles = pixels.div_ceil(rows);
+        let each = ins.div_ceil(tiles * vectors.div_ceil(columns));
+        let mut next = self.next.map(|at| NextWeights { at, step, run: run as usize, left: ins, each });
         for v in (0..vectors).step_by(columns) {
             let part = v..(v + columns).min(vectors);
             let wide = part.len() * width;
@@ -103,18 +163,18 @@ impl<T: Laned> Job for Stamps<'_, T> {
                 if let Some(next) = &mut next {
                     next.ask();
                 }
-                let pixels = even_part(self.pixels, self.rows, t);
+                let pixels = even_part(pixels, rows, t);
                 let first = pixels.start * pitch + part.start * width;
-                let sums = &mut self.sums[first..][..(pixels.len() - 1) * pitch + wide];
+                let sums = &mut sums[first..][..(pixels.len() - 1) * pitch + wide];
                 let mut done = 0;
-                while done < self.ins {
-                    let outer = LONGEST_SUM.min(self.ins - done);
+                while done < ins {
+                    let outer = LONGEST_SUM.min(ins - done);
                     let tile = Tile {
                         rows: pixels.len(),
-                        factors: (self.inputs[(t * self.ins + done) * self.rows..].as_ptr(), 1),
-                        lanes: self.lanes[v / columns * block * self.ins + done * block..].as_ptr(),
+                        factors: (self.inputs[(t * ins + done) * rows..].as_ptr(), 1),
+                        lanes: lanes[v / columns * block * ins + done * block..].as_ptr(),
                         columns: part.len(),
-                        steps: Steps { outer, table: &[(self.rows as isize, block as isize)] },
+                        steps: Steps { outer, table: &[(rows as isize, block as isize)] },
                         begin: (done == 0).then_some(&zeros[..pixels.len()]),
                         to: sums.as_mut_ptr(),
                         pitch,
@@ -126,23 +186,21 @@ impl<T: Laned> Job for Stamps<'_, T> {
                 }
             }
         }
-        self.stamp(pitch);
+        let Self { landings, kernel, out, len, .. } = self;
+        Stamping { landings, kernel, out, len, outs, taps: taps.len() }.all(&sums[..pixels * pitch], pitch);
     }
 }
 
-impl<T: Laned> Stamps<'_, T> {
-    /// Puts the weights in the order in which tiles read them: block by block of lanes, channel by channel.
+impl<T: Laned> Stamped<'_, T> {
+    /// Puts the weights in order, in blocks of `block` lanes; `row` is room for those of one input channel.
     #[inline(always)]
-    fn gather<L: Level>(&mut self, level: L, block: usize, pitch: usize) {
+    fn lay<L: Level>(&self, level: L, block: usize, lanes: &mut [T], row: &mut [T]) {
         let (taps, each) = (self.taps.len(), block * self.ins);
         let n = self.outs * taps;
-        let [so, si] = self.weights.outer;
-        let blocks = n.div_ceil(block);
-        let (lanes, row) = self.lanes.split_at_mut(blocks * each);
-        let row = &mut row[..pitch];
+        let [so, si] = self.from.outer;
         let whole = self.together && so == taps as isize;
         for i in 0..self.ins {
-            let from = self.weights.at([0, i], [0; 3]);
+            let from = self.from.at([0, i], [0; 3]);
             if whole {
                 if !self.asked {
                     prefetch_at(from.wrapping_offset(si.wrapping_mul(AHEAD)), n);
@@ -172,15 +230,27 @@ impl<T: Laned> Stamps<'_, T> {
             }
         }
     }
+}
 
-    /// Adds the sums to the results.
+/// Where sums are added.
+struct Stamping<'a, T> {
+    landings: &'a [Vec<Landing>; 3],
+    kernel: [usize; 2],
+    out: &'a mut [T],
+    len: [usize; 3],
+    outs: usize,
+    taps: usize,
+}
+
+impl<T: Laned> Stamping<'_, T> {
+    /// Adds the sums, of which each position has a row, to the results.
     #[inline(always)]
-    fn stamp(self, pitch: usize) {
+    fn all(self, sums: &[T], pitch: usize) {
         let [kh, kw] = self.kernel;
         let [ds, hs, ws] = self.landings;
         let [planes, height, width] = self.len;
         let (positions, each) = (ds.len() * hs.len() * ws.len(), planes * height * width);
-        for (p, sums) in self.sums.chunks_exact(pitch).take(self.pixels).enumerate() {
+        for (p, sums) in sums.chunks_exact(pitch).enumerate() {
             let (image, p) = (p / positions, p % positions);
             let (d, h, w) = (p / (hs.len() * ws.len()), p / ws.len() % hs.len(), p % ws.len());
             let images = &mut self.out[image * self.outs * each..][..self.outs * each];
@@ -189,7 +259,7 @@ impl<T: Laned> Stamps<'_, T> {
                     for &(tw, ow, n) in &ws[w] {
                         let (tap, at) = ((td * kh + th) * kw + tw, (od * height + oh) * width + ow);
                         // (Channels innermost: found anew for each of them, short stretches took longer than their sums.)
-                        for (out, sums) in images.chunks_exact_mut(each).zip(sums.chunks_exact(self.taps.len())) {
+                        for (out, sums) in images.chunks_exact_mut(each).zip(sums.chunks_exact(self.taps)) {
                             plus(&mut out[at..at + n], &sums[tap..tap + n]);
                         }
                     }

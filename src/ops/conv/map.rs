@@ -161,6 +161,8 @@ pub(super) enum Order {
     Phases(usize, Vec<(Vec<isize>, Vec<isize>)>),
     /// Output channels of a block, and the axes.
     Pairs(usize, Box<[Axis; 3]>),
+    /// Output channels whose weights are laid together, rows of a tile, and lanes of a block.
+    Stamps([usize; 3]),
 }
 
 impl Order {

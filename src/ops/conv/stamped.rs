@@ -1,13 +1,16 @@
 //! Linear maps of few inputs and many weights: as stamps.
 
-use super::map::{MOST_BYTES, Map, PRODUCTS_PER_ELEMENT};
+use std::marker::PhantomData;
+use std::sync::{Arc, Mutex};
+
+use super::map::{Kept, MOST_BYTES, Map, Order, PRODUCTS_PER_ELEMENT, Packed};
 use crate::element::Multiplied;
 use crate::engine::parallel;
 use crate::engine::products::MostRows;
-use crate::engine::room::{Room, grow};
+use crate::engine::room::{Room, grow, scratch};
 use crate::engine::rows::At;
 use crate::engine::simd;
-use crate::engine::stamps::{Landing, Stamps, lanes, pitch, place_of};
+use crate::engine::stamps::{Landing, Lanes, LanesOfBlock, Lay, Stamped, Stamps, lanes, pitch, place_of};
 use crate::error::Result;
 use crate::geometry::phase::Links;
 
@@ -85,16 +88,64 @@ impl<T: Multiplied> Map<'_, T> {
         let (blocks, chunks) = (self.batch.div_ceil(cut.images), self.outs.div_ceil(cut.outs));
         let products = cut.outs * cut.taps.len() * self.ins;
         let cost = (products * cut.images * self.positions() + 16 * products) / PRODUCTS_PER_ELEMENT;
+        let laid = self.kept.map(|kept| self.laid(&cut, chunks, isa, kept)).transpose()?;
+        let laid = laid.as_deref().map(|laid| &*laid.weights);
         parallel::for_each(blocks * self.groups * chunks, cost, |units| {
             let mut s = Scratch::default();
             for unit in units {
                 let (rest, chunk) = (unit / chunks, unit % chunks);
                 let (block, group) = (rest / self.groups, rest % self.groups);
                 self.gather_inputs(&cut, block, group, &mut s)?;
-                self.chunk(isa, &cut, (block, group, chunk), &mut s)?;
+                let laid = laid.map(|laid| {
+                    let each = laid.len() / (self.groups * chunks);
+                    let (laid, later) = laid[(group * chunks + chunk) * each..].split_at(each);
+                    [laid, later]
+                });
+                self.chunk(isa, &cut, (block, group, chunk), laid, &mut s)?;
             }
             Ok(())
         })
+    }
+
+    /// The weights of all output channels in order, group by group, some channels after the other: made now, or kept since.
+    fn laid(
+        &self,
+        cut: &Cut,
+        chunks: usize,
+        isa: simd::Isa,
+        kept: &Kept<T::Product>,
+    ) -> Result<Arc<Packed<T::Product>>> {
+        let (rows, of) = (cut.rows, PhantomData::<T::Product>);
+        let block = simd::dispatch_at(isa, LanesOfBlock { rows, of });
+        let each = (cut.outs * cut.taps.len()).next_multiple_of(block) * self.ins;
+        let order = Order::Stamps([cut.outs, rows, block]);
+        if let Some(found) = kept.found(&order) {
+            return Ok(found);
+        }
+        let mut weights = scratch(self.groups * chunks * each)?;
+        let parts: Vec<Mutex<&mut [T::Product]>> = weights.chunks_exact_mut(each.max(1)).map(Mutex::new).collect();
+        parallel::for_each(parts.len(), each, |units| {
+            let mut row = scratch(pitch::<T::Product>(cut.outs, cut.taps.len()))?;
+            for unit in units {
+                let weights = self.stamped_weights(cut, unit / chunks, unit % chunks);
+                // (Each is locked once.)
+                if let Ok(mut to) = parts[unit].lock() {
+                    simd::dispatch_at(isa, Lay { weights, rows, to: &mut to, row: &mut row });
+                }
+            }
+            Ok(())
+        })?;
+        drop(parts);
+        Ok(Kept::keep(Some(kept), Packed { order, weights }))
+    }
+
+    /// Weights of some output channels of a group, where they lie.
+    fn stamped_weights<'a>(&self, cut: &'a Cut, group: usize, chunk: usize) -> Stamped<'a, T::Product> {
+        let outs = chunk * cut.outs..((chunk + 1) * cut.outs).min(self.outs);
+        let mut from = self.weights_of(group, 0);
+        from.origin = from.at([outs.start, 0], [0; 3]);
+        let Cut { taps, together, .. } = cut;
+        Stamped { from, outs: outs.len(), ins: self.ins, taps, together: *together, asked: false }
     }
 
     fn cut(&self, rows: usize) -> Cut {
@@ -147,12 +198,13 @@ impl<T: Multiplied> Map<'_, T> {
         Ok(())
     }
 
-    /// Computes some output channels of some images.
+    /// Computes some output channels of some images; `laid`: their weights in order, and those after them.
     fn chunk(
         &self,
         isa: simd::Isa,
         cut: &Cut,
         (block, group, chunk): (usize, usize, usize),
+        laid: Option<[&[T::Product]; 2]>,
         s: &mut Scratch<T::Product>,
     ) -> Result<()> {
         let images = block * cut.images..((block + 1) * cut.images).min(self.batch);
@@ -160,7 +212,9 @@ impl<T: Multiplied> Map<'_, T> {
         let pixels = images.len() * self.positions();
         let [depth, height, width] = cut.lens;
         let pitch = pitch::<T::Product>(outs.len(), cut.taps.len());
-        grow(&mut s.lanes, lanes::<T::Product>(pitch, self.ins))?;
+        if laid.is_none() {
+            grow(&mut s.lanes, lanes::<T::Product>(pitch, self.ins))?;
+        }
         grow(&mut s.sums, pixels * pitch)?;
         let each = depth * height * width;
         grow(&mut s.out, images.len() * outs.len() * each)?;
@@ -169,27 +223,25 @@ impl<T: Multiplied> Map<'_, T> {
             let o = group * self.outs + outs.start + i % outs.len();
             out.fill(self.bias.map_or_else(Default::default, |b| b[o]));
         }
-        let mut weights = self.weights_of(group, 0);
-        let next = (outs.end < self.outs).then(|| weights.at([outs.end, 0], [0; 3]));
-        weights.origin = weights.at([outs.start, 0], [0; 3]);
-        let asked = s.asked == Some((block, group, chunk));
-        s.asked = next.map(|_| (block, group, chunk + 1));
+        let mut weights = self.stamped_weights(cut, group, chunk);
+        weights.asked = s.asked == Some((block, group, chunk));
+        let more = outs.end < self.outs;
+        s.asked = more.then_some((block, group, chunk + 1));
+        let (lanes, next) = match laid {
+            Some([laid, later]) => (Lanes::Ready(laid), later.as_ptr()),
+            None => (Lanes::Room(&mut s.lanes), self.weights_of(group, 0).at([outs.end, 0], [0; 3])),
+        };
         simd::dispatch_at(
             isa,
             Stamps {
                 inputs: &s.inputs,
                 rows: cut.rows,
                 pixels,
-                ins: self.ins,
                 weights,
-                asked,
-                next,
-                outs: outs.len(),
-                taps: &cut.taps,
-                together: cut.together,
+                next: more.then_some(next),
                 landings: &cut.landings,
                 kernel: [self.links[1].runs.len(), self.links[2].runs.len()],
-                lanes: &mut s.lanes,
+                lanes,
                 sums: &mut s.sums,
                 out,
                 len: cut.lens,
