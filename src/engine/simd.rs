@@ -61,8 +61,8 @@ pub struct Vectors {
     pub lanes: usize,
     /// Whether a vector's first lanes can be written without the others, quickly.
     pub masks: bool,
-    /// Whether it knows [`Pick::Halves`].
-    pub halves: bool,
+    /// Lanes of a vector of [`Pick::Halves`], 0 where there is none.
+    pub halves: usize,
 }
 
 /// What a kernel may ask of the level it is compiled for.
@@ -82,7 +82,7 @@ pub trait Level: Copy {
     #[inline(always)]
     fn vectors(bytes: usize) -> Vectors {
         let _ = bytes;
-        Vectors { lanes: 0, masks: false, halves: false }
+        Vectors { lanes: 0, masks: false, halves: 0 }
     }
 
     /// Weighted sums for the blocks, block after block into `dst`, the last of them at its end. The first slice of each pair
@@ -364,7 +364,7 @@ mod x86 {
                 8 => 4,
                 _ => 0,
             };
-            Vectors { lanes, masks: false, halves: bytes == 4 }
+            Vectors { lanes, masks: false, halves: if bytes == 4 { 8 } else { 0 } }
         }
 
         #[inline(always)]
@@ -441,7 +441,7 @@ mod x86 {
         #[inline(always)]
         fn vectors(bytes: usize) -> Vectors {
             let lanes = if matches!(bytes, 2 | 4 | 8) { 64 / bytes } else { 0 };
-            Vectors { lanes, masks: true, halves: false }
+            Vectors { lanes, masks: true, halves: if bytes == 4 { 8 } else { 0 } }
         }
 
         #[inline(always)]

@@ -118,12 +118,8 @@ impl Shape {
         if full.is_some_and(|s| s.pick == Pick::FromOne) {
             return full;
         }
-        // Two outputs in halves take a load, a load into the upper half and a product; picked out of two vectors, as many
-        // take twice as long.
-        if vectors.halves && 2 * inner <= lanes && 2 * inner + 2 >= lanes && 2 * inner <= len {
-            let both = of(2 * inner);
-            let window = lanes / 2 + both.most(taps, len).saturating_sub(inner);
-            return Some(Self { pick: Pick::Halves, window, ..both });
+        if let Some(halves) = Self::halves(taps, inner, len, vectors).filter(|_| lanes == vectors.halves) {
+            return Some(halves);
         }
         if full.is_some() {
             return full;
@@ -137,7 +133,18 @@ impl Shape {
                 None => too_wide = middle,
             }
         }
-        widest
+        // (Longer vectors, of which two hold the inputs of four outputs, pick as fast.)
+        let few = outputs < 4;
+        Self::halves(taps, inner, len, vectors).filter(|_| few).or(widest)
+    }
+
+    /// Two outputs of three or four channels in halves of a vector: a load, a load into the upper half and a product for each
+    /// tap. Picked out of two vectors, as many take twice as long.
+    fn halves(taps: &Taps, inner: usize, len: usize, Vectors { halves: lanes, .. }: Vectors) -> Option<Self> {
+        let fits = lanes > 0 && 2 * inner <= lanes && 2 * inner + 2 >= lanes && 2 * inner <= len;
+        let (width, widest) = (2 * inner, taps.widest().max(1));
+        let both = Self { inner, lanes, width, taps: widest, pick: Pick::Halves, window: lanes, fits: 1 };
+        fits.then(|| Self { window: lanes / 2 + both.most(taps, len).saturating_sub(inner), ..both })
     }
 
     /// Whether a block is less work than its elements one by one.
@@ -168,6 +175,7 @@ impl<T: Summed> Blocks<T> {
             return Ok(None);
         }
         let Some(shape) = Shape::new(taps, inner, vectors).filter(|s| s.pays()) else { return Ok(None) };
+        let masks = masks && shape.pick != Pick::Halves;
         let (len, width) = (taps.out_len() * inner, shape.width);
         let n = len.div_ceil(width);
         // Blocks repeat when a whole number of them is a whole number of repetitions of the taps.
@@ -202,7 +210,7 @@ impl<T: Summed> Blocks<T> {
             all.blocks.push((base, entry));
         }
         // (Without masks a block's idle lanes are written too, and the next one must be made after it.)
-        if all.runs.len() * LONG_RUN > n || !(masks || width == lanes || repeat == 1) {
+        if all.runs.len() * LONG_RUN > n || !(masks || width == shape.lanes || repeat == 1) {
             all.runs.clear();
         }
         Ok(Some(all))
@@ -288,8 +296,9 @@ impl<T: Summed> Blocks<T> {
         end: &mut [T],
         dst: &mut [MaybeUninit<T>],
     ) -> bool {
-        let Shape { inner, lanes, width, .. } = self.shape;
-        if L::vectors(size_of::<T>()).lanes != lanes {
+        let Shape { inner, lanes, width, pick, .. } = self.shape;
+        let vectors = L::vectors(size_of::<T>());
+        if lanes != if pick == Pick::Halves { vectors.halves } else { vectors.lanes } {
             return false;
         }
         let (from, elements) = (from * inner, cols.start * inner..cols.end * inner);

@@ -25,8 +25,7 @@ pub enum Pick {
     FromOne,
     /// By index out of two.
     FromTwo,
-    /// As they lie, half a vector for each of two outputs, whose channels fill three or four of its four lanes: for levels
-    /// without an instruction that picks out of two.
+    /// As they lie, half a vector for each of two outputs, whose channels fill three or four of its four lanes.
     Halves,
 }
 
@@ -384,15 +383,8 @@ pub(super) mod x86 {
                 |i, by| _mm_add_epi8(i, _mm_set1_epi8(2 * by as i8))
             );
         } else if what.pick == Pick::Halves {
-            // SAFETY: as the caller promises; `T` is `f32`.
-            unsafe {
-                let &Weighing { blocks, runs, every, entries, taps, step, pick, window, fits, width, .. } = what;
-                let (made, weights) = (what.made.clone(), as_floats(what.weights));
-                let what =
-                    Weighing { blocks, made, runs, every, entries, weights, taps, step, pick, window, fits, width };
-                let dst = std::slice::from_raw_parts_mut(dst.as_mut_ptr().cast(), dst.len());
-                weigh_halves(&what, src.map(|(src, from)| (as_floats(src), from)), dst);
-            }
+            // SAFETY: as the caller promises.
+            unsafe { weigh_halves_of(what, src, dst) };
         } else if size_of::<T>() == 4 {
             weigh_vectors!(
                 what,
@@ -464,6 +456,22 @@ pub(super) mod x86 {
     /// Lanes of [`Pick::Halves`].
     const BOTH: usize = 8;
 
+    /// [`weigh_halves`], of what is known to be of `f32`.
+    ///
+    /// # Safety
+    /// AVX2 and FMA must exist, and `T` be `f32`.
+    #[inline(always)]
+    unsafe fn weigh_halves_of<T>(what: &Weighing<'_, T>, src: [(&[Cell<T>], usize); 2], dst: &mut [MaybeUninit<T>]) {
+        // SAFETY: as the caller promises.
+        unsafe {
+            let &Weighing { blocks, runs, every, entries, taps, step, pick, window, fits, width, .. } = what;
+            let (made, weights) = (what.made.clone(), as_floats(what.weights));
+            let what = Weighing { blocks, made, runs, every, entries, weights, taps, step, pick, window, fits, width };
+            let dst = std::slice::from_raw_parts_mut(dst.as_mut_ptr().cast(), dst.len());
+            weigh_halves(&what, src.map(|(src, from)| (as_floats(src), from)), dst);
+        }
+    }
+
     /// A block of [`Pick::Halves`], ready to be summed.
     #[derive(Clone, Copy)]
     struct Both {
@@ -491,24 +499,61 @@ pub(super) mod x86 {
             }
         }
 
-        /// The sum over the taps, some of which some lanes do not have.
+        /// The product of the first tap, zero in lanes that do not have it. (One of minus zero added to zero would become zero.)
         ///
         /// # Safety
-        /// As [`Both::tap`], for `taps` of them; and AVX2 and FMA.
+        /// As [`Both::tap`]; and AVX2.
+        #[inline(always)]
+        unsafe fn first(self, step: usize) -> __m256 {
+            // SAFETY: as the caller promises.
+            unsafe {
+                let (v, w) = self.tap(0, step);
+                let none = _mm256_cmpeq_epi32(_mm256_castps_si256(w), _mm256_set1_epi32(NO_TAP_32));
+                _mm256_andnot_ps(_mm256_castsi256_ps(none), _mm256_mul_ps(w, v))
+            }
+        }
+
+        /// A sum with the product of tap `k`, in all lanes.
+        ///
+        /// # Safety
+        /// As [`Both::tap`]; and FMA.
+        #[inline(always)]
+        unsafe fn plus(self, k: usize, step: usize, sum: __m256) -> __m256 {
+            // SAFETY: as the caller promises.
+            unsafe {
+                let (v, w) = self.tap(k, step);
+                _mm256_fmadd_ps(w, v, sum)
+            }
+        }
+
+        /// The same in the lanes that have the tap.
+        ///
+        /// # Safety
+        /// As [`Both::plus`]; and AVX2.
+        #[inline(always)]
+        unsafe fn plus_some(self, k: usize, step: usize, sum: __m256) -> __m256 {
+            // SAFETY: as the caller promises.
+            unsafe {
+                let (v, w) = self.tap(k, step);
+                let none = _mm256_cmpeq_epi32(_mm256_castps_si256(w), _mm256_set1_epi32(NO_TAP_32));
+                _mm256_blendv_ps(_mm256_fmadd_ps(w, v, sum), sum, _mm256_castsi256_ps(none))
+            }
+        }
+
+        /// The sum over the taps.
+        ///
+        /// # Safety
+        /// As [`Both::plus_some`], for `taps` of them, one at least.
         #[inline(always)]
         unsafe fn sum(self, taps: usize, step: usize) -> __m256 {
             // SAFETY: as the caller promises.
             unsafe {
-                let (v, w) = self.tap(0, step);
-                let mut sum = _mm256_mul_ps(w, v);
-                if self.full == 0 {
-                    let none = _mm256_cmpeq_epi32(_mm256_castps_si256(w), _mm256_set1_epi32(NO_TAP_32));
-                    sum = _mm256_andnot_ps(_mm256_castsi256_ps(none), sum); // (one of minus zero added to zero would become zero)
+                let mut sum = self.first(step);
+                for k in 1..self.full {
+                    sum = self.plus(k, step, sum);
                 }
-                for k in 1..taps {
-                    let (v, w) = self.tap(k, step);
-                    let none = _mm256_cmpeq_epi32(_mm256_castps_si256(w), _mm256_set1_epi32(NO_TAP_32));
-                    sum = _mm256_blendv_ps(_mm256_fmadd_ps(w, v, sum), sum, _mm256_castsi256_ps(none));
+                for k in self.full.max(1)..taps {
+                    sum = self.plus_some(k, step, sum);
                 }
                 sum
             }
@@ -548,21 +593,23 @@ pub(super) mod x86 {
         }
     }
 
-    /// Writes the sums of two blocks, all of whose lanes have all taps, `between` elements apart: each sum is a chain of
-    /// additions that wait for one another. (A function of its own, like the next: they need the registers.)
+    /// Writes the sums of two blocks, `between` elements apart: each sum is a chain of additions that wait for one another. (A
+    /// function of its own, like the next: they need the registers.)
     ///
     /// # Safety
     /// There must be so many taps, one at least, and room for the results.
     #[inline(never)]
     #[target_feature(enable = "avx2,fma")]
     unsafe fn sum_two(a: Both, b: Both, (taps, step): (usize, usize), to: To, between: usize) {
+        let full = a.full.min(b.full);
         // SAFETY: as the caller promises.
         unsafe {
-            let ((v, w), (x, y)) = (a.tap(0, step), b.tap(0, step));
-            let (mut sum, mut beside) = (_mm256_mul_ps(w, v), _mm256_mul_ps(y, x));
-            for k in 1..taps {
-                let ((v, w), (x, y)) = (a.tap(k, step), b.tap(k, step));
-                (sum, beside) = (_mm256_fmadd_ps(w, v, sum), _mm256_fmadd_ps(y, x, beside));
+            let (mut sum, mut beside) = (a.first(step), b.first(step));
+            for k in 1..full {
+                (sum, beside) = (a.plus(k, step, sum), b.plus(k, step, beside));
+            }
+            for k in full.max(1)..taps {
+                (sum, beside) = (a.plus_some(k, step, sum), b.plus_some(k, step, beside));
             }
             to.put(0, sum);
             to.put(between, beside);
@@ -595,15 +642,14 @@ pub(super) mod x86 {
         // SAFETY: as the caller promises.
         unsafe {
             match taps {
-                _ if block.full < taps => each!(block.sum(taps, step)),
-                2 => {
+                2 if block.full == 2 => {
                     let weights = [0, 1].map(|k| block.tap(k, step).1);
                     each!({
                         let (v, x) = (block.tap(0, step).0, block.tap(1, step).0);
                         _mm256_fmadd_ps(weights[1], x, _mm256_mul_ps(weights[0], v))
                     });
                 }
-                4 => {
+                4 if block.full == 4 => {
                     let weights = [0, 1, 2, 3].map(|k| block.tap(k, step).1);
                     each!({
                         let (v, x) = (block.tap(0, step).0, block.tap(1, step).0);
@@ -677,10 +723,8 @@ pub(super) mod x86 {
                 if let [(base, entry), rest @ ..] = rest
                     && base.saturating_sub(from) <= most
                     && begin + width + BOTH <= len
-                    && a.full == taps
-                    && let b = both(src, base.saturating_sub(from), *entry)
-                    && b.full == taps
                 {
+                    let b = both(src, base.saturating_sub(from), *entry);
                     to.first = dst[begin..].as_mut_ptr().cast();
                     // SAFETY: above.
                     unsafe { sum_two(a, b, (taps, step), to, width) };
@@ -701,7 +745,7 @@ pub(super) mod x86 {
     /// [`Level::weigh`](super::super::Level::weigh) in vectors of 64 bytes.
     ///
     /// # Safety
-    /// The level's instructions must exist, and `T` be `f32`, `f64` or an integer of 16 bits.
+    /// The level's instructions must exist, and `T` be `f32`, `f64` or an integer of 16 bits; `f32` for [`Pick::Halves`].
     #[inline(always)]
     pub unsafe fn weigh_512<T: Copy + Default>(
         what: &Weighing<'_, T>,
@@ -727,6 +771,9 @@ pub(super) mod x86 {
                 |a, i, b| _mm512_permutex2var_epi16(a, i, b),
                 |i, by| _mm512_add_epi16(i, _mm512_set1_epi16(by as i16))
             );
+        } else if what.pick == Pick::Halves {
+            // SAFETY: as the caller promises: AVX2 and FMA are below this level.
+            unsafe { weigh_halves_of(what, src, dst) };
         } else if size_of::<T>() == 4 {
             weigh_vectors!(
                 what,
