@@ -428,7 +428,7 @@ fn coordinates_read_what_the_definition_reads() {
                 let (place, slope) = axis.place(c, filter, outside);
                 let mut found = BTreeMap::new();
                 for tap in (0..filter.taps()).map(|j| axis.tap(j, place, slope, filter, outside)) {
-                    *found.entry(tap.at).or_insert(0.0) += tap.weight;
+                    *found.entry(grid::whole(tap.at)).or_insert(0.0) += tap.weight;
                 }
                 let wanted = reads(n, align, filter, outside, c);
                 for i in 0..n {
@@ -448,7 +448,7 @@ fn taps_of_a_point_run_along_the_axis() {
             let (place, slope) = axis.place(c, filter, grid::Outside::Zeros);
             let found: Vec<_> =
                 (0..filter.taps()).map(|j| axis.tap(j, place, slope, filter, grid::Outside::Zeros).at).collect();
-            assert!(found.windows(2).all(|w| w[1] == w[0] + 1), "{filter:?} {c}: {found:?}");
+            assert!(found.windows(2).all(|w| w[1] == w[0] + 1.0), "{filter:?} {c}: {found:?}");
         }
     }
 }

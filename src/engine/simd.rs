@@ -165,10 +165,8 @@ pub trait Level: Copy {
     /// An element must be readable at each offset.
     #[inline(always)]
     unsafe fn gather<T: Copy>(self, origin: *const T, offsets: &[isize], to: &mut [MaybeUninit<T>]) {
-        for (to, &offset) in to.iter_mut().zip(offsets) {
-            // SAFETY: as the caller promises.
-            to.write(unsafe { origin.offset(offset).read() });
-        }
+        // SAFETY: as the caller promises.
+        unsafe { gather_singly(origin, offsets, to) };
     }
 
     /// As [`Level::gather`], with what lies behind each: `to[i]` and `behind[i]`. The slices must agree in length.
@@ -183,12 +181,8 @@ pub trait Level: Copy {
         to: &mut [MaybeUninit<T>],
         behind: &mut [MaybeUninit<T>],
     ) {
-        for ((to, behind), &offset) in to.iter_mut().zip(behind).zip(offsets) {
-            // SAFETY: as the caller promises.
-            let [first, second] = unsafe { [origin.offset(offset).read(), origin.offset(offset).add(1).read()] };
-            to.write(first);
-            behind.write(second);
-        }
+        // SAFETY: as the caller promises.
+        unsafe { gather_pairs_singly(origin, offsets, to, behind) };
     }
 
     /// Copies past the caches where the level can. The slices must agree in length. [`fence`] must follow before another
@@ -283,13 +277,47 @@ fn zip_singly<T: Copy + Default>(a: Option<&[Cell<T>]>, b: Option<&[Cell<T>]>, d
     }
 }
 
+/// [`Level::gather`], one by one.
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+unsafe fn gather_singly<T: Copy>(origin: *const T, offsets: &[isize], to: &mut [MaybeUninit<T>]) {
+    for (to, &offset) in to.iter_mut().zip(offsets) {
+        // SAFETY: as the caller promises.
+        to.write(unsafe { origin.offset(offset).read() });
+    }
+}
+
+/// [`Level::gather_pairs`], one by one.
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+unsafe fn gather_pairs_singly<T: Copy>(
+    origin: *const T,
+    offsets: &[isize],
+    to: &mut [MaybeUninit<T>],
+    behind: &mut [MaybeUninit<T>],
+) {
+    for ((to, behind), &offset) in to.iter_mut().zip(behind).zip(offsets) {
+        // SAFETY: as the caller promises.
+        let [first, second] = unsafe { [origin.offset(offset).read(), origin.offset(offset).add(1).read()] };
+        to.write(first);
+        behind.write(second);
+    }
+}
+
 /// Levels that exist on x86-64 only. Their values are made by [`dispatch`] alone, which has found the features.
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use super::shuffle::{Shuffle, x86 as shuffle};
     use super::weave::x86 as weave;
     use super::weigh::x86 as weigh;
-    use super::{Cell, Compiled, Job, Laned, Level, MaybeUninit, Vectors, Weighing, zip_singly};
+    use super::{
+        Cell, Compiled, Job, Laned, Level, MaybeUninit, Vectors, Weighing, gather_pairs_singly, gather_singly,
+        zip_singly,
+    };
     use std::arch::x86_64::*;
 
     /// AVX2 and what belongs to it.
@@ -514,10 +542,8 @@ mod x86 {
                     i += 8;
                 }
             }
-            for (to, &offset) in to.iter_mut().zip(offsets).skip(i) {
-                // SAFETY: as the caller promises.
-                to.write(unsafe { origin.offset(offset).read() });
-            }
+            // SAFETY: as the caller promises.
+            unsafe { gather_singly(origin, &offsets[i..], &mut to[i..]) };
         }
 
         #[inline(always)]
@@ -549,12 +575,8 @@ mod x86 {
                 }
                 i += 8;
             }
-            for ((to, behind), &offset) in to.iter_mut().zip(behind).zip(offsets).skip(i) {
-                // SAFETY: as the caller promises.
-                let [first, second] = unsafe { [origin.offset(offset).read(), origin.offset(offset).add(1).read()] };
-                to.write(first);
-                behind.write(second);
-            }
+            // SAFETY: as the caller promises.
+            unsafe { gather_pairs_singly(origin, &offsets[i..], &mut to[i..], &mut behind[i..]) };
         }
 
         #[inline(always)]

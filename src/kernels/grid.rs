@@ -522,7 +522,7 @@ mod tests {
                         let apart = taps(len, (filter, outside), &coordinates, false)?;
                         let moved = taps(len, (filter, outside), &coordinates, true)?;
                         let run = coordinates.len().next_multiple_of(LOCATED);
-                        for i in 0..coordinates.len() {
+                        for (i, coordinate) in coordinates.iter().enumerate() {
                             let mut weights = vec![0.0; len];
                             for j in (0..filter.taps()).map(|j| j * run + i) {
                                 weights[apart.at[j]] += apart.weight[j];
@@ -532,7 +532,7 @@ mod tests {
                                 assert_eq!(moved.at[j * run + i], first + j);
                                 weights[first + j] -= moved.weight[j * run + i];
                             }
-                            let what = format!("{isa:?} {filter:?} {outside:?} {len} {}", coordinates[i]);
+                            let what = format!("{isa:?} {filter:?} {outside:?} {len} {coordinate}");
                             assert!(weights.iter().all(|w| w.abs() < 1e-15), "{what}: {weights:?}");
                         }
                     }
