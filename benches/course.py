@@ -241,7 +241,7 @@ def conv(op: str, shape: Shape, out: int, bar: float | None, k: int, s: int = 1,
     rank, pad, extra = len(shape) - 2, p.get("pad", 0), p.get("extra", 0)
     words = f"{op.removesuffix('_backward')}{rank}d k{k}s{s}{f'p{pad}' * bool(pad)}"
     words = "backward: " * op.endswith("_backward") + words + f"op{extra}" * bool(extra)
-    words += " depthwise" * (p.get("groups", 1) > 1)
+    words += " depthwise" * (p.get("groups", 1) > 1) + " prepared" * p.get("prepared", False)
     if (dtype, last) != ("float32", False):
         words += f" {dtype}" + " channels-last" * last
     p |= {"out": out, "k": (k,) * rank, "stride": s}
@@ -360,6 +360,10 @@ EXTRA = [
         for op, shape, k, s in [(DOWN, (1, 64, 56, 56), 3, 1), (UP, (8, 128, 16, 16), 4, 2)]
         for kind in [{"dtype": dtype} for dtype in ("float64", "bfloat16", "float16")]
     ),
+    conv(UP, (1, 512, 8, 8), 256, None, 4, 2, pad=1, prepared=True),
+    conv(UP, (1, 512, 64), 256, None, 16, 8, pad=4, prepared=True),
+    conv(UP, (1, 128, 64, 64), 64, None, 2, 2, prepared=True),
+    conv(DOWN, (1, 64, 56, 56), 128, None, 3, 2, pad=1, prepared=True),
     conv(DOWN, (1, 56, 56, 64), 64, None, 3, pad=1, last=True),
     conv(UP, (8, 16, 16, 128), 64, None, 4, 2, pad=1, last=True),
     conv(UP, (1, 64, 64, 128), 64, None, 2, 2, last=True),

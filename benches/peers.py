@@ -141,12 +141,18 @@ class Ours:
     def conv(self, row: Row) -> Call:
         fn, x, w, p = self.get(f"conv{row.rank}d"), row.data.x, row.data.weight, row.p
         stride, pad, groups = p["stride"], p.get("pad", 0), p.get("groups", 1)
+        if p.get("prepared"):
+            held = self.get("prepare_conv")(w, stride=stride, padding=pad, groups=groups)
+            return lambda: held(x)
         return lambda: fn(x, w, None, stride, pad, 1, groups, **self.last(row))
 
     def conv_transpose(self, row: Row) -> Call:
         fn, x, w, p = self.get(f"conv_transpose{row.rank}d"), row.data.x, row.data.weight, row.p
         stride, pad, extra = p["stride"], p.get("pad", 0), p.get("extra", 0)
         groups = p.get("groups", 1)
+        if p.get("prepared"):
+            held = self.get("prepare_conv_transpose")(w, stride=stride, padding=pad, groups=groups)
+            return lambda: held(x)
         return lambda: fn(x, w, None, stride, pad, extra, groups, **self.last(row))
 
     def max_pool_backward(self, row: Row) -> Call:

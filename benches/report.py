@@ -154,6 +154,9 @@ def markdown(runs: list[Result]) -> str:
         "anything is timed.",
         "- The figure is the best peer's time over ours (the best peer is in bold); above 1 we "
         "lead. Absolute times belong to this machine.",
+        "- Convolutions: onnxruntime and OpenVINO hold weights as constants of a model, and put "
+        "them in order before the race; ours does so in every call, but in the rows that say "
+        "prepared (`prepare_conv`, `prepare_conv_transpose`).",
         "- In brackets: libraries that take one plane at a time, called in a Python loop over more "
         "than four planes; shown, but not counted as the best peer.",
     ]
