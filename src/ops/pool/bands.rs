@@ -136,18 +136,10 @@ pub(super) fn any_odd<K: Copy>(
     let mut any = false;
     for j in 0..planes.count {
         for (cells, _, _) in long_rows(src, planes.start + j * planes.step, read, true) {
-            any |= is_any_odd(cells, &odd);
+            for v in cells {
+                any |= odd(v.get());
+            }
         }
-    }
-    any
-}
-
-/// Whether an element is odd.
-#[inline(always)]
-pub(super) fn is_any_odd<K: Copy>(cells: &[Cell<K>], odd: impl Fn(K) -> bool) -> bool {
-    let mut any = false;
-    for v in cells {
-        any |= odd(v.get());
     }
     any
 }

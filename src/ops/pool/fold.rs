@@ -187,13 +187,6 @@ pub(super) struct Scratch<K> {
     outputs: Room<K>,
 }
 
-/// A row that has gone across.
-pub(super) struct Taken<K> {
-    row: Room<K>,
-    /// Whether any element it came from is [odd](Fold::odd), if that makes a difference.
-    odd: bool,
-}
-
 impl<K, F: Fold<K>, A: Around<K>> Kernel for Folding<'_, K, F, A>
 where
     K: Copy + Default + Send + Sync + 'static,
@@ -202,7 +195,7 @@ where
 
     type Key = K;
     type Scratch = Scratch<K>;
-    type Slot = Taken<K>;
+    type Slot = Room<K>;
     type Dst<'a> = RowsMut<'a, K>;
     type Made = Room<K>;
 
@@ -246,7 +239,7 @@ where
         })
     }
     fn slot(&self, tile: usize) -> Result<Self::Slot> {
-        Ok(Taken { row: scratch(tile * self.inner)?, odd: true })
+        scratch(tile * self.inner)
     }
 
     #[inline(always)]
@@ -266,15 +259,11 @@ where
             row.cells
         };
         let (inner, from) = (self.inner, row.from);
-        slot.odd = F::SIMPLER && is_any_odd(src, F::odd);
-        let Taken { row, odd } = slot;
         if let Some(only) = &mut s.only {
             let windows = RowWindows::only(only, from..from + src.len() / inner);
-            reduce::across::<L, K, F>(level, &windows, &Span { src, from, cols: &(0..1), inner }, &mut s.room, row);
-        } else if F::SIMPLER && !*odd {
-            reduce::across::<L, K, F::Simple>(level, &self.row, &Span { src, from, cols, inner }, &mut s.room, row);
+            reduce::across::<L, K, F>(level, &windows, &Span { src, from, cols: &(0..1), inner }, &mut s.room, slot);
         } else {
-            reduce::across::<L, K, F>(level, &self.row, &Span { src, from, cols, inner }, &mut s.room, row);
+            reduce::across::<L, K, F>(level, &self.row, &Span { src, from, cols, inner }, &mut s.room, slot);
         }
     }
 
@@ -288,11 +277,9 @@ where
         s: &mut Self::Scratch,
         dst: &mut RowsMut<'_, K>,
     ) {
-        let row = |j: usize| &slots[rows[j]].row[..];
+        let row = |j: usize| &slots[rows[j]][..];
         let dst = dst.row(to.d, to.h);
-        if F::SIMPLER && !A::FINISHES && !rows.iter().any(|&j| slots[j].odd) {
-            reduce::down::<L, K, F::Simple>(rows.len(), row, dst);
-        } else if A::FINISHES {
+        if A::FINISHES {
             let folded = &mut s.outputs[..dst.len()];
             reduce::down::<L, K, F>(rows.len(), row, as_uninit(folded));
             let to = OutRows { d: to.d, h: to.h..to.h + 1, cols: to.cols };
@@ -304,12 +291,7 @@ where
 
     #[inline(always)]
     fn absorb<L: Level>(&self, _: L, into: &mut Self::Slot, later: &Self::Slot) {
-        into.odd |= later.odd;
-        if F::SIMPLER && !into.odd {
-            reduce::absorb::<K, F::Simple>(&mut into.row, &later.row);
-        } else {
-            reduce::absorb::<K, F>(&mut into.row, &later.row);
-        }
+        reduce::absorb::<K, F>(into, later);
     }
 
     fn band_rows(&self, tile: usize) -> usize {
