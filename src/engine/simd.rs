@@ -520,27 +520,19 @@ mod x86 {
         unsafe fn gather<T: Copy>(self, origin: *const T, offsets: &[isize], to: &mut [MaybeUninit<T>]) {
             let len = to.len().min(offsets.len());
             let mut i = 0;
-            if size_of::<T>() == 4 {
-                while i + 8 <= len {
-                    // SAFETY: eight offsets and places from `i` on; the caller promises the elements. The bits moved are
-                    // whole `T`s; the level's value proves the instructions exist.
-                    unsafe {
-                        let at = _mm512_loadu_si512(offsets.as_ptr().add(i).cast());
-                        let v = _mm512_i64gather_epi32::<4>(at, origin.cast());
-                        _mm256_storeu_si256(to.as_mut_ptr().add(i).cast(), v);
+            while matches!(size_of::<T>(), 4 | 8) && i + 8 <= len {
+                // SAFETY: eight offsets and places from `i` on; the caller promises the elements. The bits moved are
+                // whole `T`s; the level's value proves the instructions exist.
+                unsafe {
+                    let at = _mm512_loadu_si512(offsets.as_ptr().add(i).cast());
+                    let to = to.as_mut_ptr().add(i);
+                    if size_of::<T>() == 4 {
+                        _mm256_storeu_si256(to.cast(), _mm512_i64gather_epi32::<4>(at, origin.cast()));
+                    } else {
+                        _mm512_storeu_si512(to.cast(), _mm512_i64gather_epi64::<8>(at, origin.cast()));
                     }
-                    i += 8;
                 }
-            } else if size_of::<T>() == 8 {
-                while i + 8 <= len {
-                    // SAFETY: as above.
-                    unsafe {
-                        let at = _mm512_loadu_si512(offsets.as_ptr().add(i).cast());
-                        let v = _mm512_i64gather_epi64::<8>(at, origin.cast());
-                        _mm512_storeu_si512(to.as_mut_ptr().add(i).cast(), v);
-                    }
-                    i += 8;
-                }
+                i += 8;
             }
             // SAFETY: as the caller promises.
             unsafe { gather_singly(origin, &offsets[i..], &mut to[i..]) };

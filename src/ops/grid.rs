@@ -216,6 +216,12 @@ impl GridPlan {
         }
     }
 
+    /// Bytes of the planes that the points of a batch read, of so many blocks of an array `x`; none where channels lie inside.
+    pub(super) fn plane_bytes<T>(&self, x: &Grid<*const T>, blocks: usize) -> usize {
+        let planes = if x.inner > 1 { 0 } else { blocks };
+        self.lens.iter().fold(planes, |n, &len| n.saturating_mul(len)).saturating_mul(size_of::<T>())
+    }
+
     /// Elements a point reads.
     pub(super) fn corners(&self) -> usize {
         self.filter.taps().pow(self.rank as u32)

@@ -17,7 +17,7 @@ use crate::kernels::grid::{Gathered, Lying, Number, Wide};
 use crate::kernels::grid_gradient::{Meet, MeetChannels, MeetGathered, Spread, Steepen};
 use crate::layout::{Grid, View, ViewMut};
 use crate::ops::grid::{GridPlan, Located, Points, PointsMut, Reading, Rising, Runs};
-use crate::ops::grid_forward::{LINE, filled, gather};
+use crate::ops::grid_forward::{LINE, bring, filled, gather};
 
 /// Bytes of the sums of a stretch of elements, all channels included. (A second stretch means to look at all points
 /// again, which costs more than sums that leave the L2 cache.)
@@ -322,9 +322,7 @@ impl<'a, C: Codec<Computed: Wide>> ToPoints<'a, C> {
         }
         let nothing = plan.is_move() || plan.in_shape.contains(&0);
         let blocks = if nothing { 0 } else { x.blocks() / plan.batches() };
-        let planes = if x.inner > 1 { 0 } else { plan.lens.iter().product::<usize>().saturating_mul(blocks) };
-        let bytes = planes.saturating_mul(size_of::<C::Stored>());
-        let runs = Runs::new(grad.spatial, plan.batches(), plan.corners(), bytes);
+        let runs = Runs::new(grad.spatial, plan.batches(), plan.corners(), plan.plane_bytes(&x, blocks));
         Self { plan, codec, points, grad, x, out, runs, blocks }
     }
 
@@ -413,12 +411,7 @@ impl<'a, C: Codec<Computed: Wide>> Meeting<'a, C> {
         if let Some(block) = block.computed::<C>() {
             return simd::dispatch(Meet { block, grad, run, sums });
         }
-        for (k, to) in self.stored.chunks_exact_mut(run).enumerate() {
-            for (i, to) in to[..n].iter_mut().enumerate() {
-                *to = block.get(k * run + i);
-            }
-        }
-        widen(codec, &mut self.stored, &mut self.gathered);
+        bring(codec, &block, run, n, (&mut self.stored, &mut self.gathered));
         simd::dispatch(MeetGathered { values: &self.gathered, grad, run, sums });
     }
 

@@ -76,8 +76,7 @@ impl<'a, C: Codec> Forward<'a, C> {
         }
         let batches = plan.batches();
         let blocks = x.blocks() / batches.max(1);
-        let planes = if x.inner > 1 { 0 } else { plan.lens.iter().product::<usize>().saturating_mul(blocks) };
-        let runs = Runs::new(out.spatial, batches, plan.corners(), planes.saturating_mul(size_of::<C::Stored>()));
+        let runs = Runs::new(out.spatial, batches, plan.corners(), plan.plane_bytes(&x, blocks));
         // Only whole cache lines are worth streaming.
         out.streamed &= out.inner == 1 && (runs.run * size_of::<C::Stored>()).is_multiple_of(CACHE_LINE);
         Self { plan, codec, points, x, out, runs, blocks }
@@ -171,12 +170,7 @@ impl<'a, C: Codec<Computed: Wide>> Blending<'a, C> {
         if let Some(block) = block.computed::<C>() {
             simd::dispatch(Blend { block, weights, run, line: &mut *line });
         } else {
-            for (k, to) in self.stored.chunks_exact_mut(run).enumerate() {
-                for (i, to) in to[..*n].iter_mut().enumerate() {
-                    *to = block.get(k * run + i);
-                }
-            }
-            widen(*codec, &mut self.stored, &mut self.gathered);
+            bring(*codec, &block, run, *n, (&mut self.stored, &mut self.gathered));
             simd::dispatch(BlendGathered { values: &self.gathered, weights, run, line: &mut *line });
         }
         out.store_from(*codec, at, cols, line);
@@ -204,6 +198,22 @@ impl<'a, C: Codec<Computed: Wide>> Blending<'a, C> {
             out.store_from(*codec, at, &(cols.start + points.start..cols.start + points.end), line);
         }
     }
+}
+
+/// Brings the elements that `n` points read, as what is computed with: for each corner in turn, `run` apart.
+pub(super) fn bring<C: Codec>(
+    codec: C,
+    block: &Block<'_, C::Stored>,
+    run: usize,
+    n: usize,
+    (stored, to): (&mut [C::Stored], &mut [C::Computed]),
+) {
+    for (k, to) in stored.chunks_exact_mut(run).enumerate() {
+        for (i, to) in to[..n].iter_mut().enumerate() {
+            *to = block.get(k * run + i);
+        }
+    }
+    widen(codec, stored, to);
 }
 
 /// Brings the channels that some points read side by side: for each corner in turn, those of every point. Returns how
