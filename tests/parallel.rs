@@ -161,3 +161,64 @@ fn thread_counts_have_limits() {
     set_num_threads(0).unwrap();
     assert_eq!(num_threads(), default);
 }
+
+/// A call does not wait for threads that are busy with another.
+#[test]
+fn a_call_whose_helpers_are_busy_ends_without_them() {
+    let _engine = Engine::hold();
+    set_num_threads(2).unwrap();
+    force_grain(1);
+    let (inside, released) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let wait_for = |what: &dyn Fn() -> bool| {
+        while !what() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert!(what(), "waited for 20 s");
+    };
+    std::thread::scope(|scope| {
+        // Both threads, the caller and the only one of the pool, are held in a unit.
+        let held = scope.spawn(|| {
+            for_each(2, 1, |_| {
+                inside.fetch_add(1, Ordering::Relaxed);
+                wait_for(&|| released.load(Ordering::Relaxed));
+                Ok(())
+            })
+        });
+        wait_for(&|| inside.load(Ordering::Relaxed) == 2);
+        assert!(counts(100, 1).iter().all(|&n| n == 1));
+        released.store(true, Ordering::Relaxed);
+        held.join().unwrap().unwrap();
+    });
+    assert!(counts(100, 1).iter().all(|&n| n == 1), "what came too late does no harm");
+}
+
+/// A panic comes out of the call, whichever thread it happened on, and once all of them have left it.
+#[test]
+fn a_panic_comes_out_of_the_call() {
+    let _engine = Engine::hold();
+    set_num_threads(2).unwrap();
+    force_grain(1);
+    let caller = std::thread::current().id();
+    for on_caller in [false, true] {
+        let (others, running) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            for_each(1 << 20, 1, |_| {
+                running.fetch_add(1, Ordering::SeqCst);
+                let here = std::thread::current().id() == caller;
+                others.fetch_add(usize::from(!here), Ordering::Relaxed);
+                if here == on_caller && others.load(Ordering::Relaxed) > 0 {
+                    running.fetch_sub(1, Ordering::SeqCst);
+                    panic!("on purpose");
+                }
+                std::thread::sleep(Duration::from_micros(10));
+                running.fetch_sub(1, Ordering::SeqCst);
+                Ok(())
+            })
+        }));
+        let why = panicked.expect_err("it panicked");
+        assert_eq!(why.downcast_ref::<&str>(), Some(&"on purpose"));
+        assert_eq!(running.into_inner(), 0, "nobody works on");
+    }
+    assert!(counts(100, 1).iter().all(|&n| n == 1));
+}

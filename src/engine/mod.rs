@@ -1,6 +1,7 @@
 //! How work runs: which instruction set, which thread, and how caller memory becomes rows a kernel can read.
 //! Generic over the kernel; names none.
 
+pub(crate) mod apart;
 pub mod direct;
 pub(crate) mod exchange;
 pub mod parallel;

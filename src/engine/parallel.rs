@@ -8,14 +8,19 @@
 //! made it; a child leaks the inherited one and makes its own. No lock is held anywhere, for a lock taken by another
 //! thread at the moment of the fork would stay taken in the child for ever.
 
+use std::any::Any;
 use std::cell::Cell;
+use std::marker::PhantomData;
 use std::num::NonZeroUsize;
 use std::ops::Range;
-use std::sync::OnceLock;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
+use super::apart::Apart;
 use crate::error::{Error, Result};
 
 /// Work units (about one element each) a chunk should have, so that taking it costs nothing in comparison: about 50 µs.
@@ -37,6 +42,10 @@ const MEASURED_FROM: usize = 32;
 /// How often the caller's thread asks whether to stop.
 const ASKED_EVERY: Duration = Duration::from_millis(80);
 
+/// How long who waits stays awake: the caller for the others' last chunks, the others for the next call. Waking a thread
+/// takes 25 to 80 µs.
+const SPIN: Duration = Duration::from_micros(100);
+
 static FORCED_GRAIN: AtomicUsize = AtomicUsize::new(0);
 static CHOSEN_THREADS: AtomicUsize = AtomicUsize::new(0);
 /// Process id and its default thread count, in one word so that they change together.
@@ -48,6 +57,7 @@ struct Pool {
     process: u32,
     workers: usize,
     pool: Option<rayon::ThreadPool>,
+    apart: Arc<Apart>,
 }
 
 /// CPUs this process may use: its affinity mask, bounded by a container's quota.
@@ -134,7 +144,7 @@ pub fn on_interrupt(ask: fn() -> bool) {
 }
 
 /// The pool of this process with at least `workers` threads, or none if threads cannot be had.
-fn pool(workers: usize) -> Option<&'static rayon::ThreadPool> {
+fn pool(workers: usize) -> Option<(&'static rayon::ThreadPool, &'static Apart)> {
     let process = std::process::id();
     loop {
         let seen = POOL.load(Ordering::Acquire);
@@ -143,17 +153,20 @@ fn pool(workers: usize) -> Option<&'static rayon::ThreadPool> {
             && p.process == process
             && p.workers >= workers
         {
-            return p.pool.as_ref();
+            return p.pool.as_ref().map(|pool| (pool, &*p.apart));
         }
         // Growing at least doubles, so the pools left behind stay few. Where no thread can be had (`pool: None`), the
         // work stays on the caller's thread.
         let workers = workers.next_power_of_two();
+        let apart = Arc::new(Apart::new(workers));
+        let waiting = Arc::clone(&apart);
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(workers)
+            .start_handler(move |i| waiting.started(i))
             .thread_name(|i| format!("upsample_rs-{i}"))
             .build()
             .ok();
-        let made = Box::into_raw(Box::new(Pool { process, workers, pool }));
+        let made = Box::into_raw(Box::new(Pool { process, workers, pool, apart }));
         if POOL.compare_exchange(seen, made, Ordering::AcqRel, Ordering::Acquire).is_err() {
             // SAFETY: `made` came from `Box::into_raw` above and was not published.
             drop(unsafe { Box::from_raw(made) });
@@ -200,19 +213,18 @@ struct Run<'a> {
     next: AtomicUsize,
     stop: AtomicBool,
     failure: OnceLock<Error>,
+    /// What a thread of the pool panicked with, for the caller to go on with.
+    panic: Mutex<Option<Box<dyn Any + Send>>>,
     total: usize,
     /// Units of a thread's first chunk, and of those that follow.
     first: usize,
     chunk: AtomicUsize,
-    /// Threads of the pool that have not ended their part.
-    left: AtomicUsize,
     work: Work<'a>,
 }
 
 impl Run<'_> {
     /// Takes chunks until none is left.
-    fn drain(&self, caller: bool) {
-        let pause = Pause::new(Some(&self.stop), caller);
+    fn drain(&self, pause: &Pause<'_>) {
         let mut units = self.first;
         let mut begun = Instant::now();
         while !self.stop.load(Ordering::Relaxed) {
@@ -221,7 +233,7 @@ impl Run<'_> {
                 break;
             }
             let end = start.saturating_add(units).min(self.total);
-            let done = (self.work)(start..end, &pause);
+            let done = (self.work)(start..end, pause);
             super::simd::fence();
             let now = Instant::now();
             self.measured(end - start, now - begun);
@@ -229,11 +241,14 @@ impl Run<'_> {
             units = self.chunk.load(Ordering::Relaxed);
             self.keep(done.and_then(|()| pause.here()));
         }
-        // Units may be long: the caller goes on asking while others have one. (Not where it is itself a pool's thread, which
-        // is wanted for other work.)
-        while caller && self.left.load(Ordering::Acquire) > 0 && rayon::current_thread_index().is_none() {
-            std::thread::park_timeout(ASKED_EVERY);
-            self.keep(pause.here());
+    }
+
+    /// [`Self::drain`] on a thread of the pool.
+    fn help(&self) {
+        let drained = catch_unwind(AssertUnwindSafe(|| self.drain(&Pause::new(Some(&self.stop), false))));
+        if let Err(panic) = drained {
+            *self.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
+            self.stop.store(true, Ordering::Relaxed);
         }
     }
 
@@ -255,15 +270,97 @@ impl Run<'_> {
     }
 }
 
-/// The part of a thread of the pool, which wakes the caller as the last one ends, whichever way.
-struct Part<'a>(&'a AtomicUsize, &'a Thread);
+/// A run as the threads of the pool know it. One that wakes late comes to a door that is closed, and the caller, who by
+/// then has done all the work alone, has not waited for it.
+struct Door {
+    /// Threads inside, and [`CLOSED`] once no more may enter.
+    inside: AtomicUsize,
+    caller: Thread,
+    /// There as long as a thread is inside or the door is open.
+    run: NonNull<Run<'static>>,
+}
 
-impl Drop for Part<'_> {
-    fn drop(&mut self) {
-        if self.0.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.1.unpark();
+const CLOSED: usize = 1 << (usize::BITS - 1);
+
+// SAFETY: a `Run` is shared by threads (its work is `Sync`, the rest atomic or locked), and `Door::enter` alone follows
+// the pointer to it.
+unsafe impl Send for Door {}
+// SAFETY: as above.
+unsafe impl Sync for Door {}
+
+impl Door {
+    /// On a thread of the pool: has `run` helped, unless the door is closed.
+    fn enter(&self) {
+        let open = |inside: usize| (inside & CLOSED == 0).then_some(inside + 1);
+        if self.inside.fetch_update(Ordering::Acquire, Ordering::Relaxed, open).is_err() {
+            return;
+        }
+        // SAFETY: this thread was counted while the door was open, and whoever made the run keeps it until the door is
+        // closed and nobody counted is left (`Host`). `help` does not unwind.
+        unsafe { self.run.as_ref() }.help();
+        if self.inside.fetch_sub(1, Ordering::Release) == CLOSED + 1 {
+            self.caller.unpark();
         }
     }
+}
+
+/// The door of a run on its caller's stack, which is not left, even by a panic, before it is closed and all are out.
+struct Host<'a> {
+    door: Arc<Door>,
+    run: PhantomData<&'a Run<'a>>,
+}
+
+impl<'a> Host<'a> {
+    fn new(run: &'a Run<'a>) -> Self {
+        let door = Door { inside: AtomicUsize::new(0), caller: std::thread::current(), run: NonNull::from(run).cast() };
+        Self { door: Arc::new(door), run: PhantomData }
+    }
+
+    /// Closes the door and waits for those inside, doing `meanwhile` now and then if it takes long.
+    fn close(&self, meanwhile: impl Fn()) {
+        self.door.inside.fetch_or(CLOSED, Ordering::Relaxed);
+        let since = Instant::now();
+        while self.door.inside.load(Ordering::Acquire) != CLOSED {
+            if since.elapsed() < SPIN {
+                spin();
+            } else {
+                std::thread::park_timeout(ASKED_EVERY);
+                meanwhile();
+            }
+        }
+    }
+}
+
+impl Drop for Host<'_> {
+    fn drop(&mut self) {
+        self.close(|| ());
+    }
+}
+
+/// Waits for some hundred nanoseconds, or for as long as another thread wants this CPU.
+fn spin() {
+    for _ in 0..16 {
+        std::hint::spin_loop();
+    }
+    std::thread::yield_now();
+}
+
+/// On a thread of the pool that has done its part: stays awake for a little while, doing what else comes.
+fn linger() {
+    thread_local! {
+        static LINGERS: Cell<bool> = const { Cell::new(false) };
+    }
+    if LINGERS.replace(true) {
+        return; // this part came meanwhile; who lingers goes on
+    }
+    let mut since = Instant::now();
+    while since.elapsed() < SPIN {
+        match rayon::yield_now() {
+            Some(rayon::Yield::Executed) => since = Instant::now(),
+            _ => spin(),
+        }
+    }
+    LINGERS.set(false);
 }
 
 /// Runs `work` over `0..total`, in parallel where it is worth it. `cost` is the cost of one unit, in elements.
@@ -314,27 +411,32 @@ fn run(total: usize, cost: usize, work: Work<'_>) -> Result<()> {
         next: AtomicUsize::new(0),
         stop: AtomicBool::new(false),
         failure: OnceLock::new(),
+        panic: Mutex::new(None),
         total,
         first,
         chunk: AtomicUsize::new(chunk),
-        left: AtomicUsize::new(0),
         work,
     };
+    let pause = Pause::new(Some(&run.stop), true);
     match if threads > 1 { pool(threads - 1) } else { None } {
-        None => run.drain(true),
-        Some(pool) => {
-            let caller = std::thread::current();
-            run.left.store(threads - 1, Ordering::Relaxed);
-            pool.in_place_scope(|scope| {
-                for _ in 1..threads {
-                    scope.spawn(|_| {
-                        let _part = Part(&run.left, &caller);
-                        run.drain(false);
-                    });
-                }
-                run.drain(true);
-            });
+        None => run.drain(&pause),
+        Some((pool, apart)) => {
+            let host = Host::new(&run);
+            apart.keep_off_this_cpu(threads);
+            for _ in 1..threads {
+                let door = Arc::clone(&host.door);
+                pool.spawn(move || {
+                    door.enter();
+                    drop(door);
+                    linger();
+                });
+            }
+            run.drain(&pause);
+            host.close(|| run.keep(pause.here()));
         }
+    }
+    if let Some(panic) = run.panic.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        resume_unwind(panic);
     }
     run.failure.into_inner().map_or(Ok(()), Err)
 }
