@@ -105,8 +105,9 @@ pub fn set_own_threads(n: usize) -> Result<usize> {
     Ok(OWN_THREADS.try_with(|own| own.replace(n)).unwrap_or(0))
 }
 
-/// [`num_threads`], remembering the default for as long as the process lives: asking takes tens of microseconds.
-fn num_threads_cached() -> usize {
+/// The threads of the calling thread's operations: [`num_threads`], remembering the default for as long as the process
+/// lives (asking takes tens of microseconds), or its own number.
+pub(crate) fn threads() -> usize {
     match OWN_THREADS.try_with(Cell::get) {
         Ok(0) | Err(_) => {}
         Ok(own) => return own,
@@ -204,9 +205,54 @@ impl<'a> Pause<'a> {
     }
 }
 
-/// What is done with a part of the units. A reference of one type, so that what follows is compiled once and not for each
-/// of the five hundred kinds of work, of which it was a twentieth of the extension.
-type Work<'a> = &'a (dyn Fn(Range<usize>, &Pause<'_>) -> Result<()> + Sync);
+/// What a thread does with the chunks it takes. A reference of one type, so that what follows is compiled once and not for
+/// each of the five hundred kinds of work, of which it was a twentieth of the extension.
+type Work<'a> = &'a (dyn Fn(&mut Chunks<'_>) -> Result<()> + Sync);
+
+/// The chunks that one thread takes.
+struct Chunks<'a> {
+    /// Where they are taken from; none: there is a single one.
+    run: Option<&'a Run<'a>>,
+    pause: Pause<'a>,
+    /// Units of the next one.
+    units: usize,
+    /// When the last one of a run was begun, and its units.
+    begun: Option<Instant>,
+    last: usize,
+}
+
+impl<'a> Chunks<'a> {
+    fn of(run: &'a Run<'a>, caller: bool) -> Self {
+        let pause = Pause::new(Some(&run.stop), caller);
+        Self { run: Some(run), pause, units: run.first, begun: Some(Instant::now()), last: 0 }
+    }
+
+    /// The next one, when the last one is done.
+    fn next(&mut self) -> Result<Option<Range<usize>>> {
+        let Some(run) = self.run else {
+            let all = std::mem::take(&mut self.units);
+            return Ok((all > 0).then_some(0..all));
+        };
+        if self.last > 0 {
+            super::simd::fence();
+            let now = Instant::now();
+            run.measured(self.last, self.begun.replace(now).map_or(Duration::ZERO, |begun| now - begun));
+            self.units = run.chunk.load(Ordering::Relaxed);
+            self.pause.here()?;
+        }
+        self.last = 0;
+        if run.stop.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let start = run.next.fetch_add(self.units, Ordering::Relaxed);
+        if start >= run.total {
+            return Ok(None);
+        }
+        let end = start.saturating_add(self.units).min(run.total);
+        self.last = end - start;
+        Ok(Some(start..end))
+    }
+}
 
 /// State shared by the threads of one call.
 struct Run<'a> {
@@ -224,29 +270,15 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// Takes chunks until none is left.
-    fn drain(&self, pause: &Pause<'_>) {
-        let mut units = self.first;
-        let mut begun = Instant::now();
-        while !self.stop.load(Ordering::Relaxed) {
-            let start = self.next.fetch_add(units, Ordering::Relaxed);
-            if start >= self.total {
-                break;
-            }
-            let end = start.saturating_add(units).min(self.total);
-            let done = (self.work)(start..end, pause);
-            super::simd::fence();
-            let now = Instant::now();
-            self.measured(end - start, now - begun);
-            begun = now;
-            units = self.chunk.load(Ordering::Relaxed);
-            self.keep(done.and_then(|()| pause.here()));
-        }
+    fn drain(&self, mut chunks: Chunks<'_>) {
+        let done = (self.work)(&mut chunks);
+        super::simd::fence();
+        self.keep(done);
     }
 
     /// [`Self::drain`] on a thread of the pool.
     fn help(&self) {
-        let drained = catch_unwind(AssertUnwindSafe(|| self.drain(&Pause::new(Some(&self.stop), false))));
-        if let Err(panic) = drained {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.drain(Chunks::of(self, false)))) {
             *self.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
             self.stop.store(true, Ordering::Relaxed);
         }
@@ -384,10 +416,39 @@ pub fn for_each_long<F>(total: usize, cost: usize, work: F) -> Result<()>
 where
     F: Fn(Range<usize>, &Pause<'_>) -> Result<()> + Sync,
 {
-    run(total, cost, &work)
+    each_chunk(total, cost, &work)
 }
 
-/// [`for_each`], whatever the work.
+/// [`for_each_long`], whatever the work.
+fn each_chunk(total: usize, cost: usize, work: &(dyn Fn(Range<usize>, &Pause<'_>) -> Result<()> + Sync)) -> Result<()> {
+    run(total, cost, &|chunks| {
+        while let Some(units) = chunks.next()? {
+            work(units, &chunks.pause)?;
+        }
+        Ok(())
+    })
+}
+
+/// [`for_each_long`], where each thread has something of its own that it goes on with from chunk to chunk.
+///
+/// # Errors
+/// As [`for_each`], or of `make`.
+#[inline]
+pub fn for_each_with<S, M, F>(total: usize, cost: usize, make: M, work: F) -> Result<()>
+where
+    M: Fn() -> Result<S> + Sync,
+    F: Fn(&mut S, Range<usize>, &Pause<'_>) -> Result<()> + Sync,
+{
+    run(total, cost, &|chunks| {
+        let mut own = make()?;
+        while let Some(units) = chunks.next()? {
+            work(&mut own, units, &chunks.pause)?;
+        }
+        Ok(())
+    })
+}
+
+/// All of these, whatever the work.
 fn run(total: usize, cost: usize, work: Work<'_>) -> Result<()> {
     if total == 0 {
         return Ok(());
@@ -399,11 +460,12 @@ fn run(total: usize, cost: usize, work: Work<'_>) -> Result<()> {
     };
     let all = total.saturating_mul(cost);
     if all < 2 * grain {
-        let done = work(0..total, &Pause::new(None, true));
+        let pause = Pause::new(None, true);
+        let done = work(&mut Chunks { run: None, pause, units: total, begun: None, last: 0 });
         super::simd::fence();
         return done;
     }
-    let threads = num_threads_cached().min(total).min(all / grain);
+    let threads = threads().min(total).min(all / grain);
     let even = total.div_ceil(threads * if threads > 1 { CHUNKS_PER_THREAD } else { 1 });
     let chunk = even.max(grain.div_ceil(cost)).min((LONGEST_CHUNK / cost).max(1));
     let first = if all < grain.saturating_mul(MEASURED_FROM) { chunk } else { chunk.min(grain.div_ceil(cost)) };
@@ -417,9 +479,8 @@ fn run(total: usize, cost: usize, work: Work<'_>) -> Result<()> {
         chunk: AtomicUsize::new(chunk),
         work,
     };
-    let pause = Pause::new(Some(&run.stop), true);
     match if threads > 1 { pool(threads - 1) } else { None } {
-        None => run.drain(&pause),
+        None => run.drain(Chunks::of(&run, true)),
         Some((pool, apart)) => {
             let host = Host::new(&run);
             apart.keep_off_this_cpu(threads);
@@ -431,7 +492,8 @@ fn run(total: usize, cost: usize, work: Work<'_>) -> Result<()> {
                     linger();
                 });
             }
-            run.drain(&pause);
+            run.drain(Chunks::of(&run, true));
+            let pause = Pause::new(Some(&run.stop), true);
             host.close(|| run.keep(pause.here()));
         }
     }

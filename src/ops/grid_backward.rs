@@ -92,7 +92,7 @@ impl Cut {
             (groups, blocks.div_ceil(groups))
         };
         let fitting = elements.div_ceil(sums / together);
-        let (whole, wanted) = (batches.saturating_mul(groups), parallel::num_threads() * 2);
+        let (whole, wanted) = (batches.saturating_mul(groups), parallel::threads() * 2);
         let shared = wanted.div_ceil(whole.max(1)).min(elements.div_ceil(SHORTEST));
         let shared = if whole.saturating_mul(fitting) < wanted { shared } else { 1 };
         let length = elements.div_ceil(fitting.max(shared));

@@ -59,6 +59,10 @@ const FEW_BANDS: usize = 2;
 /// tiles of 16 lanes.
 const MANY_LANES: usize = 384;
 
+/// Units to have at least, where one is work for several threads, and the products from which on it is.
+const SHARED: usize = 8;
+const WORTH_SHARING: usize = 1 << 23;
+
 /// Cost of a product, as a share of an element's.
 pub(super) const PRODUCTS_PER_ELEMENT: usize = 48;
 
@@ -410,8 +414,8 @@ impl<T: Multiplied> Map<'_, T> {
         let products = outputs.saturating_mul(layout.outs).saturating_mul(self.ins).saturating_mul(per_output);
         let cost =
             (products / PRODUCTS_PER_ELEMENT).saturating_add(outputs * layout.outs + layout.copied() * layout.ins);
-        parallel::for_each_long(units, cost, |units, pause| {
-            let mut scratch = Scratch {
+        let make = || {
+            Ok(Scratch {
                 staged: Room::default(),
                 found: Default::default(),
                 holds: None,
@@ -422,7 +426,9 @@ impl<T: Multiplied> Map<'_, T> {
                 slices: Vec::new(),
                 lists: Lists::default(),
                 weights: Room::default(),
-            };
+            })
+        };
+        parallel::for_each_with(units, cost, make, |scratch, units, pause| {
             for unit in units {
                 let (rest, split) = (unit / splits, unit % splits);
                 let (rest, bw) = (rest / w, rest % w);
@@ -436,7 +442,7 @@ impl<T: Multiplied> Map<'_, T> {
                     at: [layout.part(0, bd), layout.part(1, bh), layout.part(2, bw)],
                     outs: part(split, layout.outs, self.outs),
                 };
-                self.band(&how, &band, &mut scratch, pause)?;
+                self.band(&how, &band, scratch, pause)?;
             }
             Ok(())
         })
@@ -526,7 +532,10 @@ impl<T: Multiplied> Map<'_, T> {
             let middle = usize::midpoint(good, bad);
             if fits(layout, middle) { good = middle } else { bad = middle }
         }
-        set(layout, all.div_ceil(all.div_ceil(good)));
+        // An even number of them, if they are few, so that two threads have as many each.
+        let bands = all.div_ceil(good);
+        let bands = if bands > 1 && bands < SHARED && all > bands { bands.next_multiple_of(2) } else { bands };
+        set(layout, all.div_ceil(bands));
         layout.measure();
     }
 
@@ -537,9 +546,11 @@ impl<T: Multiplied> Map<'_, T> {
         let units = n * self.groups * d * h * w;
         let members: usize = self.links.iter().map(Links::phase_count).product();
         let outputs = layout.images * layout.band.iter().product::<usize>() * members;
-        let work = outputs * self.outs * self.ins;
-        if units < 8 && work > 1 << 22 {
-            layout.outs = self.outs.div_ceil(8usize.div_ceil(units)).next_multiple_of(together);
+        let taps = self.links.iter().map(|l| l.runs.len().div_ceil(l.out_step)).product::<usize>();
+        let products = outputs.saturating_mul(self.outs).saturating_mul(self.ins).saturating_mul(taps);
+        // (Two threads with channels of one band would copy it twice.)
+        if units < SHARED && !units.is_multiple_of(parallel::threads()) && products > WORTH_SHARING {
+            layout.outs = self.outs.div_ceil(SHARED.div_ceil(units)).next_multiple_of(together);
         }
         if self.out.place_mut::<T::ProductCodec>().is_none() {
             let most = (MOST_BYTES / (outputs * size_of::<T::Product>()).max(1)).max(1);

@@ -90,18 +90,18 @@ impl<T: Multiplied> Map<'_, T> {
         let cost = (products * cut.images * self.positions() + 16 * products) / PRODUCTS_PER_ELEMENT;
         let laid = self.kept.map(|kept| self.laid(&cut, chunks, isa, kept)).transpose()?;
         let laid = laid.as_deref().map(|laid| &*laid.weights);
-        parallel::for_each(blocks * self.groups * chunks, cost, |units| {
-            let mut s = Scratch::default();
+        let make = || Ok(Scratch::default());
+        parallel::for_each_with(blocks * self.groups * chunks, cost, make, |s, units, _| {
             for unit in units {
                 let (rest, chunk) = (unit / chunks, unit % chunks);
                 let (block, group) = (rest / self.groups, rest % self.groups);
-                self.gather_inputs(&cut, block, group, &mut s)?;
+                self.gather_inputs(&cut, block, group, s)?;
                 let laid = laid.map(|laid| {
                     let each = laid.len() / (self.groups * chunks);
                     let (laid, later) = laid[(group * chunks + chunk) * each..].split_at(each);
                     [laid, later]
                 });
-                self.chunk(isa, &cut, (block, group, chunk), laid, &mut s)?;
+                self.chunk(isa, &cut, (block, group, chunk), laid, s)?;
             }
             Ok(())
         })

@@ -121,15 +121,17 @@ impl<T: Multiplied> WeightGrad<'_, T> {
         let taps: usize = self.links.iter().map(|l| l.runs.len()).product();
         let per_unit = self.channels[0].div_ceil(a_cuts) * self.channels[1].div_ceil(b_cuts);
         let cost = places.saturating_mul(taps).saturating_mul(per_unit) / PRODUCTS_PER_ELEMENT;
-        parallel::for_each_long(self.groups * a_cuts * b_cuts, cost, |units, pause| {
-            let mut s = Scratch {
+        let make = || {
+            Ok(Scratch {
                 staged: Room::default(),
                 packed: Room::default(),
                 short: Room::default(),
                 sums: Room::default(),
                 row: scratch(self.links[2].runs.len())?,
                 steps: Vec::new(),
-            };
+            })
+        };
+        parallel::for_each_with(self.groups * a_cuts * b_cuts, cost, make, |s, units, pause| {
             for unit in units {
                 let (rest, b) = (unit / b_cuts, unit % b_cuts);
                 let (group, a) = (rest / a_cuts, rest % a_cuts);
@@ -141,7 +143,7 @@ impl<T: Multiplied> WeightGrad<'_, T> {
                     &layout,
                     &phases,
                     &Unit { group, a, b, pitch: layout.pitch(b_len, size_of::<T::Product>()) },
-                    &mut s,
+                    s,
                     pause,
                 )?;
             }

@@ -265,8 +265,8 @@ impl<T: Multiplied> Map<'_, T> {
         let cost = products / PRODUCTS_PER_ELEMENT + positions * form.sources() * self.ins;
         let tables = form.tables(self.ins, cut.pitch);
         let odd = Mutex::new(Vec::new());
-        parallel::for_each_long(bands * self.groups, cost, |units, pause| {
-            let mut scratch = Scratch {
+        let make = || {
+            Ok(Scratch {
                 line: Room::default(),
                 apart: Room::default(),
                 packed: Room::default(),
@@ -276,7 +276,9 @@ impl<T: Multiplied> Map<'_, T> {
                 sums: Room::default(),
                 results: Room::default(),
                 rows: Vec::new(),
-            };
+            })
+        };
+        parallel::for_each_with(bands * self.groups, cost, make, |scratch, units, pause| {
             for unit in units {
                 pause.here()?;
                 let (rest, bw) = (unit / w, unit % w);
@@ -289,7 +291,7 @@ impl<T: Multiplied> Map<'_, T> {
                     at: [cut.part(0, bd), cut.part(1, bh), cut.part(2, bw)],
                 };
                 let weights = &weights.weights[group * of_group..][..of_group];
-                if !self.band_of_pairs(isa, &form, &cut, &band, (weights, &tables), &mut scratch)?
+                if !self.band_of_pairs(isa, &form, &cut, &band, (weights, &tables), scratch)?
                     && let Ok(mut odd) = odd.lock()
                 {
                     odd.push(band);
@@ -307,7 +309,7 @@ impl<T: Multiplied> Map<'_, T> {
         let all = [0, 1, 2].map(|a| self.links[a].out_len.div_ceil(self.links[a].out_step * unit[a]));
         let lane = (form.sources() * self.ins + form.sums() * form.together) * size_of::<T::Product>();
         // Bands for each thread to have some, unless they were short.
-        let threads = parallel::num_threads();
+        let threads = parallel::threads();
         let share = if threads > 1 { all.iter().product::<usize>() * self.batch / (2 * threads) } else { usize::MAX };
         let most = (BAND_BYTES / lane.max(1)).min(share.max(2 * LANES.start)).clamp(LANES.start, LANES.end - 1);
         let stretches = [0, 1, 2].map(|a| {
@@ -344,7 +346,7 @@ impl<T: Multiplied> Map<'_, T> {
         let kernel = [0, 1, 2].map(|a| self.links[a].runs.len());
         let mut weights = scratch(self.groups * each)?;
         // A share of the output channels for each thread.
-        let share = self.outs.div_ceil(parallel::num_threads()).next_multiple_of(form.together).min(MOST_SHARE);
+        let share = self.outs.div_ceil(parallel::threads()).next_multiple_of(form.together).min(MOST_SHARE);
         let shares: Vec<Mutex<&mut [T::Product]>> = weights
             .chunks_exact_mut(each.max(1))
             .flat_map(|of_group| of_group.chunks_mut(form.packed_room(share, self.ins).max(1)).map(Mutex::new))
