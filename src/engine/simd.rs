@@ -12,7 +12,7 @@ use std::mem::MaybeUninit;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use crate::element::{Laned, Vector};
+use crate::element::{Laned, Summed, Vector};
 
 mod shuffle;
 mod weave;
@@ -96,6 +96,14 @@ pub trait Level: Copy {
         dst: &mut [MaybeUninit<T>],
     ) {
         let _ = (what, src, dst);
+    }
+
+    /// `to[i]` becomes `a*src[i] + b*src[i + 1]`, the product by `a` rounded. There must be an input more than results.
+    ///
+    /// (Left to the compiler, such a loop, unrolled, is taken to pieces of two to eight lanes if what follows weaves the results.)
+    #[inline(always)]
+    fn two_taps<T: Summed>(self, [a, b]: [T; 2], src: &[Cell<T>], to: &mut [T]) {
+        two_taps_singly::<T, Self>([a, b], src, to);
     }
 
     /// Whether loops for special cases are not worth compiling.
@@ -277,6 +285,16 @@ fn zip_singly<T: Copy + Default>(a: Option<&[Cell<T>]>, b: Option<&[Cell<T>]>, d
     }
 }
 
+/// [`Level::two_taps`], one by one.
+#[inline(always)]
+fn two_taps_singly<T: Summed, L: Level>([a, b]: [T; 2], src: &[Cell<T>], to: &mut [T]) {
+    let (first, second) = (&src[..to.len()], &src[1..][..to.len()]);
+    for ((to, v), w) in to.iter_mut().zip(first).zip(second) {
+        let (v, w) = (T::mul(a, v.get()), w.get());
+        *to = if L::FMA { T::mul_add::<true>(b, w, v) } else { T::mul_add::<false>(b, w, v) };
+    }
+}
+
 /// [`Level::gather`], one by one.
 ///
 /// # Safety
@@ -315,9 +333,10 @@ mod x86 {
     use super::weave::x86 as weave;
     use super::weigh::x86 as weigh;
     use super::{
-        Cell, Compiled, Job, Laned, Level, MaybeUninit, Vectors, Weighing, gather_pairs_singly, gather_singly,
-        zip_singly,
+        Cell, Compiled, Job, Laned, Level, MaybeUninit, Summed, Vectors, Weighing, gather_pairs_singly, gather_singly,
+        two_taps_singly, zip_singly,
     };
+    use std::any::TypeId;
     use std::arch::x86_64::*;
 
     /// AVX2 and what belongs to it.
@@ -380,6 +399,28 @@ mod x86 {
         }};
     }
 
+    /// [`Level::two_taps`] of a type that is `$t`, if the results are whole vectors of them.
+    macro_rules! two_taps {
+        ($weights:ident, $src:ident, $to:ident, $t:ty, $lanes:expr, $splat:expr, $load:expr, $store:expr, $mul:expr, $fma:expr) => {
+            let n = $to.len();
+            if TypeId::of::<T>() == TypeId::of::<$t>() && n % $lanes == 0 {
+                let src = &$src[..n + 1];
+                // SAFETY: `T` is `$t`; vectors of inputs from `i` and `i + 1` on, `i + lanes <= n`, are among the `n + 1`; as
+                // many results. The level's value proves the instructions exist.
+                unsafe {
+                    let [a, b] = $weights.map(|w| $splat(std::mem::transmute_copy::<T, $t>(&w)));
+                    let (src, to) = (src.as_ptr().cast::<$t>(), $to.as_mut_ptr().cast::<$t>());
+                    let mut i = 0;
+                    while i < n {
+                        $store(to.add(i), $fma(b, $load(src.add(i + 1)), $mul(a, $load(src.add(i)))));
+                        i += $lanes;
+                    }
+                }
+                return;
+            }
+        };
+    }
+
     impl Level for Avx2 {
         const FMA: bool = true;
         type Register<T: Laned> = T::Bytes32;
@@ -399,6 +440,35 @@ mod x86 {
         fn call<J: Job>(self, job: J) -> J::Output {
             // SAFETY: the level's value proves the instructions exist.
             unsafe { job.avx2() }
+        }
+
+        #[inline(always)]
+        fn two_taps<T: Summed>(self, weights: [T; 2], src: &[Cell<T>], to: &mut [T]) {
+            two_taps!(
+                weights,
+                src,
+                to,
+                f32,
+                8,
+                _mm256_set1_ps,
+                _mm256_loadu_ps,
+                _mm256_storeu_ps,
+                _mm256_mul_ps,
+                _mm256_fmadd_ps
+            );
+            two_taps!(
+                weights,
+                src,
+                to,
+                f64,
+                4,
+                _mm256_set1_pd,
+                _mm256_loadu_pd,
+                _mm256_storeu_pd,
+                _mm256_mul_pd,
+                _mm256_fmadd_pd
+            );
+            two_taps_singly::<T, Self>(weights, src, to);
         }
 
         #[inline(always)]
@@ -476,6 +546,35 @@ mod x86 {
         fn call<J: Job>(self, job: J) -> J::Output {
             // SAFETY: the level's value proves the instructions exist; those of the level below are among them.
             if J::WIDE { unsafe { job.avx512() } } else { unsafe { job.avx2() } }
+        }
+
+        #[inline(always)]
+        fn two_taps<T: Summed>(self, weights: [T; 2], src: &[Cell<T>], to: &mut [T]) {
+            two_taps!(
+                weights,
+                src,
+                to,
+                f32,
+                16,
+                _mm512_set1_ps,
+                _mm512_loadu_ps,
+                _mm512_storeu_ps,
+                _mm512_mul_ps,
+                _mm512_fmadd_ps
+            );
+            two_taps!(
+                weights,
+                src,
+                to,
+                f64,
+                8,
+                _mm512_set1_pd,
+                _mm512_loadu_pd,
+                _mm512_storeu_pd,
+                _mm512_mul_pd,
+                _mm512_fmadd_pd
+            );
+            two_taps_singly::<T, Self>(weights, src, to);
         }
 
         #[inline(always)]

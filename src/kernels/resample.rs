@@ -32,7 +32,8 @@ impl<T: Summed> Job for Across<'_, T> {
     }
 }
 
-/// Weighted sums down rows: `dst = sum of weights[j] * row(j)`; zero where there is no row.
+/// Weighted sums down rows: `dst = sum of weights[j] * row(j)`; zero where there is no row. (Two output rows at once, of rows read
+/// once, where upsampling makes both of the same ones: a seventh slower with all in L2, on a Zen 4 core.)
 pub struct Down<'a, R, T> {
     /// One weight for each row.
     pub weights: &'a [T],
@@ -113,74 +114,101 @@ impl<T: Summed> Weighted<'_, T> {
             dst[o - cols.start] = self.one::<L>(src, from, 1, o);
         }
         if let Some(period) = self.period.filter(|_| !repeats.is_empty()) {
-            let dst = &mut dst[repeats.start - cols.start..repeats.end - cols.start];
-            self.periodic(level, period, src, from, repeats.start, dst);
+            self.periodic(
+                level,
+                period,
+                src,
+                from,
+                (repeats.start, repeats.start - cols.start),
+                &mut dst[..repeats.end - cols.start],
+            );
         }
     }
 
-    /// The whole repetitions within `cols`, if they fill a block.
+    /// The whole repetitions within `cols`, if they fill a block; where that is possible from a multiple of a repetition on,
+    /// so that blocks can begin vectors.
     #[inline(always)]
     fn repeats(&self, cols: &Range<usize>) -> Range<usize> {
-        match self.period {
-            Some(p) if p.within(cols).len() >= p.outs * NARROW => p.within(cols),
-            _ => cols.start..cols.start,
+        let none = cols.start..cols.start;
+        let Some(p) = self.period else { return none };
+        let mut repeats = p.within(cols);
+        if matches!(p.outs, 2 | 4 | 8) {
+            let beyond = (repeats.start - cols.start) & (p.outs - 1);
+            if beyond > 0 {
+                repeats = p.within(&(repeats.start + p.outs - beyond..cols.end.max(repeats.start + p.outs - beyond)));
+            }
         }
+        if repeats.len() >= p.outs * NARROW { repeats } else { none }
     }
 
     #[inline(always)]
-    fn periodic<L: Level>(&self, level: L, p: &Period, src: &[Cell<T>], from: usize, o0: usize, dst: &mut [T]) {
+    fn periodic<L: Level>(
+        &self,
+        level: L,
+        p: &Period,
+        src: &[Cell<T>],
+        from: usize,
+        first: (usize, usize),
+        dst: &mut [T],
+    ) {
         match (p.outs, p.ins) {
             _ if L::LEAN => {
-                for (i, d) in dst.iter_mut().enumerate() {
-                    *d = self.one::<L>(src, from, 1, o0 + i);
+                for (i, d) in dst[first.1..].iter_mut().enumerate() {
+                    *d = self.one::<L>(src, from, 1, first.0 + i);
                 }
             }
-            (1, 1) => self.blocks::<L, 1, 1>(level, src, from, o0, dst),
-            (2, 1) => self.blocks::<L, 2, 1>(level, src, from, o0, dst),
-            (3, 1) => self.blocks::<L, 3, 1>(level, src, from, o0, dst),
-            (4, 1) => self.blocks::<L, 4, 1>(level, src, from, o0, dst),
-            (8, 1) => self.blocks::<L, 8, 1>(level, src, from, o0, dst),
-            (1, 2) => self.blocks::<L, 1, 2>(level, src, from, o0, dst),
-            (1, 3) => self.blocks::<L, 1, 3>(level, src, from, o0, dst),
-            (1, 4) => self.blocks::<L, 1, 4>(level, src, from, o0, dst),
+            (1, 1) => self.blocks::<L, 1, 1>(level, src, from, first, dst),
+            (2, 1) => self.blocks::<L, 2, 1>(level, src, from, first, dst),
+            (3, 1) => self.blocks::<L, 3, 1>(level, src, from, first, dst),
+            (4, 1) => self.blocks::<L, 4, 1>(level, src, from, first, dst),
+            (8, 1) => self.blocks::<L, 8, 1>(level, src, from, first, dst),
+            (1, 2) => self.blocks::<L, 1, 2>(level, src, from, first, dst),
+            (1, 3) => self.blocks::<L, 1, 3>(level, src, from, first, dst),
+            (1, 4) => self.blocks::<L, 1, 4>(level, src, from, first, dst),
             _ => {
-                for (i, d) in dst.iter_mut().enumerate() {
-                    *d = self.one::<L>(src, from, 1, o0 + i);
+                for (i, d) in dst[first.1..].iter_mut().enumerate() {
+                    *d = self.one::<L>(src, from, 1, first.0 + i);
                 }
             }
         }
     }
 
-    /// `P` outputs for every `Q` inputs: each of the `P` phases is a short convolution with constant weights, computed for
-    /// `N` repetitions side by side and interleaved at the end.
+    /// `P` outputs for every `Q` inputs, from output `o0` on, which is element `lead` of the result: each of the `P` phases is a
+    /// short convolution with constant weights, computed for `N` repetitions side by side and interleaved at the end.
     #[inline(always)]
     fn blocks<L: Level, const P: usize, const Q: usize>(
         &self,
         level: L,
         src: &[Cell<T>],
         from: usize,
-        o0: usize,
+        (o0, lead): (usize, usize),
         dst: &mut [T],
     ) {
+        let dst = &mut dst[lead..];
         let (n, mut done) = (dst.len() / P, 0);
+        // Blocks may overlap: they compute the same values again. So the second one can begin a line of the cache, ...
+        let next = |done: usize, block: usize| match (done, P) {
+            (0, 1 | 2 | 4 | 8) => block - (lead / P + block) % (NARROW / P),
+            _ => done + block,
+        };
         if let Some(pairs) = self.pairs::<P>(o0, from) {
             while done < n {
+                // ... and the last one end with the row.
                 let b = done.min(n - NARROW);
                 pair_block::<T, L, P, Q>(level, &pairs, src, b * Q, &mut dst[b * P..]);
-                done = b + NARROW;
+                done = next(b, NARROW);
             }
             return;
         }
         while done < n {
-            // The last block may overlap the one before it: it computes the same values again.
             if n >= WIDE {
                 let b = done.min(n - WIDE);
                 self.block::<L, P, Q, WIDE>(level, src, from, (o0, b), &mut dst[b * P..]);
-                done = b + WIDE;
+                done = next(b, WIDE);
             } else {
                 let b = done.min(n - NARROW);
                 self.block::<L, P, Q, NARROW>(level, src, from, (o0, b), &mut dst[b * P..]);
-                done = b + NARROW;
+                done = next(b, NARROW);
             }
         }
     }
@@ -212,7 +240,7 @@ impl<T: Summed> Weighted<'_, T> {
         for (j, phase) in phases.iter_mut().enumerate() {
             let r = self.taps.at(o0 + j);
             let weights = &self.weights[self.taps.offset(o0 + j)..][..r.count];
-            one_phase::<T, L, Q, N>(weights, src, r.start.wrapping_sub(from).wrapping_add(b * Q), phase);
+            one_phase::<T, L, Q, N>(level, weights, src, r.start.wrapping_sub(from).wrapping_add(b * Q), phase);
         }
         interleave::<T, L, P, N>(level, &mut phases, dst);
     }
@@ -256,6 +284,10 @@ fn pair_block<T: Summed, L: Level, const P: usize, const Q: usize>(
     let mut phases = [[T::default(); NARROW]; P];
     for (phase, &(start, a, b)) in phases.iter_mut().zip(pairs) {
         let s = &src[start + ahead..][..(NARROW - 1) * Q + 2];
+        if Q == 1 {
+            level.two_taps([a, b], s, phase);
+            continue;
+        }
         for i in 0..NARROW {
             phase[i] = fma::<T, L>(b, s[i * Q + 1].get(), T::mul(a, s[i * Q].get()));
         }
@@ -267,6 +299,7 @@ fn pair_block<T: Summed, L: Level, const P: usize, const Q: usize>(
 /// `array::from_fn` or `map` is compiled without the level's features, and every fused product becomes a library call.)
 #[inline(always)]
 fn one_phase<T: Summed, L: Level, const Q: usize, const N: usize>(
+    level: L,
     weights: &[T],
     src: &[Cell<T>],
     ahead: usize,
@@ -274,6 +307,7 @@ fn one_phase<T: Summed, L: Level, const Q: usize, const N: usize>(
 ) {
     match *weights {
         [] => *out = [T::default(); N],
+        [a, b] if Q == 1 => level.two_taps([a, b], &src[ahead..], out),
         [a, b] => {
             let s = &src[ahead..][..(N - 1) * Q + 2];
             for i in 0..N {
@@ -295,24 +329,14 @@ fn one_phase<T: Summed, L: Level, const Q: usize, const N: usize>(
     }
 }
 
-/// `dst[i*P + j] = phases[j][i]`: by pairs where `P` is a power of two, else one by one.
+/// `dst[i*P + j] = phases[j][i]`.
 #[inline(always)]
 fn interleave<T: Summed, L: Level, const P: usize, const N: usize>(level: L, phases: &mut [[T; N]; P], dst: &mut [T]) {
     let dst = &mut dst[..P * N];
-    if let [a, b] = &mut phases[..] {
-        return level.zip(Some(as_cells(a)), Some(as_cells(b)), as_uninit(dst));
-    }
-    if let [a, b, c, d] = &mut phases[..] {
-        let (mut even, mut odd) = ([T::default(); 2 * WIDE], [T::default(); 2 * WIDE]);
-        let (even, odd) = (&mut even[..2 * N], &mut odd[..2 * N]);
-        level.zip(Some(as_cells(a)), Some(as_cells(c)), as_uninit(even));
-        level.zip(Some(as_cells(b)), Some(as_cells(d)), as_uninit(odd));
-        return level.zip(Some(as_cells(even)), Some(as_cells(odd)), as_uninit(dst));
-    }
-    for i in 0..N {
-        for j in 0..P {
-            dst[i * P + j] = phases[j][i];
-        }
+    match &mut phases[..] {
+        [one] => dst.copy_from_slice(one),
+        [a, b] => level.zip(Some(as_cells(a)), Some(as_cells(b)), as_uninit(dst)),
+        _ => level.weave(&phases.each_mut().map(|phase| &*as_cells(phase)), as_uninit(dst)),
     }
 }
 

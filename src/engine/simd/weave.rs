@@ -300,6 +300,98 @@ pub(super) mod x86 {
         });
     }
 
+    /// Which lanes of two vectors, and then of what they gave and of a third, make a vector; those of the second begin at the
+    /// number of lanes.
+    #[repr(align(64))]
+    struct Lanes<E>([[[E; 2]; 3]; 2]);
+
+    /// For vectors of `N` lanes: three rows woven, and three taken apart.
+    macro_rules! lanes_of_three {
+        ($name:ident, $e:ty, $n:expr) => {
+            static $name: Lanes<[$e; $n]> = Lanes({
+                let mut all = [[[[0; $n]; 2]; 3]; 2];
+                let mut at = 0;
+                while at < 3 * $n {
+                    let (v, lane) = (at / $n, at % $n);
+                    // Woven, place `at` is that of element `at / 3` of row `at % 3`.
+                    let (source, from) = (at % 3, at / 3);
+                    all[0][v][0][lane] = (if source == 1 { $n + from } else { from }) as $e;
+                    all[0][v][1][lane] = (if source == 2 { $n + from } else { lane }) as $e;
+                    // Taken apart, element `lane` of row `v` comes from place `3*lane + v`.
+                    let (source, from) = ((3 * lane + v) / $n, (3 * lane + v) % $n);
+                    all[1][v][0][lane] = (if source == 1 { $n + from } else { from }) as $e;
+                    all[1][v][1][lane] = (if source == 2 { $n + from } else { lane }) as $e;
+                    at += 1;
+                }
+                all
+            });
+        };
+    }
+    lanes_of_three!(OF_32, u16, 32);
+    lanes_of_three!(OF_16, u32, 16);
+    lanes_of_three!(OF_8, u64, 8);
+
+    /// Three rows woven (`which` 0), or taken apart (1), a vector of each: by elements of `size` bytes, two at least.
+    #[inline(always)]
+    unsafe fn three_512(v: [__m512i; 3], which: usize, size: usize) -> [__m512i; 3] {
+        macro_rules! pick {
+            ($table:ident, $permute:ident) => {{
+                let mut made = v;
+                for (made, [two, three]) in made.iter_mut().zip(&$table.0[which]) {
+                    // SAFETY: the caller has AVX-512 F and BW; a row of the table has 64 bytes.
+                    *made = unsafe {
+                        let both = $permute(v[0], _mm512_loadu_si512(two.as_ptr().cast()), v[1]);
+                        $permute(both, _mm512_loadu_si512(three.as_ptr().cast()), v[2])
+                    };
+                }
+                made
+            }};
+        }
+        match size {
+            2 => pick!(OF_32, _mm512_permutex2var_epi16),
+            4 => pick!(OF_16, _mm512_permutex2var_epi32),
+            _ => pick!(OF_8, _mm512_permutex2var_epi64),
+        }
+    }
+
+    /// As `weave_three`, 64 bytes of each row at once, of elements of two bytes or more.
+    #[inline(always)]
+    unsafe fn weave_three_512<T: Copy, const R: usize>(rows: &[&[Cell<T>]; R], woven: &mut [MaybeUninit<T>]) {
+        let (lanes, n) = (64 / size_of::<T>(), woven.len() / R);
+        let from = [rows[0][..n].as_ptr(), rows[1 % R][..n].as_ptr(), rows[2 % R][..n].as_ptr()];
+        let to = woven.as_mut_ptr();
+        // SAFETY: the caller has AVX-512 F and BW, and `n` is at least `lanes`; else as in `weave_powers`.
+        in_steps!(n, lanes, first => unsafe {
+            let mut v = [_mm512_setzero_si512(); 3];
+            for j in 0..3 {
+                v[j] = _mm512_loadu_si512(from[j].add(first).cast());
+            }
+            let v = three_512(v, 0, size_of::<T>());
+            for j in 0..3 {
+                _mm512_storeu_si512(to.add(3 * first + j * lanes).cast(), v[j]);
+            }
+        });
+    }
+
+    /// As `unweave_three`, likewise.
+    #[inline(always)]
+    unsafe fn unweave_three_512<T: Copy, const R: usize>(woven: &[Cell<T>], rows: &mut [&mut [MaybeUninit<T>]; R]) {
+        let (lanes, n) = (64 / size_of::<T>(), woven.len() / R);
+        let to = [rows[0][..n].as_mut_ptr(), rows[1 % R][..n].as_mut_ptr(), rows[2 % R][..n].as_mut_ptr()];
+        let from = woven.as_ptr();
+        // SAFETY: as in `weave_three_512`.
+        in_steps!(n, lanes, first => unsafe {
+            let mut v = [_mm512_setzero_si512(); 3];
+            for j in 0..3 {
+                v[j] = _mm512_loadu_si512(from.add(3 * first + j * lanes).cast());
+            }
+            let v = three_512(v, 1, size_of::<T>());
+            for j in 0..3 {
+                _mm512_storeu_si512(to[j].add(first).cast(), v[j]);
+            }
+        });
+    }
+
     /// With AVX2.
     #[inline(always)]
     pub unsafe fn weave_256<T: Copy, const R: usize>(rows: &[&[Cell<T>]; R], woven: &mut [MaybeUninit<T>]) {
@@ -337,7 +429,12 @@ pub(super) mod x86 {
     /// With AVX-512 F and BW, and AVX2.
     #[inline(always)]
     pub unsafe fn weave_512<T: Copy, const R: usize>(rows: &[&[Cell<T>]; R], woven: &mut [MaybeUninit<T>]) {
-        if R == 3 || !fits::<T, R>(woven.len() / R, 64) {
+        let fits = fits::<T, R>(woven.len() / R, 64);
+        if fits && R == 3 && size_of::<T>() > 1 {
+            // SAFETY: the caller has the instructions, and there are enough elements.
+            return unsafe { weave_three_512(rows, woven) };
+        }
+        if !fits || R == 3 {
             // SAFETY: the caller has AVX2.
             return unsafe { weave_256(rows, woven) };
         }
@@ -347,7 +444,12 @@ pub(super) mod x86 {
     /// With AVX-512 F and BW, and AVX2.
     #[inline(always)]
     pub unsafe fn unweave_512<T: Copy, const R: usize>(woven: &[Cell<T>], rows: &mut [&mut [MaybeUninit<T>]; R]) {
-        if R == 3 || !fits::<T, R>(woven.len() / R, 64) {
+        let fits = fits::<T, R>(woven.len() / R, 64);
+        if fits && R == 3 && size_of::<T>() > 1 {
+            // SAFETY: the caller has the instructions, and there are enough elements.
+            return unsafe { unweave_three_512(woven, rows) };
+        }
+        if !fits || R == 3 {
             // SAFETY: the caller has AVX2.
             return unsafe { unweave_256(woven, rows) };
         }
