@@ -529,6 +529,11 @@ pub trait Order: Copy + Default + PartialEq + Send + Sync + 'static {
     fn is_odd(self) -> bool {
         false
     }
+    /// Whether this, though not odd, equals an element that is not the same: a negative zero.
+    #[inline(always)]
+    fn is_twin(self) -> bool {
+        false
+    }
     /// [`Order::rises`] where neither is odd.
     #[inline(always)]
     fn exceeds(self, held: Self) -> bool {
@@ -630,6 +635,8 @@ macro_rules! floats {
             const ODD: bool = true;
             #[inline(always)]
             fn is_odd(self) -> bool { self != self }
+            #[inline(always)]
+            fn is_twin(self) -> bool { self.to_bits() == (-0.0 as $t).to_bits() }
             #[inline(always)]
             fn exceeds(self, held: Self) -> bool { self > held }
         }

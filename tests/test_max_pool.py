@@ -255,6 +255,31 @@ def test_tall_windows(isa, op, dtype, shape, kernel, stride):
 
 
 @pytest.mark.parametrize("op", ["max", "min"])
+@pytest.mark.parametrize("dtype", ["u1", "i8", "f2", "f4", "f8"])
+@pytest.mark.parametrize("kernel, stride", [(3, 2), (5, 2), ((4, 5), (3, 2)), (3, 3), (5, 4), (7, 7)])
+@pytest.mark.parametrize("among", ["positive", "zeros", "one minus zero", "one NaN"])
+def test_the_first_wins_whichever_way_windows_are_folded(isa, op, dtype, kernel, stride, among):
+    """By rows or by columns: of zeros of both signs, of NaN, of ties, the first in row-major order."""
+    random = np.random.default_rng(7)
+    x = random.integers(1, 4, (2, 57, 61)).astype(dtype)
+    if x.dtype.kind == "f":
+        if among == "zeros":
+            x = random.choice(np.array([0.0, -0.0], dtype), x.shape)
+        elif among == "one minus zero":
+            x[:] = 0
+            x[1, 20:23, 30] = -0.0
+        elif among == "one NaN":
+            x[0, 33, 8] = np.nan
+    kernel, stride = np.broadcast_to(kernel, 2), np.broadcast_to(stride, 2)
+    windows = np.lib.stride_tricks.sliding_window_view(x, kernel, (-2, -1))
+    windows = windows[:, :: stride[0], :: stride[1]].reshape(2, -1, kernel.prod())
+    first = getattr(windows, f"arg{op}")(-1)
+    want = np.take_along_axis(windows, first[..., None], -1)
+    got = getattr(us, f"{op}_pool2d")(x, tuple(kernel), tuple(stride))
+    laws.assert_identical(got.reshape(want.shape), want)
+
+
+@pytest.mark.parametrize("op", ["max", "min"])
 @pytest.mark.parametrize("dtype", ["u1", "f2", "f4", "f8"])
 @pytest.mark.parametrize("kernel, stride", [((1, 3), 1), ((3, 7), 2), ((2, 64), 1), ((5, 101), 3)])
 def test_rows_of_many_tiles(isa, op, dtype, kernel, stride):

@@ -44,8 +44,10 @@ impl Beats for Smaller {
 pub trait Fold<T>: Copy + Default + Send + Sync + 'static {
     /// Whether an element counted twice changes nothing.
     const IDEMPOTENT: bool;
-    /// Whether rows may be folded before columns, though elements then meet in another order.
+    /// Whether elements may meet in any order.
     const UNORDERED: bool;
+    /// Whether rows may be folded before columns, if no element is a [twin](Fold::twin).
+    const ROWS_FIRST: bool = Self::UNORDERED;
     /// As [`Job::WIDE`].
     const WIDE: bool;
     /// The same for elements of which none is [odd](Fold::odd); itself if there is nothing simpler.
@@ -55,6 +57,12 @@ pub trait Fold<T>: Copy + Default + Send + Sync + 'static {
     /// Whether an element asks for more than the simple fold.
     #[inline(always)]
     fn odd(v: T) -> bool {
+        let _ = v;
+        false
+    }
+    /// Whether an element that is not odd equals another that is not the same, so that the order matters.
+    #[inline(always)]
+    fn twin(v: T) -> bool {
         let _ = v;
         false
     }
@@ -71,12 +79,17 @@ pub struct Best;
 impl<T: Order> Fold<T> for Best {
     const IDEMPOTENT: bool = true;
     const UNORDERED: bool = false;
+    const ROWS_FIRST: bool = !T::ODD;
     const WIDE: bool = T::WIDE;
     type Simple = BestPlain;
     const SIMPLER: bool = T::ODD;
     #[inline(always)]
     fn odd(v: T) -> bool {
         v.is_odd()
+    }
+    #[inline(always)]
+    fn twin(v: T) -> bool {
+        v.is_twin()
     }
     #[inline(always)]
     fn neutral() -> T {
@@ -95,6 +108,7 @@ pub struct BestPlain;
 impl<T: Order> Fold<T> for BestPlain {
     const IDEMPOTENT: bool = true;
     const UNORDERED: bool = false;
+    const ROWS_FIRST: bool = true;
     const WIDE: bool = T::WIDE;
     type Simple = Self;
     #[inline(always)]

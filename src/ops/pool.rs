@@ -21,7 +21,7 @@ mod fold;
 mod locate;
 mod search;
 
-use bands::{folds_rows_first, way, whole_windows};
+use bands::{RowsFirst, folds_rows_first, way, whole_windows};
 use fold::{Around, AsTheyAre, Folding, Scaled};
 use locate::{LocatedEnds, Locating, most_span};
 use search::Search;
@@ -205,11 +205,11 @@ impl PoolPlan {
     }
 
     /// How the windows are folded, see [`way`].
-    fn way(&self, inner: usize, size: usize, lifts: bool, unordered: bool) -> Way {
+    fn way(&self, inner: usize, size: usize, lifts: bool, rows_first: RowsFirst) -> Way {
         if self.in_pieces() {
             return Way::Running;
         }
-        match (way(self.deciding(), inner, size, lifts, unordered), &self.whole) {
+        match (way(self.deciding(), inner, size, lifts, rows_first), &self.whole) {
             (Way::Scan(block, _), Some(whole)) => Way::Scan(block, whole.first[1] % block),
             (way, _) => way,
         }
@@ -284,14 +284,21 @@ impl PoolPlan {
         }
         let (mut x, mut out) = (x.grid_of(&self.axes), out.grid_of(&self.axes));
         simplify(&mut x, &mut [&mut out]);
+        let rows_first = match (F::ROWS_FIRST, F::SIMPLER && F::Simple::ROWS_FIRST) {
+            (true, _) => RowsFirst::Always,
+            (_, true) => RowsFirst::Mostly,
+            _ => RowsFirst::Never,
+        };
+        let way = self.way(x.inner, size_of::<C::Computed>(), around.lifts(), rows_first);
+        let rows_first = rows_first != RowsFirst::Never && way == Way::Band && !around.lifts();
         let kernel = Folding::<C::Computed, F, A> {
             bins: &self.bins,
             row: RowWindows::new(&self.bins[2])?,
             inner: x.inner,
-            way: self.way(x.inner, size_of::<C::Computed>(), around.lifts(), F::UNORDERED),
+            way,
             whole: whole_windows(&self.bins[1]),
             in_pieces: self.in_pieces(),
-            rows_first: F::UNORDERED && !around.lifts() && folds_rows_first(self.deciding()),
+            rows_first: rows_first && folds_rows_first(self.deciding()),
             around,
             marker: PhantomData,
         };
@@ -335,7 +342,7 @@ impl PoolPlan {
 
     fn locating<K>(&self, inner: usize) -> Result<Locating<'_, K>> {
         let size = size_of::<K>() + size_of::<i32>();
-        let (row, way) = (RowWindows::new(&self.bins[2])?, self.way(inner, size, false, false));
+        let (row, way) = (RowWindows::new(&self.bins[2])?, self.way(inner, size, false, RowsFirst::Never));
         let whole = whole_windows(&self.bins[1]);
         let (first, lens) = self.counted_in();
         let in_pieces = self.in_pieces();

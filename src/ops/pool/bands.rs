@@ -37,6 +37,14 @@ pub(super) const WHOLE: usize = 16;
 /// Overlapping rows are taken across again with the next band: at most one in so many.
 pub(super) const AGAIN: usize = 8;
 
+/// When rows may be folded before columns.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum RowsFirst {
+    Never,
+    Mostly,
+    Always,
+}
+
 /// How many output rows are made at once, of how many rows of each input plane.
 #[derive(Clone, Copy)]
 pub(super) struct BandRows {
@@ -74,12 +82,15 @@ pub(super) fn folds_rows_first([d, h, w]: &[Bins; 3]) -> bool {
     let (shared, listed) = (overlap(d) * overlap(h), matches!(h, Bins::Listed { .. }));
     let rows = d.longest().saturating_mul(h.longest());
     let many = matches!(w, Bins::Listed { .. }) || w.longest() > SHORT || rows > FEW_ROWS;
-    w.out_len() < w.in_len() && many && (shared == 1 || listed && shared <= 4)
+    let alone = shared == 1 || listed && shared <= 4;
+    // Windows that overlap read rows once more, but there are fewer rows to take across, unless those make one long row.
+    let fewer = shared <= 4 && step(h) > 1 && (w.longest() > SHORT || !w.in_len().is_multiple_of(step(w)));
+    w.out_len() < w.in_len() && (many && alone || fewer && shared > 1)
 }
 
 /// How the rows of these windows are folded, of whose elements `size` bytes are kept across; `lifts` if something happens
-/// to elements before, `unordered` if rows may be folded before columns.
-pub(super) fn way(bins: &[Bins; 3], inner: usize, size: usize, lifts: bool, unordered: bool) -> Way {
+/// to elements before; `rows_first` where rows may be folded before columns: always, or unless there are odd elements or twins.
+pub(super) fn way(bins: &[Bins; 3], inner: usize, size: usize, lifts: bool, rows_first: RowsFirst) -> Way {
     let [d, h, w] = bins;
     if let Bins::Sliding(s) = h
         && d.longest() == 1
@@ -90,10 +101,15 @@ pub(super) fn way(bins: &[Bins; 3], inner: usize, size: usize, lifts: bool, unor
     {
         return Way::Scan(s.kernel, 0);
     }
-    if unordered && !lifts && folds_rows_first(bins) {
+    let (rows, shared) = (d.longest().saturating_mul(h.longest()), overlap(d) * overlap(h));
+    let may = match rows_first {
+        RowsFirst::Never => false,
+        RowsFirst::Mostly => rows <= RUNNING, // else the rest could not be bands
+        RowsFirst::Always => true,
+    };
+    if may && !lifts && folds_rows_first(bins) {
         return Way::Band;
     }
-    let (rows, shared) = (d.longest() * h.longest(), overlap(d) * overlap(h));
     if rows > RUNNING {
         return if shared <= 2 || rows > LONGEST_SCAN { Way::Running } else { Way::Ring };
     }
@@ -124,7 +140,7 @@ pub(super) fn reach_of_tile(bins: &Bins, tile: usize) -> usize {
     (0..n).step_by(tile.max(1)).map(|o| bins.inputs(o..(o + tile).min(n)).len()).max().unwrap_or(0)
 }
 
-/// Whether one of the rows, or one next to them, holds something odd. (Asked before there is anything to compute, and in
+/// Whether one of the rows, or one next to them, holds something odd, and, if that is asked, a twin. (Asked before there is anything to compute, and in
 /// the order the rows lie in, it also brings them in at the speed of memory.)
 #[inline(always)]
 pub(super) fn any_odd<K: Copy>(
@@ -132,12 +148,26 @@ pub(super) fn any_odd<K: Copy>(
     planes: &Reach,
     read: &Range<usize>,
     odd: impl Fn(K) -> bool,
-) -> bool {
-    let mut any = false;
+    twin: Option<impl Fn(K) -> bool>,
+) -> [bool; 2] {
+    let mut any = [false; 2];
     for j in 0..planes.count {
         for (cells, _, _) in long_rows(src, planes.start + j * planes.step, read, true) {
-            for v in cells {
-                any |= odd(v.get());
+            match &twin {
+                None => {
+                    for v in cells {
+                        any[0] |= odd(v.get());
+                    }
+                }
+                Some(twin) => {
+                    let [mut some, mut twins] = any;
+                    for v in cells {
+                        let v = v.get();
+                        some |= odd(v);
+                        twins |= twin(v);
+                    }
+                    any = [some, twins];
+                }
             }
         }
     }

@@ -223,19 +223,21 @@ where
     }
     fn scratch(&self, tile: usize) -> Result<Self::Scratch> {
         let rows = if self.way == Way::Band { self.rows_of_band(tile).made } else { 1 };
-        let inputs = if self.around.lifts() || self.rows_first {
-            let longest = reach_of_tile(&self.bins[2], tile);
-            rows * (if self.in_pieces { longest.min(PIECE) } else { longest } + WHOLE)
-        } else if self.way == Way::Band {
-            self.rows_of_band(tile).read * self.bins[0].longest() * tile
-        } else {
-            0
+        let longest = reach_of_tile(&self.bins[2], tile);
+        let rows_first = rows * (if self.in_pieces { longest.min(PIECE) } else { longest } + WHOLE);
+        let across_first =
+            if self.way == Way::Band { self.rows_of_band(tile).read * self.bins[0].longest() * tile } else { 0 };
+        let inputs = match (self.around.lifts(), self.rows_first) {
+            (true, _) => rows_first,
+            (_, true) if F::SIMPLER => rows_first.max(across_first),
+            (_, true) => rows_first,
+            (_, false) => across_first,
         };
         Ok(Scratch {
             room: scratch(if self.in_pieces { 0 } else { reduce::across_room(&self.bins[2], tile, self.inner) })?,
             only: self.in_pieces.then(Bins::only).transpose()?,
             inputs: scratch(inputs * self.inner)?,
-            outputs: scratch(if A::FINISHES { rows * tile * self.inner } else { 0 })?,
+            outputs: scratch(if A::FINISHES || self.rows_first { rows * tile * self.inner } else { 0 })?,
         })
     }
     fn slot(&self, tile: usize) -> Result<Self::Slot> {
@@ -308,11 +310,16 @@ where
         s: &mut Self::Scratch,
         dst: &mut RowsMut<'_, K>,
     ) {
-        if F::SIMPLER && !any_odd(src, &self.bins[0].at(to.d), &rows_read(&self.bins[1], &to.h), F::odd) {
-            self.band_of::<L, F::Simple>(level, to, src, from, s, dst);
-        } else {
-            self.band_of::<L, F>(level, to, src, from, s, dst);
+        if F::SIMPLER {
+            let (rd, read) = (self.bins[0].at(to.d), rows_read(&self.bins[1], &to.h));
+            let [odd, twin] = any_odd(src, &rd, &read, F::odd, self.rows_first.then_some(F::twin));
+            if !odd {
+                let rows_first = self.rows_first && !twin;
+                return self.band_of::<L, F::Simple>(level, to, (src, from), rows_first, s, dst);
+            }
         }
+        let rows_first = F::ROWS_FIRST && self.rows_first;
+        self.band_of::<L, F>(level, to, (src, from), rows_first, s, dst);
     }
 }
 
@@ -326,19 +333,20 @@ impl<K: Copy, F: Fold<K>, A: Around<K>> Folding<'_, K, F, A> {
         &self,
         level: L,
         to: &OutRows<'_>,
-        src: &Rows<'_, K>,
-        from: usize,
+        (src, from): (&Rows<'_, K>, usize),
+        rows_first: bool,
         s: &mut Scratch<K>,
         dst: &mut RowsMut<'_, K>,
     ) {
+        let rows_first = G::ROWS_FIRST && rows_first;
         let (rd, read) = (self.bins[0].at(to.d), rows_read(&self.bins[1], &to.h));
         let repeat = self.row.repeat(to.cols, src.row_len(), self.inner);
         let (inner, cols, width) = (self.inner, to.cols, to.cols.len() * self.inner);
         let listed = inner == 1 && matches!(self.bins[2], Bins::Listed { .. });
         let kept = (read.len() * width).max(1);
-        let rows_first = G::UNORDERED && self.rows_first;
         if rows_first {
-            if read.len() * src.row_len() * rd.count * size_of::<K>() <= 2 * BAND_BYTES {
+            // (Elements that were asked whether they are odd have been brought in.)
+            if !F::SIMPLER && read.len() * src.row_len() * rd.count * size_of::<K>() <= 2 * BAND_BYTES {
                 touch(src, &rd, &read);
             }
             let (len, n) = (src.row_len(), to.h.len());
@@ -369,7 +377,7 @@ impl<K: Copy, F: Fold<K>, A: Around<K>> Folding<'_, K, F, A> {
             let rows = OutRows { d: to.d, h: h..h + n, cols };
             let places = dst.rows(to.d, h..h + n);
             let first = if rows_first { (h - to.h.start) * width } else { 0 };
-            let made = if A::FINISHES { &mut s.outputs[first..first + n * width] } else { &mut [] };
+            let made = if A::FINISHES || rows_first { &mut s.outputs[first..first + n * width] } else { &mut [] };
             if !rows_first {
                 let mut taps = [0; RUNNING];
                 let taps = taps_of(&mut taps, (rd.count, kept), rh, read.start, width);
@@ -378,6 +386,8 @@ impl<K: Copy, F: Fold<K>, A: Around<K>> Folding<'_, K, F, A> {
             }
             if A::FINISHES {
                 self.around.finish(level, &rows, inner, made, places);
+            } else if rows_first {
+                places.copy_from_slice(as_uninit(made));
             }
             dst.finish_rows(level, to.d, h..h + n);
             h += n;

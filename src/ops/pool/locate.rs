@@ -242,7 +242,8 @@ impl<K: Order> Kernel for Locating<'_, K> {
         s: &mut Self::Scratch,
         dst: &mut Self::Dst<'_>,
     ) {
-        if K::ODD && !any_odd(src, &self.bins[0].at(to.d), &rows_read(&self.bins[1], &to.h), K::is_odd) {
+        let none = None::<fn(K) -> bool>;
+        if K::ODD && !any_odd(src, &self.bins[0].at(to.d), &rows_read(&self.bins[1], &to.h), K::is_odd, none)[0] {
             self.band_of::<L, true>(level, to, src, from, s, dst);
         } else {
             self.band_of::<L, false>(level, to, src, from, s, dst);
