@@ -256,10 +256,12 @@ def test_tall_windows(isa, op, dtype, shape, kernel, stride):
 
 @pytest.mark.parametrize("op", ["max", "min"])
 @pytest.mark.parametrize("dtype", ["u1", "i8", "f2", "f4", "f8"])
-@pytest.mark.parametrize("kernel, stride", [(3, 2), (5, 2), ((4, 5), (3, 2)), (3, 3), (5, 4), (7, 7)])
+@pytest.mark.parametrize(
+    "kernel, stride", [(3, 2), (5, 2), ((4, 5), (3, 2)), (3, 3), (5, 4), (7, 7)]
+)
 @pytest.mark.parametrize("among", ["positive", "zeros", "one minus zero", "one NaN"])
 def test_the_first_wins_whichever_way_windows_are_folded(isa, op, dtype, kernel, stride, among):
-    """By rows or by columns: of zeros of both signs, of NaN, of ties, the first in row-major order."""
+    """By rows or by columns: of zeros of both signs, of NaN, of ties, the first of them all."""
     random = np.random.default_rng(7)
     x = random.integers(1, 4, (2, 57, 61)).astype(dtype)
     if x.dtype.kind == "f":

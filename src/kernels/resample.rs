@@ -336,7 +336,7 @@ fn interleave<T: Summed, L: Level, const P: usize, const N: usize>(level: L, pha
     match &mut phases[..] {
         [one] => dst.copy_from_slice(one),
         [a, b] => level.zip(Some(as_cells(a)), Some(as_cells(b)), as_uninit(dst)),
-        _ => level.weave(&phases.each_mut().map(|phase| &*as_cells(phase)), as_uninit(dst)),
+        _ => level.weave(&phases.each_mut().map(|phase| as_cells(phase)), as_uninit(dst)),
     }
 }
 

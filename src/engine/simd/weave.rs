@@ -363,12 +363,11 @@ pub(super) mod x86 {
         // SAFETY: the caller has AVX-512 F and BW, and `n` is at least `lanes`; else as in `weave_powers`.
         in_steps!(n, lanes, first => unsafe {
             let mut v = [_mm512_setzero_si512(); 3];
-            for j in 0..3 {
-                v[j] = _mm512_loadu_si512(from[j].add(first).cast());
+            for (v, from) in v.iter_mut().zip(from) {
+                *v = _mm512_loadu_si512(from.add(first).cast());
             }
-            let v = three_512(v, 0, size_of::<T>());
-            for j in 0..3 {
-                _mm512_storeu_si512(to.add(3 * first + j * lanes).cast(), v[j]);
+            for (j, v) in three_512(v, 0, size_of::<T>()).into_iter().enumerate() {
+                _mm512_storeu_si512(to.add(3 * first + j * lanes).cast(), v);
             }
         });
     }
@@ -382,12 +381,11 @@ pub(super) mod x86 {
         // SAFETY: as in `weave_three_512`.
         in_steps!(n, lanes, first => unsafe {
             let mut v = [_mm512_setzero_si512(); 3];
-            for j in 0..3 {
-                v[j] = _mm512_loadu_si512(from.add(3 * first + j * lanes).cast());
+            for (j, v) in v.iter_mut().enumerate() {
+                *v = _mm512_loadu_si512(from.add(3 * first + j * lanes).cast());
             }
-            let v = three_512(v, 1, size_of::<T>());
-            for j in 0..3 {
-                _mm512_storeu_si512(to[j].add(first).cast(), v[j]);
+            for (to, v) in to.into_iter().zip(three_512(v, 1, size_of::<T>())) {
+                _mm512_storeu_si512(to.add(first).cast(), v);
             }
         });
     }
