@@ -17,18 +17,26 @@ pub use other::Apart;
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+    use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
+    use std::time::{Duration, Instant};
 
     use rustix::thread::{CpuSet, Pid, gettid, sched_getaffinity, sched_getcpu, sched_setaffinity};
 
     /// No CPU.
     const NONE: usize = usize::MAX;
 
+    /// How often they are moved at most: callers on several CPUs in turns would move them for every call, at a microsecond
+    /// for each thread.
+    const SELDOM: Duration = Duration::from_millis(1);
+
     /// The threads of a pool.
     pub struct Apart {
         /// The CPUs they may use, those of the thread that made the pool; empty if that is not known.
         allowed: CpuSet,
         threads: Box<[Waiting]>,
+        made: Instant,
+        /// From when on they may be moved, in nanoseconds since they were made.
+        again: AtomicU64,
     }
 
     struct Waiting {
@@ -45,6 +53,8 @@ mod linux {
             Self {
                 allowed: sched_getaffinity(None).unwrap_or_else(|_| CpuSet::new()),
                 threads: (0..n).map(waiting).collect(),
+                made: Instant::now(),
+                again: AtomicU64::new(0),
             }
         }
 
@@ -60,11 +70,19 @@ mod linux {
                 return;
             }
             let cpu = sched_getcpu();
-            for one in &self.threads {
-                if one.off.load(Ordering::Relaxed) != cpu {
-                    self.keep_off(one, cpu);
-                }
+            let other = |one: &&Waiting| one.off.load(Ordering::Relaxed) != cpu;
+            if self.threads.iter().any(|one| other(&one)) && self.may_move() {
+                self.threads.iter().filter(other).for_each(|one| self.keep_off(one, cpu));
             }
+        }
+
+        /// Whether it is time to move them, which then it is not for others.
+        fn may_move(&self) -> bool {
+            let nanos = |d: Duration| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX);
+            let (now, again) = (self.made.elapsed(), self.again.load(Ordering::Relaxed));
+            let later = nanos(now + SELDOM);
+            nanos(now) >= again
+                && self.again.compare_exchange(again, later, Ordering::Relaxed, Ordering::Relaxed).is_ok()
         }
 
         fn keep_off(&self, one: &Waiting, cpu: usize) {
@@ -107,6 +125,7 @@ mod linux {
                     let mut one = CpuSet::new();
                     one.set(cpu);
                     assert!(sched_setaffinity(None, &one).is_ok());
+                    std::thread::sleep(SELDOM);
                     apart.keep_off_this_cpu(2);
                     let now = sched_getaffinity(thread);
                     let mut others = apart.allowed;
@@ -120,6 +139,7 @@ mod linux {
                     chosen.set(cpus[0]);
                     assert!(sched_setaffinity(thread, &chosen).is_ok() && sched_setaffinity(None, &chosen).is_ok());
                     apart.threads[0].off.store(NONE, Ordering::Relaxed);
+                    std::thread::sleep(SELDOM);
                     apart.keep_off_this_cpu(2);
                     assert!(sched_getaffinity(thread).is_ok_and(|now| now == chosen));
                 }
