@@ -10,7 +10,6 @@
 
 use std::any::Any;
 use std::cell::Cell;
-use std::marker::PhantomData;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -339,13 +338,13 @@ impl Door {
 /// The door of a run on its caller's stack, which is not left, even by a panic, before it is closed and all are out.
 struct Host<'a> {
     door: Arc<Door>,
-    run: PhantomData<&'a Run<'a>>,
+    run: &'a Run<'a>,
 }
 
 impl<'a> Host<'a> {
     fn new(run: &'a Run<'a>) -> Self {
         let door = Door { inside: AtomicUsize::new(0), caller: std::thread::current(), run: NonNull::from(run).cast() };
-        Self { door: Arc::new(door), run: PhantomData }
+        Self { door: Arc::new(door), run }
     }
 
     /// Closes the door and waits for those inside, doing `meanwhile` now and then if it takes long.
@@ -365,6 +364,9 @@ impl<'a> Host<'a> {
 
 impl Drop for Host<'_> {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.run.stop.store(true, Ordering::Relaxed);
+        }
         self.close(|| ());
     }
 }
