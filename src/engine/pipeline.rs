@@ -527,7 +527,9 @@ const FEW_STEPS: usize = 24;
 const AHEAD: usize = 8;
 
 /// How many input rows ahead they are asked for where they are folded. (All at once: a part of each, before that part of the rows
-/// is folded, takes float32 as long on a Sapphire Rapids core, where half of the folding is waiting for it, and bytes twice as long.)
+/// is folded, takes float32 as long on a Sapphire Rapids core, where half of the folding is waiting for it, and bytes twice as long.
+/// Read beforehand, a line after the other, two long rows of bytes are folded in 0.95 of the time on a Zen 4 core, three or five in 1.08
+/// to 1.15.)
 const AHEAD_FOLDED: usize = 8;
 
 /// Most output rows written down at once: enough for most groups, whose steps then do for the groups that follow.

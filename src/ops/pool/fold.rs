@@ -346,7 +346,8 @@ impl<K: Copy, F: Fold<K>, A: Around<K>> Folding<'_, K, F, A> {
         let kept = (read.len() * width).max(1);
         if rows_first {
             // (Elements that were asked whether they are odd have been brought in.)
-            if !F::SIMPLER && read.len() * src.row_len() * rd.count * size_of::<K>() <= 2 * BAND_BYTES {
+            if !F::SIMPLER && read.len() * src.row_len() * rd.count * size_of::<K>() <= 2 * bytes_of_band(&self.bins[0])
+            {
                 touch(src, &rd, &read);
             }
             let (len, n) = (src.row_len(), to.h.len());
