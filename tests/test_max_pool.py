@@ -259,11 +259,14 @@ def test_tall_windows(isa, op, dtype, shape, kernel, stride):
 @pytest.mark.parametrize(
     "kernel, stride", [(3, 2), (5, 2), ((4, 5), (3, 2)), (3, 3), (5, 4), (7, 7)]
 )
+@pytest.mark.parametrize("dilation", [1, 3])
 @pytest.mark.parametrize("among", ["positive", "zeros", "one minus zero", "one NaN"])
-def test_the_first_wins_whichever_way_windows_are_folded(isa, op, dtype, kernel, stride, among):
+def test_the_first_wins_whichever_way_windows_are_folded(
+    isa, op, dtype, kernel, stride, dilation, among
+):
     """By rows or by columns: of zeros of both signs, of NaN, of ties, the first of them all."""
     random = np.random.default_rng(7)
-    x = random.integers(1, 4, (2, 57, 61)).astype(dtype)
+    x = random.integers(1, 4, (8, 57, 61)).astype(dtype)
     if x.dtype.kind == "f":
         if among == "zeros":
             x = random.choice(np.array([0.0, -0.0], dtype), x.shape)
@@ -273,12 +276,16 @@ def test_the_first_wins_whichever_way_windows_are_folded(isa, op, dtype, kernel,
         elif among == "one NaN":
             x[0, 33, 8] = np.nan
     kernel, stride = np.broadcast_to(kernel, 2), np.broadcast_to(stride, 2)
-    windows = np.lib.stride_tricks.sliding_window_view(x, kernel, (-2, -1))
-    windows = windows[:, :: stride[0], :: stride[1]].reshape(2, -1, kernel.prod())
+    windows = np.lib.stride_tricks.sliding_window_view(x, (kernel - 1) * dilation + 1, (-2, -1))
+    windows = windows[:, :: stride[0], :: stride[1], ::dilation, ::dilation]
+    windows = windows.reshape(*windows.shape[:3], kernel.prod())
     first = getattr(windows, f"arg{op}")(-1)
-    want = np.take_along_axis(windows, first[..., None], -1)
-    got = getattr(us, f"{op}_pool2d")(x, tuple(kernel), tuple(stride))
-    laws.assert_identical(got.reshape(want.shape), want)
+    want = np.take_along_axis(windows, first[..., None], -1)[..., 0]
+    pool = getattr(us, f"{op}_pool2d")
+    how = {"kernel_size": tuple(kernel), "stride": tuple(stride), "dilation": dilation}
+    laws.assert_identical(pool(x, **how), want)
+    last = pool(np.moveaxis(x, 0, -1).copy(), channels_last=True, **how)
+    laws.assert_identical(last, np.moveaxis(want, 0, -1))
 
 
 @pytest.mark.parametrize("op", ["max", "min"])

@@ -165,6 +165,24 @@ def test_nearest_far_along_an_axis():
     assert np.array_equal(got, x[index])
 
 
+@pytest.mark.parametrize("method", ["linear", "cubic"])
+@pytest.mark.parametrize("ratio", [(1, 1), (2, 1), (3, 1), (4, 1), (8, 1), (1, 2), (1, 3), (1, 4)])
+def test_rows_of_every_length(isa, method, ratio):
+    """Repeating taps are taken for many repetitions at once: whole blocks, one more, one less."""
+    outs, ins = ratio
+    for blocks, beyond in itertools.product((16, 64, 128), range(-2, 9)):
+        repeats = blocks + beyond
+        n, m = repeats * ins, repeats * outs
+        x = sts.values((2, n), np.dtype("f8"), repeats)
+        weights = matrix(n, m, method=method, coordinates="half_pixel").astype(np.float64)
+        # Rows after each other begin at other elements of a vector.
+        got = us.resize(x, m, axes=1, method=method)
+        assert np.allclose(got, x @ weights.T, rtol=0, atol=1e-9), repeats
+        got = us.resize(x.astype(np.float32), m, axes=1, method=method)
+        want = x.astype(np.float32) @ weights.T
+        assert np.allclose(got, want, rtol=1e-5, atol=1e-4), repeats
+
+
 def test_axes():
     """Any of them, in any order, negative or not; the others stay as they are."""
     x = sts.values((3, 4, 5, 6), np.float64, 1)

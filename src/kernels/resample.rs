@@ -187,9 +187,10 @@ impl<T: Summed> Weighted<'_, T> {
         let dst = &mut dst[lead..];
         let (n, mut done) = (dst.len() / P, 0);
         // Blocks may overlap: they compute the same values again. So the second one can begin a line of the cache, ...
-        let next = |done: usize, block: usize| match (done, P) {
+        let next = |b: usize, block: usize| match (b, P) {
+            _ if b + block >= n => n,
             (0, 1 | 2 | 4 | 8) => block - (lead / P + block) % (NARROW / P),
-            _ => done + block,
+            _ => b + block,
         };
         if let Some(pairs) = self.pairs::<P>(o0, from) {
             while done < n {

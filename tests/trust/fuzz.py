@@ -4,7 +4,8 @@ does.
 `python tests/trust/fuzz.py [--calls 1000000] [--seed 0]` draws operation, shapes, strides,
 dtype, parameters, threads and instruction set, places every input and every `out` against a page
 that may not be touched, and prints how many calls there were and how many computed. A read or
-write outside any array ends the process; the parent prints the call.
+write outside any array ends the process; the parent prints the call. So it does if a call takes
+longer than `--seconds`: none should take one.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import mmap
 import os
 import signal
 import sys
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -211,10 +213,27 @@ def attempt(rng: np.random.Generator, call: catalogue.Call, arena: Arena) -> str
         return "refused"
 
 
+def watched(child: int, note: mmap.mmap, seconds: float) -> int:
+    """The child's status; it is killed if `note` stays the same for so long."""
+    running, since = b"", time.monotonic()
+    while True:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return status
+        if note[:] != running:
+            running, since = note[:], time.monotonic()
+        elif time.monotonic() - since > seconds:
+            print(f"fuzz: a call has not ended after {seconds:g} s", flush=True)
+            os.kill(child, signal.SIGKILL)
+            since = float("inf")
+        time.sleep(0.05)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seconds", type=float, default=120, help="what one call may take")
     options = parser.parse_args()
     note = mmap.mmap(-1, 1 << 13)
     sys.stdout.flush()
@@ -227,7 +246,7 @@ def main() -> None:
             flush=True,
         )
         os._exit(0)
-    status = os.waitpid(child, 0)[1]
+    status = watched(child, note, options.seconds)
     if status:
         how = (
             signal.Signals(os.WTERMSIG(status)).name

@@ -112,9 +112,10 @@ pub(super) fn way(bins: &[Bins; 3], inner: usize, size: usize, lifts: bool, rows
         return Way::Scan(s.kernel, 0);
     }
     let (rows, shared) = (d.longest().saturating_mul(h.longest()), overlap(d) * overlap(h));
+    let dense = |b: &Bins| matches!(b, Bins::Listed { .. }) || matches!(b, Bins::Sliding(w) if w.dilation == 1);
     let may = match rows_first {
         RowsFirst::Never => false,
-        RowsFirst::Mostly => rows <= RUNNING, // else the rest could not be bands
+        RowsFirst::Mostly => rows <= RUNNING && dense(h), // else the rest could not be bands
         RowsFirst::Always => true,
     };
     if may && !lifts && folds_rows_first(bins) {
@@ -123,7 +124,6 @@ pub(super) fn way(bins: &[Bins; 3], inner: usize, size: usize, lifts: bool, rows
     if rows > RUNNING {
         return if shared <= 2 || rows > LONGEST_SCAN { Way::Running } else { Way::Ring };
     }
-    let dense = |b: &Bins| matches!(b, Bins::Listed { .. }) || matches!(b, Bins::Sliding(w) if w.dilation == 1);
     let band = rows_of_band(bins, w.out_len(), inner, size);
     let again = h.longest().saturating_sub(step(h));
     let whole = band.made == h.out_len() || band.made * step(h) >= AGAIN * again;
