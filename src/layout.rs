@@ -4,9 +4,11 @@
 //! shape and strides, so a channels-first array that lies channels-last in memory takes the channels-last path.
 
 mod recut;
+mod side_by_side;
 
 pub use recut::Lump;
 pub(crate) use recut::{Cuts, Recut, RecutMut};
+pub(crate) use side_by_side::{Bare, SideBySide};
 
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -427,7 +429,7 @@ impl<P: Copy> Grid<P> {
     }
 
     /// Whether the last outer axis (the channels of a channels-first array) is the one that lies closest in memory.
-    fn lies_channels_last(&self) -> bool {
+    pub(crate) fn lies_channels_last(&self) -> bool {
         matches!(self.outer.last(), Some(&(len, 1)) if len > 1 && self.inner == 1) && self.spatial_strides[2].abs() != 1
     }
 

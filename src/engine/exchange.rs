@@ -11,16 +11,19 @@ use std::ops::Range;
 
 use super::parallel;
 use super::room::scratch;
-use super::rows::{as_cells, as_uninit};
+use super::rows::as_uninit;
 use super::simd::{self, Job, Level, prefetch};
 use crate::error::{Error, Result};
-use crate::layout::{CACHE_LINE, Lump, View, ViewMut};
+use crate::layout::{CACHE_LINE, Lump, SideBySide, View, ViewMut};
 
 /// Bytes of a row to move at once: it, and what it is made of, stay in L1.
 const ROW_BYTES: usize = 8 << 10;
 
 /// Bytes along each side of a tile that is turned: as many lumps as that makes, from 8 to 64.
 const TILE_BYTES: usize = 256;
+
+/// How many times as long it may be along the source's rows: what is left over of a short row takes as long as a line.
+const LONG_TILE: usize = 4;
 
 /// Bytes of rows that are copied without asking the C library.
 const SHORT_BYTES: usize = 256;
@@ -98,6 +101,11 @@ impl Piece {
         Self { len, most: most.clamp(1, len) }
     }
 
+    /// Pieces of at most `most` elements, of about the same size: multiples of `line`.
+    fn even(len: usize, most: usize, line: usize) -> Self {
+        Self::new(len, len.div_ceil(len.div_ceil(most)).next_multiple_of(line).min(most))
+    }
+
     fn count(self) -> usize {
         self.len.div_ceil(self.most)
     }
@@ -129,6 +137,21 @@ where
         16 => run::<16>(&x.lumps(), &mut out.lumps()),
         32 => run::<32>(&x.lumps(), &mut out.lumps()),
         n => Err(Error::kind(format!("elements of {n} bytes: must have 1, 2, 4, 8, 16 or 32"))),
+    }
+}
+
+/// Copies blocks side by side to as many others.
+///
+/// # Errors
+/// As [`exchange`].
+pub(crate) fn turn(x: &SideBySide<*const u8>, out: &SideBySide<*mut u8>) -> Result<()> {
+    match x.size {
+        1 => run::<1>(&x.lumps(), &mut out.lumps()),
+        2 => run::<2>(&x.lumps(), &mut out.lumps()),
+        4 => run::<4>(&x.lumps(), &mut out.lumps()),
+        8 => run::<8>(&x.lumps(), &mut out.lumps()),
+        16 => run::<16>(&x.lumps(), &mut out.lumps()),
+        n => Err(Error::kind(format!("elements of {n} bytes: must have 1, 2, 4, 8 or 16"))),
     }
 }
 
@@ -194,15 +217,21 @@ fn canonical<const N: usize>(x: &View<'_, Lump<N>>, out: &ViewMut<'_, Lump<N>>) 
     (merged, first)
 }
 
-/// Offsets of every combination of indices of these axes, the last fastest.
+/// Offsets of every combination of indices of these axes, the last fastest. (In a list as long as it will be: what an iterator
+/// grew took a tenth of the time of 3 x 3 of 512 channels of 14 x 14.)
 fn offsets(axes: &[Axis], of: impl Fn(&Axis) -> isize) -> Vec<isize> {
-    let mut all = vec![0];
+    let mut all = Vec::with_capacity(axes.iter().map(|a| a.len).product());
+    all.push(0);
     for a in axes {
-        all = all
-            .iter()
-            .flat_map(|&at| (0..a.len as isize).map(move |i| (at, i)))
-            .map(|(at, i)| at + i * of(a))
-            .collect();
+        let (n, step) = (all.len(), of(a));
+        all.resize(n * a.len, 0);
+        // From the end on, so that none is written before it has been read.
+        for i in (0..n).rev() {
+            let first = all[i];
+            for (j, to) in all[i * a.len..(i + 1) * a.len].iter_mut().enumerate() {
+                *to = first + j as isize * step;
+            }
+        }
     }
     all
 }
@@ -296,15 +325,18 @@ impl<const N: usize> Exchange<N> {
             return self.take(&walked, &[(inner, Piece::new(inner.len, row / parts))]);
         }
         let side = (TILE_BYTES / N).clamp(WOVEN, 64);
+        let long = LONG_TILE * side;
         // Several short axes as one, where they lie densely.
         let (dense, rows) = if rows > side { (last, inner.len) } else { (dense, rows) };
         let (taken, parts) = dense_in_source(axes, along, dense);
-        let (taken, parts) = if parts > side { (vec![along], b.len) } else { (taken, parts) };
+        let (taken, parts) = if parts > long { (vec![along], b.len) } else { (taken, parts) };
         if rows < WOVEN || parts * N < LEAST_BYTES {
             return self.take_singly(axes);
         }
-        let cut = |of: &[Axis], n: usize| match of {
-            [a] => (Axis { len: a.len.min(side), ..*a }, (*a, Piece::new(a.len, side))),
+        let cut = |of: &[Axis], n: usize, most: usize| match of {
+            [a] => {
+                (Axis { len: a.len.min(most), ..*a }, (*a, Piece::even(a.len, most, CACHE_LINE / N.min(CACHE_LINE))))
+            }
             _ => (Axis { len: n, src: 0, dst: 0 }, (Axis { len: n, src: 0, dst: 0 }, Piece::new(n, n))),
         };
         let (rows_of, parts_of): (Vec<_>, Vec<_>) = (axes[dense..].to_vec(), taken.iter().map(|&i| axes[i]).collect());
@@ -312,7 +344,7 @@ impl<const N: usize> Exchange<N> {
             [_] => offsets(&[first], along),
             of => offsets(of, along),
         };
-        let ((first, moved), (other, turned)) = (cut(&rows_of, rows), cut(&parts_of, parts));
+        let ((first, moved), (other, turned)) = (cut(&rows_of, rows, side), cut(&parts_of, parts, long));
         self.way = Way::Turn { rows: table(&rows_of, first, |a| a.src), turned: table(&parts_of, other, |a| a.dst) };
         self.take(&rest(&|i| i >= dense || taken.contains(&i)), &[moved, turned]);
     }
@@ -375,11 +407,7 @@ impl<const N: usize> Exchange<N> {
 
     /// Elements of scratch.
     fn room(&self) -> usize {
-        match self.way {
-            Way::Turn { .. } => self.pieces[0].most.next_multiple_of(WOVEN) * self.pieces[1].most,
-            _ if self.streamed => self.unit_len(),
-            _ => 0,
-        }
+        if self.streamed { self.unit_len() } else { 0 }
     }
 
     /// `len` elements of the source.
@@ -489,7 +517,7 @@ impl<const N: usize> Job for Moving<'_, N> {
                         4 => exchange.unweave::<L, 4>(level, rows, &walk, room),
                         _ => exchange.unweave::<L, WOVEN>(level, rows, &walk, room),
                     },
-                    Way::Turn { rows, turned } => exchange.turn(level, rows, turned, &walk, room),
+                    Way::Turn { rows, turned } => exchange.turn(level, rows, turned, &walk),
                     Way::Singly { along, inner } => exchange.singly(*along, *inner, &walk),
                 }
             }
@@ -577,9 +605,9 @@ impl<const N: usize> Exchange<N> {
     }
 
     /// [`Way::Turn`]: rows of the source are woven eight at a time, which makes of each of their elements eight of a row
-    /// of the destination.
+    /// of the destination; sixteen rows in turns, so that whole lines are written.
     #[inline(always)]
-    unsafe fn turn<L: Level>(&self, level: L, rows: &[isize], turned: &[isize], walk: &Walk<'_>, room: &mut [Lump<N>]) {
+    unsafe fn turn<L: Level>(&self, level: L, rows: &[isize], turned: &[isize], walk: &Walk<'_>) {
         let (across, down) = (self.pieces[0].of(walk.index(1)), self.pieces[1].of(walk.index(0)));
         let (rows, turned) = (&rows[..across], &turned[..down]);
         if across < WOVEN {
@@ -593,24 +621,63 @@ impl<const N: usize> Exchange<N> {
             }
             return;
         }
-        let groups = across.div_ceil(WOVEN);
-        // The last group may overlap the one before: what they hold twice they hold alike.
-        let first = |group: usize| (group * WOVEN).min(across - WOVEN);
-        for (group, woven) in as_uninit(room).chunks_exact_mut(WOVEN * down).take(groups).enumerate() {
-            let mut from: [&[Cell<Lump<N>>]; WOVEN] = [&[]; WOVEN];
-            for (from, row) in from.iter_mut().zip(&rows[first(group)..]) {
-                // SAFETY: see above: a row of the piece.
-                *from = unsafe { self.row(walk.src + row, down) };
+        if L::TURNS && N == 4 && down >= WOVEN {
+            for j in (0..down).step_by(WOVEN).map(|j| j.min(down - WOVEN)) {
+                for i in (0..across).step_by(WOVEN).map(|i| i.min(across - WOVEN)) {
+                    let from = |k: usize| self.src.wrapping_offset(walk.src + rows[i + k] + j as isize).cast();
+                    let to = |k: usize| self.dst.wrapping_offset(walk.dst + turned[j + k] + i as isize).cast();
+                    let eight = [0, 1, 2, 3, 4, 5, 6, 7];
+                    // SAFETY: see above: eight elements of as many rows of the piece, and of turned ones. Blocks may overlap:
+                    // what they hold twice they hold alike.
+                    unsafe { level.turn_8x8(eight.map(from), eight.map(to)) };
+                }
             }
-            level.weave(&from, woven);
+            return;
         }
-        let room = as_cells(room);
-        for (j, to) in turned.iter().enumerate() {
-            // SAFETY: see above: a turned row of the piece.
-            let to = unsafe { self.place(walk.dst + to, across) };
-            for group in 0..groups {
-                let woven = &room[(group * down + j) * WOVEN..][..WOVEN];
-                copy_cells(woven, &mut to[first(group)..][..WOVEN]);
+        // (Column by column: lines next to each other are written. Row by row lines far apart were, 132 µs instead of 90.)
+        let n = const { CACHE_LINE / N }.min(down);
+        let mut col = 0;
+        while col < down {
+            // The last columns, and rows, may overlap those before: what they hold twice they hold alike.
+            let j = col.min(down - n);
+            let mut first = 0;
+            while first < across {
+                let at = first.min(across.saturating_sub(2 * WOVEN));
+                let halves = if across < 2 * WOVEN { [0, across - WOVEN] } else { [at, at + WOVEN] };
+                // SAFETY: see above: `WOVEN` rows of the piece from each of `halves` on, and of each `n` elements from `j` on.
+                unsafe { self.turn_block(level, (rows, turned), walk, halves, j..j + n) };
+                first = at + 2 * WOVEN;
+            }
+            col = j + n;
+        }
+    }
+
+    /// Twice eight rows, from each of `halves` on, and of these the elements `cols`, at most a line.
+    ///
+    /// # Safety
+    /// They must be rows, and elements, of the piece that the walk is at.
+    #[inline(always)]
+    unsafe fn turn_block<L: Level>(
+        &self,
+        level: L,
+        (rows, turned): (&[isize], &[isize]),
+        walk: &Walk<'_>,
+        halves: [usize; 2],
+        cols: Range<usize>,
+    ) {
+        let n = cols.len();
+        let mut room = [const { MaybeUninit::<[Lump<N>; WOVEN]>::uninit() }; CACHE_LINE];
+        for half in halves {
+            let mut from: [&[Cell<Lump<N>>]; WOVEN] = [&[]; WOVEN];
+            for (from, row) in from.iter_mut().zip(&rows[half..half + WOVEN]) {
+                // SAFETY: the caller's promise.
+                *from = unsafe { self.row(walk.src + row + cols.start as isize, n) };
+            }
+            // SAFETY: room for `n` times eight lumps, which may hold nothing.
+            level.weave(&from, unsafe { std::slice::from_raw_parts_mut(room[..n].as_mut_ptr().cast(), n * WOVEN) });
+            for (woven, to) in room[..n].iter().zip(&turned[cols.clone()]) {
+                // SAFETY: the caller's promise: eight elements of a turned row.
+                unsafe { self.dst.offset(walk.dst + to + half as isize).cast::<Bits<_>>().write_unaligned(*woven) };
             }
         }
     }

@@ -2,6 +2,7 @@
 //! Generic over the kernel; names none.
 
 pub(crate) mod apart;
+pub mod channels;
 pub mod direct;
 pub(crate) mod exchange;
 pub mod parallel;

@@ -104,6 +104,21 @@ pub fn set_own_threads(n: usize) -> Result<usize> {
     Ok(OWN_THREADS.try_with(|own| own.replace(n)).unwrap_or(0))
 }
 
+/// Has `work` done by the calling thread alone, whatever it calls: as a part of what several threads do.
+///
+/// # Errors
+/// Those of `work`.
+pub(crate) fn alone(work: &mut dyn FnMut() -> Result<()>) -> Result<()> {
+    struct Before(usize);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            let _ = OWN_THREADS.try_with(|own| own.set(self.0));
+        }
+    }
+    let _before = Before(OWN_THREADS.try_with(|own| own.replace(1)).unwrap_or(0));
+    work()
+}
+
 /// The threads of the calling thread's operations: [`num_threads`], remembering the default for as long as the process
 /// lives (asking takes tens of microseconds), or its own number.
 pub(crate) fn threads() -> usize {

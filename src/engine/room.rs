@@ -7,6 +7,9 @@ use crate::error::{Error, Result};
 /// A line of the cache, and the longest vector.
 const LINE: usize = 64;
 
+/// As many bytes of whatever.
+pub type Line = [u64; LINE / 8];
+
 /// Bytes of memory whose beginning matters: less is not read in whole vectors often enough.
 const LEAST: usize = 512;
 

@@ -160,6 +160,23 @@ pub trait Level: Copy {
         weave::unweave_singly(woven, rows);
     }
 
+    /// Whether there is [`Level::turn_8x8`].
+    const TURNS: bool = false;
+
+    /// Element `j`, of four bytes, of `from[i]` becomes element `i` of `to[j]`.
+    ///
+    /// # Safety
+    /// Eight elements must be readable at each of `from` and writeable at each of `to`, all of which are apart. Nothing is aligned.
+    #[inline(always)]
+    unsafe fn turn_8x8(self, from: [*const u8; 8], to: [*mut u8; 8]) {
+        for (j, to) in to.into_iter().enumerate() {
+            for (i, from) in from.into_iter().enumerate() {
+                // SAFETY: the caller's promise.
+                unsafe { std::ptr::copy_nonoverlapping(from.add(4 * j), to.add(4 * i), 4) };
+            }
+        }
+    }
+
     /// Bytes of `dst`, [`SHUFFLED`] for each shuffle, out of those of `src`, which begins `from` bytes into the row that the
     /// shuffles know. (The slices are of the elements that the bytes make up.)
     #[inline(always)]
@@ -488,6 +505,14 @@ mod x86 {
             unsafe { weave::weave_256(rows, woven) }
         }
 
+        const TURNS: bool = true;
+
+        #[inline(always)]
+        unsafe fn turn_8x8(self, from: [*const u8; 8], to: [*mut u8; 8]) {
+            // SAFETY: the caller's promise; the level's value proves the instructions exist.
+            unsafe { weave::turn_8x8(from, to) }
+        }
+
         #[inline(always)]
         fn unweave<T: Copy, const R: usize>(self, woven: &[Cell<T>], rows: &mut [&mut [MaybeUninit<T>]; R]) {
             // SAFETY: as above.
@@ -597,6 +622,14 @@ mod x86 {
             }
             // SAFETY: as above.
             unsafe { weave::weave_512(rows, woven) }
+        }
+
+        const TURNS: bool = true;
+
+        #[inline(always)]
+        unsafe fn turn_8x8(self, from: [*const u8; 8], to: [*mut u8; 8]) {
+            // SAFETY: the caller's promise; the level's value proves the instructions exist.
+            unsafe { weave::turn_8x8(from, to) }
         }
 
         #[inline(always)]

@@ -4,6 +4,7 @@
 //! apart by the [`Links`] of their axes and by which weight axis is the output's. The gradient by the weight runs over
 //! the same links with a dot product in place of the scaled addition.
 
+mod channels;
 mod map;
 mod prepared;
 mod stamped;

@@ -14,6 +14,7 @@ mod grid_forward;
 pub mod index;
 pub mod moves;
 mod norm_gradient;
+mod planes;
 pub mod pool;
 pub mod pool_gradient;
 mod precision;

@@ -21,7 +21,8 @@ use crate::geometry::taps::{Period, Taps, reserved};
 use crate::kernels::pool_gradient::long_sums;
 use crate::kernels::reduce::{self, RowWindows, Span, Sum};
 use crate::kernels::resample::{self, Weighted};
-use crate::layout::{Axes, View, ViewMut, simplify};
+use crate::layout::{Axes, Grid, View, ViewMut, simplify};
+use crate::ops::planes::SmallPlanes;
 
 /// Refuses divisors below 1: a negative one would silently turn the averages' signs.
 ///
@@ -83,6 +84,9 @@ pub fn adaptive_gradient_plan(
     Ok(plan)
 }
 
+/// Longest rows of which many planes are better side by side: see [`SmallPlanes`].
+const NARROW: usize = 40;
+
 /// Longest runs along a row that are summed one by one, where windows are more than one element apart; longer ones are
 /// put together from blocks, which takes as long as a run of some eight.
 const SHORT: usize = 8;
@@ -109,6 +113,19 @@ impl PoolPlan {
         }
         let (mut grad, mut out) = (grad.grid_of(self.axes()), out.grid_of(self.axes()));
         simplify(&mut grad, &mut [&mut out]);
+        let (from, to) = (grad.bare(), out.bare());
+        if let Some(planes) = SmallPlanes::of(&[from, to.to_be_read()], NARROW) {
+            return planes.run(&|group, [read, made, _]| {
+                let (turned, made) = (group.read(&from, read)?, group.room(&to, made)?);
+                self.share::<T>(turned.grid(), made.grid(), divisor)?;
+                group.write(&made, &to)
+            });
+        }
+        self.share(grad, out, divisor)
+    }
+
+    #[inline(never)] // it is called twice
+    fn share<T: Linear>(&self, grad: Grid<*const T>, out: Grid<*mut T>, divisor: Divisor) -> Result<()> {
         let [d, h, w] = self.bins();
         let readers = [Readers::new(d)?, Readers::new(h)?, Readers::new(w)?];
         let sliding = readers[2].sliding(w);

@@ -15,7 +15,11 @@ use crate::kernels::blocks::Blocks;
 use crate::kernels::reduce::Span;
 use crate::kernels::resample::{self, Weighted};
 use crate::layout::Grid;
+use crate::ops::planes::SmallPlanes;
 use crate::ops::precision;
+
+/// Longest rows of which many planes are better side by side: see [`SmallPlanes`]. (14 x 14 doubled took 1.85 ms for 200,000 elements as they were and 0.38 side by side, 28 x 28 0.55 either way.)
+const NARROW: usize = 44;
 
 /// Taps along D, H and W.
 pub struct Tables {
@@ -55,6 +59,30 @@ pub fn run<T: Linear>(taps: &Tables, rounding: Rounding, x: Grid<*const T>, out:
 /// # Errors
 /// As [`run`].
 pub fn run_between<I, O>(
+    tables: &Tables,
+    scale: [f64; 3],
+    x: Grid<*const I::Stored>,
+    out: Grid<*mut O::Stored>,
+    load: I,
+    store: O,
+) -> Result<()>
+where
+    I: Codec<Computed: Summed>,
+    O: Codec<Computed = I::Computed>,
+{
+    let (from, to) = (x.bare(), out.bare());
+    if let Some(planes) = SmallPlanes::of(&[from, to.to_be_read()], NARROW) {
+        return planes.run(&|group, [read, made, _]| {
+            let (turned, made) = (group.read(&from, read)?, group.room(&to, made)?);
+            run_grids(tables, scale, turned.grid(), made.grid(), load, store)?;
+            group.write(&made, &to)
+        });
+    }
+    run_grids(tables, scale, x, out, load, store)
+}
+
+#[inline(never)] // it is called twice
+fn run_grids<I, O>(
     tables: &Tables,
     scale: [f64; 3],
     x: Grid<*const I::Stored>,

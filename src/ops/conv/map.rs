@@ -388,6 +388,9 @@ impl<T: Multiplied> Map<'_, T> {
             }
         }
         let phases = self.phases()?;
+        if self.by_channels(&phases)? {
+            return Ok(());
+        }
         // One level for all: which rows a tile has, and so the order of packed weights, depends on it.
         let isa = simd::current();
         let rows = simd::dispatch_at(isa, MostRows::<T::Product>::default());

@@ -171,7 +171,7 @@ pub(super) struct Folding<'a, K, F, A> {
     /// Whether a window's row comes in pieces.
     pub in_pieces: bool,
     pub rows_first: bool,
-    pub around: A,
+    pub around: &'a A,
     pub marker: PhantomData<fn() -> (K, F)>,
 }
 

@@ -1,0 +1,183 @@
+"""Many small planes are worked on side by side: that gives what each of them gives by itself."""
+
+import functools
+
+import numpy as np
+import pytest
+
+import laws
+import strategies as sts
+import upsample_rs as us
+from upsample_rs import _core
+
+DTYPES = ["f4", "f8", "f2", "u1", "i2", "i8"]
+COUNTS = [(16,), (3, 37), (2, 3, 40), (1, 530)]
+
+
+def pool(name, *args, **kwargs):
+    return lambda x, rank: getattr(us, f"{name}_pool{rank}d")(x, *args, **kwargs)
+
+
+def resized(target, **kwargs):
+    """To a length, or by a factor, along the last axes."""
+    by = {"size": target} if isinstance(target, int) else {"scale": target}
+    return lambda x, rank: us.resize(x, axes=range(-rank, 0), **by, **kwargs)
+
+
+OPERATIONS = {
+    "max": pool("max", 3, 2, 1),
+    "max, dilated": pool("max", 2, 1, 1, 2),
+    "max and where": pool("max", 3, 2, 1, return_indices=True),
+    "min": pool("min", 2, 2),
+    "min and where, dilated": pool("min", 2, 1, 1, 2, return_indices=True),
+    "avg": pool("avg", 3, 1, 1),
+    "avg, ceil": pool("avg", 2, 2, 1, ceil_mode=True),
+    "avg, whole": lambda x, rank: getattr(us, f"avg_pool{rank}d")(x, x.shape[-rank:]),
+    "lp": pool("lp", 2, 2, 2),
+    "adaptive avg": pool("adaptive_avg", 3),
+    "adaptive max": pool("adaptive_max", 2),
+    "adaptive max and where": pool("adaptive_max", 3, return_indices=True),
+    "nearest": resized(2.0, method="nearest"),
+    "nearest, odd": resized(8, method="nearest"),
+    "linear": resized(2.0),
+    "linear, fewer": resized(3, antialias=True),
+    "linear, outside": resized(9, coordinates="asymmetric", edge="constant", fill=7),
+    "cubic": resized(9, method="cubic"),
+    "lanczos": resized(4, method="lanczos3", antialias=True),
+    "nails": lambda x, rank: us.bed_of_nails(x, (2,) * rank, offset=1),
+}
+GRADIENTS = {
+    "avg": lambda g, rank: getattr(us, f"avg_pool{rank}d_backward")(
+        g, (*g.shape[:-rank], *lengths(rank)), 2, 1
+    ),
+    "linear": lambda g, rank: us.resize_backward(
+        g, (*g.shape[:-rank], *(n + 2 for n in lengths(rank))), axes=range(-rank, 0)
+    ),
+}
+
+
+def lengths(rank):
+    return (6, 5, 7)[:rank]
+
+
+def parts(result):
+    return result if isinstance(result, tuple) else (result,)
+
+
+def alike(operation, x, rank):
+    """All planes at once, and each by itself."""
+    got = parts(operation(x, rank))
+    planes = x.reshape(-1, *x.shape[-rank:])
+    each = [parts(operation(plane, rank)) for plane in planes]
+    for i, found in enumerate(got):
+        want = np.stack([one[i] for one in each])
+        laws.assert_identical(found.reshape(want.shape), want)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_planes_side_by_side_are_as_each_alone(isa, name, rank, dtype):
+    for count in COUNTS[: 4 if rank < 3 else 2]:
+        alike(OPERATIONS[name], sts.values((*count, *lengths(rank)), np.dtype(dtype), rank), rank)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "f2"])
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("name", GRADIENTS)
+def test_gradients_side_by_side_are_as_each_alone(isa, name, rank, dtype):
+    for count in COUNTS[:3]:
+        shape = [(n - 2) + 1 for n in lengths(rank)]
+        alike(GRADIENTS[name], sts.values((*count, *shape), np.dtype(dtype), rank), rank)
+
+
+@pytest.mark.parametrize("name", ["max and where", "avg", "linear", "nearest", "nails"])
+def test_however_they_lie_and_whoever_works(isa, name):
+    """Other strides, results into other strides, several threads."""
+    operation = OPERATIONS[name]
+    x = sts.values((4, 70, 6, 5), np.float32, 5)
+    want = parts(operation(x, 2))
+    spread = np.zeros((4, 140, 13, 10), np.float32)[:, ::2, 1::2, ::-2]
+    spread[...] = x
+    turned = np.asfortranarray(x)
+    across = x.transpose(1, 0, 2, 3).copy().transpose(1, 0, 2, 3)
+    repeated = np.broadcast_to(x[:1], x.shape)
+    for other in (spread, turned, across):
+        for got, expected in zip(parts(operation(other, 2)), want, strict=True):
+            laws.assert_identical(got, expected)
+    for got, expected in zip(parts(operation(repeated, 2)), want, strict=True):
+        laws.assert_identical(got[3], expected[0])
+    for n in (2, 5):
+        for got, expected in zip(by_threads(n, lambda: parts(operation(x, 2))), want, strict=True):
+            laws.assert_identical(got, expected)
+
+
+def by_threads(n, call):
+    """The result of a call that so many threads share, however little there is to do."""
+    threads = us.get_num_threads()
+    try:
+        us.set_num_threads(n)
+        _core._force_grain(64)
+        return call()
+    finally:
+        _core._force_grain(None)
+        us.set_num_threads(threads)
+
+
+CONVOLUTIONS = {
+    "3 x 3": {"padding": 1},
+    "strided": {"stride": 2, "padding": 1},
+    "sparse": {"stride": 4},
+    "dilated": {"dilation": 2, "padding": (2, 1)},
+    "up": {"up": True, "stride": 2, "padding": 1},
+    "up, odd": {"up": True, "stride": 3, "output_padding": 2},
+    "up, sparse": {"up": True, "stride": 5},
+    "up, dilated": {"up": True, "stride": 2, "dilation": 3},
+}
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "f2", "u1", "i4", "c8"])
+@pytest.mark.parametrize("multiple", [1, 2])
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+@pytest.mark.parametrize("channels", [16, 37, 150])
+def test_channels_side_by_side_are_as_each_alone(isa, channels, name, multiple, dtype):
+    """Depthwise: one input channel a group, one or two of output; channels first or last."""
+    p = dict(CONVOLUTIONS[name])
+    up = p.pop("up", False)
+    conv = us.conv_transpose2d if up else us.conv2d
+    rng = np.random.default_rng(channels)
+    x = rng.integers(-9, 9, (2, channels, 6, 7)).astype(dtype)
+    shape = (channels, multiple, 3, 2) if up else (channels * multiple, 1, 3, 2)
+    w = rng.integers(-9, 9, shape).astype(dtype)
+    if np.dtype(dtype).kind in "fc":
+        x, w = (x * 0.37).astype(dtype), (w * 0.73).astype(dtype)
+    bias = x[0, :1, 0, 0].repeat(channels * multiple) if multiple == 2 else None
+    one_by_one = []
+    for c in range(channels):
+        outs = slice(c * multiple, (c + 1) * multiple)
+        weight = w[c : c + 1] if up else w[outs]
+        one_by_one.append(conv(x[:, c : c + 1], weight, None if bias is None else bias[outs], **p))
+    want = np.concatenate(one_by_one, 1)
+    laws.assert_identical(conv(x, w, bias, groups=channels, **p), want)
+    last = conv(np.moveaxis(x, 1, -1).copy(), w, bias, groups=channels, channels_last=True, **p)
+    laws.assert_identical(np.moveaxis(last, -1, 1), want)
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("channels", [16, 20, 200])
+def test_wide_arrays_that_lie_channels_last(isa, rank, channels):
+    """More than a band of them, in one to three dimensions, by several threads."""
+    side = {1: (3000,), 2: (60, 70), 3: (9, 17, 24)}[rank]
+    conv, up = getattr(us, f"conv{rank}d"), getattr(us, f"conv_transpose{rank}d")
+    rng = np.random.default_rng(rank)
+    x = rng.standard_normal((1, *side, channels), np.float32)
+    w = rng.standard_normal((channels, 1, *(3,) * rank), np.float32)
+    first = np.moveaxis(x, -1, 1)
+    for way, p in [(conv, {"padding": 1}), (conv, {"stride": 2}), (up, {"stride": 2})]:
+        got = way(x, w, groups=channels, channels_last=True, **p)
+        for c in (0, 1, channels // 2, channels - 1):
+            want = way(first[:, c : c + 1].copy(), w[c : c + 1], **p)
+            laws.assert_identical(np.moveaxis(got, -1, 1)[:, c : c + 1], want)
+        again = functools.partial(way, x, w, groups=channels, channels_last=True, **p)
+        for n in (2, 5):
+            laws.assert_identical(by_threads(n, again), got)
