@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use common::Engine;
 use upsample_rs::engine::parallel::{
-    MAX_THREADS, for_each, for_each_long, force_grain, num_threads, on_interrupt, set_num_threads,
+    MAX_THREADS, alone, for_each, for_each_long, force_grain, num_threads, on_interrupt, set_num_threads,
 };
 use upsample_rs::{Error, Result};
 
@@ -191,6 +191,32 @@ fn a_call_whose_helpers_are_busy_ends_without_them() {
         held.join().unwrap().unwrap();
     });
     assert!(counts(100, 1).iter().all(|&n| n == 1), "what came too late does no harm");
+}
+
+/// What is a part of other work is done by the thread that has that part, which asks nobody whether to stop.
+#[test]
+fn parts_of_work_stay_on_their_thread() {
+    let _engine = Engine::hold();
+    set_num_threads(3).unwrap();
+    force_grain(1);
+    let ran = AtomicUsize::new(0);
+    for_each(50, 1, |units| {
+        let here = std::thread::current().id();
+        units.into_iter().try_for_each(|_| {
+            alone(&mut || {
+                for_each(30, 1, |parts| {
+                    assert_eq!(std::thread::current().id(), here);
+                    ran.fetch_add(parts.len(), Ordering::Relaxed);
+                    Ok(())
+                })
+            })
+        })
+    })
+    .unwrap();
+    assert_eq!(ran.into_inner(), 50 * 30);
+    let failed = alone(&mut || Err(Error::Interrupted));
+    assert_eq!(failed, Err(Error::Interrupted));
+    assert!(counts(100, 1).iter().all(|&n| n == 1), "and threads share work again");
 }
 
 /// A panic comes out of the call, whichever thread it happened on, and once all of them have left it.

@@ -89,6 +89,14 @@ pub fn num_threads() -> usize {
 thread_local! {
     /// Threads for the operations that this thread calls; 0: as many as any other's.
     static OWN_THREADS: Cell<usize> = const { Cell::new(0) };
+    /// Whether what this thread calls is a part of what several threads do: whoever called those is asked, nobody here. (A thread
+    /// of the pool would wait for Python, which the caller may hold while it waits for that thread.)
+    static PART: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether work that this thread calls may ask whether to stop.
+fn may_ask() -> bool {
+    !PART.try_with(Cell::get).unwrap_or(false)
 }
 
 /// Sets the number of threads for the operations that the calling thread calls, where callers are many; 0 goes back to
@@ -108,14 +116,16 @@ pub fn set_own_threads(n: usize) -> Result<usize> {
 ///
 /// # Errors
 /// Those of `work`.
-pub(crate) fn alone(work: &mut dyn FnMut() -> Result<()>) -> Result<()> {
-    struct Before(usize);
+pub fn alone(work: &mut dyn FnMut() -> Result<()>) -> Result<()> {
+    struct Before(usize, bool);
     impl Drop for Before {
         fn drop(&mut self) {
             let _ = OWN_THREADS.try_with(|own| own.set(self.0));
+            let _ = PART.try_with(|part| part.set(self.1));
         }
     }
-    let _before = Before(OWN_THREADS.try_with(|own| own.replace(1)).unwrap_or(0));
+    let threads = OWN_THREADS.try_with(|own| own.replace(1)).unwrap_or(0);
+    let _before = Before(threads, PART.try_with(|part| part.replace(true)).unwrap_or(false));
     work()
 }
 
@@ -477,7 +487,7 @@ fn run(total: usize, cost: usize, work: Work<'_>) -> Result<()> {
     };
     let all = total.saturating_mul(cost);
     if all < 2 * grain {
-        let pause = Pause::new(None, true);
+        let pause = Pause::new(None, may_ask());
         let done = work(&mut Chunks { run: None, pause, units: total, begun: None, last: 0 });
         super::simd::fence();
         return done;
@@ -497,7 +507,7 @@ fn run(total: usize, cost: usize, work: Work<'_>) -> Result<()> {
         work,
     };
     match if threads > 1 { pool(threads - 1) } else { None } {
-        None => run.drain(Chunks::of(&run, true)),
+        None => run.drain(Chunks::of(&run, may_ask())),
         Some((pool, apart)) => {
             let host = Host::new(&run);
             apart.keep_off_this_cpu(threads);

@@ -13,7 +13,7 @@ use crate::geometry::taps::{Period, Picks};
 use crate::kernels::gather::{self, SHUFFLED_COLUMNS};
 use crate::kernels::reduce::Span;
 use crate::layout::{Axes, Grid, View, ViewMut, element_count, require_entries, simplify};
-use crate::ops::planes::SmallPlanes;
+use crate::ops::planes::side_by_side;
 use crate::ops::resize_part::check_ranges;
 
 /// Sources along D, H and W.
@@ -23,7 +23,7 @@ pub struct Moves {
     pub picks: [Picks; 3],
 }
 
-/// Longest rows of which many planes are better side by side: see [`SmallPlanes`]. (20 x 20 doubled take 0.42 ms and 0.36, a bed of nails of them 0.27 and 0.37.)
+/// Longest rows of which many planes are better side by side: see [`side_by_side`]. (20 x 20 doubled take 0.42 ms and 0.36, a bed of nails of them 0.27 and 0.37.)
 const NARROW: usize = 36;
 
 /// Elements (of a row, channels included) of a column tile: small enough for a row and its source to stay in L1.
@@ -43,13 +43,8 @@ impl Moves {
     {
         let (mut x, mut out) = (x.grid_of(axes), out.grid_of(axes));
         simplify(&mut x, &mut [&mut out]);
-        let (from, to) = (x.bare(), out.bare());
-        if let Some(planes) = SmallPlanes::of(&[from, to.to_be_read()], NARROW) {
-            return planes.run(&|group, [read, made, _]| {
-                let (turned, made) = (group.read(&from, read)?, group.room(&to, made)?);
-                self.run_grids::<T>(&turned.grid(), &made.grid())?;
-                group.write(&made, &to)
-            });
+        if side_by_side(&x.bare(), &[out.bare()], NARROW, &|x, made| self.run_grids::<T>(&x.grid(), &made[0].grid()))? {
+            return Ok(());
         }
         self.run_grids(&x, &out)
     }

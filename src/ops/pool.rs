@@ -14,7 +14,7 @@ use crate::geometry::window::{AxisName, Padding, Windows};
 use crate::kernels::norm::Power;
 use crate::kernels::reduce::{Beats, Best, Fold, RowWindows, Sum};
 use crate::layout::{Axes, Grid, View, ViewMut, element_count, require_entries, simplify};
-use crate::ops::planes::SmallPlanes;
+use crate::ops::planes::side_by_side;
 use crate::ops::resize_part::check_ranges;
 
 mod bands;
@@ -30,10 +30,10 @@ use search::Search;
 pub(super) use fold::Mean;
 pub use locate::{Stored, force_span};
 
-/// Longest rows of which many planes are better side by side, if windows have few elements, and if they have more. (2 x 2 of
-/// 28 x 28 take 88 µs as they are and 107 side by side, 5 x 5 of stride 1 626 and 244.)
+/// Longest rows of which many planes are better side by side, and those where windows read each element more often than so. (2 x 2
+/// of 28 x 28, 200,000 elements in all, take 88 µs as they are and 107 side by side, 5 x 5 of stride 1 626 and 244.)
 const NARROW: [usize; 2] = [24, 40];
-const FEW_ELEMENTS: usize = 9;
+const OFTEN: usize = 9;
 
 /// Parameters of a pooling, one entry for each spatial axis.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -210,10 +210,11 @@ impl PoolPlan {
         dense && w.longest() > PIECE && bands::step(w) >= w.longest() / 2
     }
 
-    /// Longest rows of which many planes are better side by side: see [`SmallPlanes`].
+    /// Longest rows of which many planes are better side by side: see [`side_by_side`].
     fn narrow(&self) -> usize {
-        let window = self.bins.iter().map(Bins::longest).fold(1usize, usize::saturating_mul);
-        if window > FEW_ELEMENTS { NARROW[1] } else { NARROW[0] }
+        let [read, there] = [|b: &Bins| b.longest().saturating_mul(b.out_len()), Bins::in_len]
+            .map(|of| self.bins.iter().map(of).fold(1usize, usize::saturating_mul));
+        if read / there.max(1) > OFTEN { NARROW[1] } else { NARROW[0] }
     }
 
     /// How the windows are folded, see [`way`].
@@ -296,13 +297,10 @@ impl PoolPlan {
         }
         let (mut x, mut out) = (x.grid_of(&self.axes), out.grid_of(&self.axes));
         simplify(&mut x, &mut [&mut out]);
-        let (from, to) = (x.bare(), out.bare());
-        if let Some(planes) = SmallPlanes::of(&[from, to.to_be_read()], self.narrow()) {
-            return planes.run(&|group, [read, made, _]| {
-                let (turned, made) = (group.read(&from, read)?, group.room(&to, made)?);
-                self.fold_grids::<T, C, F, A>(codec, turned.grid(), made.grid(), &around)?;
-                group.write(&made, &to)
-            });
+        if side_by_side(&x.bare(), &[out.bare()], self.narrow(), &|x, made| {
+            self.fold_grids::<T, C, F, A>(codec, x.grid(), made[0].grid(), &around)
+        })? {
+            return Ok(());
         }
         self.fold_grids::<T, C, F, A>(codec, x, out, &around)
     }
@@ -362,15 +360,10 @@ impl PoolPlan {
             let (x, out, indices) = ((codec, x), (codec, out), (O::ToWide::default(), indices));
             return Search { plan: self, x: &x, found: &found, out: &out, indices: &indices }.run(blocks);
         }
-        let (from, to, to_at) = (x.bare(), out.bare(), indices.bare());
-        if let Some(planes) = SmallPlanes::of(&[from, to.to_be_read(), to_at.to_be_read()], self.narrow()) {
-            return planes.run(&|group, [read, made, at]| {
-                let turned = group.read(&from, read)?;
-                let (made, at) = (group.room(&to, made)?, group.room(&to_at, at)?);
-                self.locate_grids(LocatedEnds { codec, x: turned.grid(), out: made.grid(), indices: at.grid::<O>() })?;
-                group.write(&made, &to)?;
-                group.write(&at, &to_at)
-            });
+        if side_by_side(&x.bare(), &[out.bare(), indices.bare()], self.narrow(), &|x, made| {
+            self.locate_grids(LocatedEnds { codec, x: x.grid(), out: made[0].grid(), indices: made[1].grid::<O>() })
+        })? {
+            return Ok(());
         }
         self.locate_grids(LocatedEnds { codec, x, out, indices })
     }

@@ -22,7 +22,7 @@ use crate::kernels::pool_gradient::long_sums;
 use crate::kernels::reduce::{self, RowWindows, Span, Sum};
 use crate::kernels::resample::{self, Weighted};
 use crate::layout::{Axes, Grid, View, ViewMut, simplify};
-use crate::ops::planes::SmallPlanes;
+use crate::ops::planes::side_by_side;
 
 /// Refuses divisors below 1: a negative one would silently turn the averages' signs.
 ///
@@ -84,7 +84,7 @@ pub fn adaptive_gradient_plan(
     Ok(plan)
 }
 
-/// Longest rows of which many planes are better side by side: see [`SmallPlanes`].
+/// Longest rows of which many planes are better side by side: see [`side_by_side`].
 const NARROW: usize = 40;
 
 /// Longest runs along a row that are summed one by one, where windows are more than one element apart; longer ones are
@@ -113,13 +113,10 @@ impl PoolPlan {
         }
         let (mut grad, mut out) = (grad.grid_of(self.axes()), out.grid_of(self.axes()));
         simplify(&mut grad, &mut [&mut out]);
-        let (from, to) = (grad.bare(), out.bare());
-        if let Some(planes) = SmallPlanes::of(&[from, to.to_be_read()], NARROW) {
-            return planes.run(&|group, [read, made, _]| {
-                let (turned, made) = (group.read(&from, read)?, group.room(&to, made)?);
-                self.share::<T>(turned.grid(), made.grid(), divisor)?;
-                group.write(&made, &to)
-            });
+        if side_by_side(&grad.bare(), &[out.bare()], NARROW, &|grad, made| {
+            self.share::<T>(grad.grid(), made[0].grid(), divisor)
+        })? {
+            return Ok(());
         }
         self.share(grad, out, divisor)
     }

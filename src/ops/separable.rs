@@ -15,10 +15,10 @@ use crate::kernels::blocks::Blocks;
 use crate::kernels::reduce::Span;
 use crate::kernels::resample::{self, Weighted};
 use crate::layout::Grid;
-use crate::ops::planes::SmallPlanes;
+use crate::ops::planes::side_by_side;
 use crate::ops::precision;
 
-/// Longest rows of which many planes are better side by side: see [`SmallPlanes`]. (14 x 14 doubled took 1.85 ms for 200,000 elements as they were and 0.38 side by side, 28 x 28 0.55 either way.)
+/// Longest rows of which many planes are better side by side: see [`side_by_side`]. (14 x 14 doubled took 1.85 ms for 200,000 elements as they were and 0.38 side by side, 28 x 28 0.55 either way.)
 const NARROW: usize = 44;
 
 /// Taps along D, H and W.
@@ -70,13 +70,10 @@ where
     I: Codec<Computed: Summed>,
     O: Codec<Computed = I::Computed>,
 {
-    let (from, to) = (x.bare(), out.bare());
-    if let Some(planes) = SmallPlanes::of(&[from, to.to_be_read()], NARROW) {
-        return planes.run(&|group, [read, made, _]| {
-            let (turned, made) = (group.read(&from, read)?, group.room(&to, made)?);
-            run_grids(tables, scale, turned.grid(), made.grid(), load, store)?;
-            group.write(&made, &to)
-        });
+    if side_by_side(&x.bare(), &[out.bare()], NARROW, &|x, made| {
+        run_grids(tables, scale, x.grid(), made[0].grid(), load, store)
+    })? {
+        return Ok(());
     }
     run_grids(tables, scale, x, out, load, store)
 }

@@ -22,8 +22,12 @@ use crate::ops::planes::room_for;
 /// Fewest channels for which it is worth it: a vector.
 const FEWEST: usize = 16;
 
-/// Longest rows of which so many channels are turned.
-const NARROW: usize = 32;
+/// Longest rows that are better turned, and as how many rows a plane counts beside its own. (One thread of a Zen 4 core, rows as
+/// they are and turned, µs: 3 x 3 of 96 channels of 40 x 40 123 and 114, of 56 x 56 193 and 219, to half of that 154 and 106;
+/// 4 x 4 that doubles 64 of 28 x 28 127 and 90, of 64 x 64 366 and 733; 7 of 256 rows of 128 80 and 24, of 500 118 and 86, of
+/// 1000 155 and 171.)
+const NARROW: usize = 40;
+const BEGUN: usize = 16;
 
 /// Bytes of a band with its results to aim at: a share of a small L2; and the most that there may be.
 const BAND_BYTES: usize = 192 << 10;
@@ -122,7 +126,9 @@ impl<T: Multiplied> Map<'_, T> {
     /// How the work is cut, if channels are better side by side.
     fn side_by_side(&self, phases: &[Arc<Vec<Phases>>; 3]) -> Option<Cut> {
         let lies_so = self.x.lies_channels_last();
-        let narrow = self.links[2].in_len.max(self.links[2].out_len) <= NARROW;
+        // Both lengths count, for both arrays are turned.
+        let mean = |a: usize| self.links[a].in_len.midpoint(self.links[a].out_len);
+        let narrow = mean(2) <= NARROW + BEGUN * NARROW / mean(0).saturating_mul(mean(1)).max(1);
         if self.ins != 1 || self.groups < FEWEST || self.lead != [0; 3] || !(lies_so || narrow) {
             return None;
         }

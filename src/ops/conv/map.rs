@@ -388,7 +388,7 @@ impl<T: Multiplied> Map<'_, T> {
             }
         }
         let phases = self.phases()?;
-        if self.by_channels(&phases)? {
+        if const { <T::Product as Laned>::LARGEST.1 > 2 } && self.by_channels(&phases)? {
             return Ok(());
         }
         // One level for all: which rows a tile has, and so the order of packed weights, depends on it.
