@@ -28,6 +28,7 @@ OPERATIONS = {
     "max": pool("max", 3, 2, 1),
     "max, dilated": pool("max", 2, 1, 1, 2),
     "max and where": pool("max", 3, 2, 1, return_indices=True),
+    "max of long windows and where": pool("max", 5, 5, return_indices=True),
     "min": pool("min", 2, 2),
     "min and where, dilated": pool("min", 2, 1, 1, 2, return_indices=True),
     "avg": pool("avg", 3, 1, 1),
@@ -181,3 +182,35 @@ def test_wide_arrays_that_lie_channels_last(isa, rank, channels):
         again = functools.partial(way, x, w, groups=channels, channels_last=True, **p)
         for n in (2, 5):
             laws.assert_identical(by_threads(n, again), got)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "u1", "f2"])
+@pytest.mark.parametrize("among", ["any", "a NaN", "a minus zero"])
+@pytest.mark.parametrize("side", [(30, 41), (100, 9), (9, 100), (90, 70)])
+def test_adaptive_maxima_of_few_and_many_planes(isa, side, among, dtype):
+    """Windows of many rows, one plane and sixty; with elements not to be compared plainly."""
+    if among != "any" and dtype == "u1":
+        return
+    x = sts.values((60, *side), np.dtype(dtype), 3)
+    x = np.nan_to_num(x, posinf=9, neginf=-9) if x.dtype.kind == "f" else x
+    if among == "a NaN":
+        x[7, side[0] // 2, 3] = np.nan
+    elif among == "a minus zero":
+        x[:] = np.where(x > 0, 0, x)
+        x[::3, ::4, ::5] = -0.0
+    for size in (1, 2, 3, 7):
+        values, at = us.adaptive_max_pool2d(x, size, return_indices=True)
+        laws.assert_identical(us.adaptive_max_pool2d(x, size), values)
+        for i in (0, 7, 59):
+            one, place = us.adaptive_max_pool2d(x[i], size, return_indices=True)
+            laws.assert_identical(values[i], one)
+            laws.assert_identical(at[i], place)
+            for o in np.ndindex(one.shape):
+                window = tuple(
+                    slice(k * n // size, -(-(k + 1) * n // size))
+                    for k, n in zip(o, side, strict=True)
+                )
+                inside = x[i][window]
+                first = np.argmax(np.isnan(inside) if np.isnan(inside).any() else inside)
+                h, w = np.unravel_index(first, inside.shape)
+                assert place[o] == (h + window[0].start) * side[1] + w + window[1].start

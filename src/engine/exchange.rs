@@ -621,7 +621,7 @@ impl<const N: usize> Exchange<N> {
             }
             return;
         }
-        if L::TURNS && N == 4 && down >= WOVEN {
+        if L::TURNS && matches!(N, 4 | 8) && down >= WOVEN {
             for j in (0..down).step_by(WOVEN).map(|j| j.min(down - WOVEN)) {
                 for i in (0..across).step_by(WOVEN).map(|i| i.min(across - WOVEN)) {
                     let from = |k: usize| self.src.wrapping_offset(walk.src + rows[i + k] + j as isize).cast();
@@ -629,7 +629,7 @@ impl<const N: usize> Exchange<N> {
                     let eight = [0, 1, 2, 3, 4, 5, 6, 7];
                     // SAFETY: see above: eight elements of as many rows of the piece, and of turned ones. Blocks may overlap:
                     // what they hold twice they hold alike.
-                    unsafe { level.turn_8x8(eight.map(from), eight.map(to)) };
+                    unsafe { level.turn_8x8::<N>(eight.map(from), eight.map(to)) };
                 }
             }
             return;

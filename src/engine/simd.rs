@@ -160,19 +160,19 @@ pub trait Level: Copy {
         weave::unweave_singly(woven, rows);
     }
 
-    /// Whether there is [`Level::turn_8x8`].
+    /// Whether there is more to [`Level::turn_8x8`] than to moving elements of 4 or 8 bytes one by one.
     const TURNS: bool = false;
 
-    /// Element `j`, of four bytes, of `from[i]` becomes element `i` of `to[j]`.
+    /// Element `j`, of `N` bytes, of `from[i]` becomes element `i` of `to[j]`.
     ///
     /// # Safety
     /// Eight elements must be readable at each of `from` and writeable at each of `to`, all of which are apart. Nothing is aligned.
     #[inline(always)]
-    unsafe fn turn_8x8(self, from: [*const u8; 8], to: [*mut u8; 8]) {
+    unsafe fn turn_8x8<const N: usize>(self, from: [*const u8; 8], to: [*mut u8; 8]) {
         for (j, to) in to.into_iter().enumerate() {
             for (i, from) in from.into_iter().enumerate() {
                 // SAFETY: the caller's promise.
-                unsafe { std::ptr::copy_nonoverlapping(from.add(4 * j), to.add(4 * i), 4) };
+                unsafe { std::ptr::copy_nonoverlapping(from.add(N * j), to.add(N * i), N) };
             }
         }
     }
@@ -508,9 +508,9 @@ mod x86 {
         const TURNS: bool = true;
 
         #[inline(always)]
-        unsafe fn turn_8x8(self, from: [*const u8; 8], to: [*mut u8; 8]) {
+        unsafe fn turn_8x8<const N: usize>(self, from: [*const u8; 8], to: [*mut u8; 8]) {
             // SAFETY: the caller's promise; the level's value proves the instructions exist.
-            unsafe { weave::turn_8x8(from, to) }
+            unsafe { if N == 8 { weave::turn_8x8_of_8(from, to) } else { weave::turn_8x8_of_4(from, to) } }
         }
 
         #[inline(always)]
@@ -627,9 +627,9 @@ mod x86 {
         const TURNS: bool = true;
 
         #[inline(always)]
-        unsafe fn turn_8x8(self, from: [*const u8; 8], to: [*mut u8; 8]) {
+        unsafe fn turn_8x8<const N: usize>(self, from: [*const u8; 8], to: [*mut u8; 8]) {
             // SAFETY: the caller's promise; the level's value proves the instructions exist.
-            unsafe { weave::turn_8x8(from, to) }
+            unsafe { if N == 8 { weave::turn_8x8_of_8(from, to) } else { weave::turn_8x8_of_4(from, to) } }
         }
 
         #[inline(always)]

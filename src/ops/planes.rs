@@ -17,7 +17,7 @@ const LEAST_BYTES: usize = 32;
 
 /// Bytes of a group of planes and of what is made of them to aim at, a share of a small L2, and the most there may be.
 const GROUP_BYTES: usize = 128 << 10;
-const MOST_BYTES: usize = 384 << 10;
+const MOST_BYTES: usize = 1 << 20;
 
 /// Rows that take as long to begin as a plane does.
 const BEGUN: usize = 4;

@@ -18,6 +18,9 @@ pub(super) const LONGEST_SCAN: usize = 2048;
 /// Rows of a window that are better folded as they come than kept until all are there, if few windows share them.
 pub(super) const RUNNING: usize = 8;
 
+/// Most rows of a window to be listed where they have gone across.
+pub(super) const MOST_TAPS: usize = 64;
+
 /// Windows across a row up to this length are folded before the rows are, if those are few: that reads the rows in the
 /// order they lie in, and short ones as long ones. (Means of 2 x 2 take half as long so as folding rows first, of 2 x 2 x 2
 /// three quarters, with AVX-512; a quarter longer on a Zen 3 core.)
@@ -115,7 +118,7 @@ pub(super) fn way(bins: &[Bins; 3], inner: usize, size: usize, lifts: bool, rows
     let dense = |b: &Bins| matches!(b, Bins::Listed { .. }) || matches!(b, Bins::Sliding(w) if w.dilation == 1);
     let may = match rows_first {
         RowsFirst::Never => false,
-        RowsFirst::Mostly => rows <= RUNNING && dense(h), // else the rest could not be bands
+        RowsFirst::Mostly => rows <= MOST_TAPS && dense(h), // else the rest could not be bands
         RowsFirst::Always => true,
     };
     if may && !lifts && folds_rows_first(bins) {
@@ -208,7 +211,7 @@ pub(super) fn alike(whole: &Range<usize>, rows: Range<usize>) -> usize {
 /// Where the rows of a window begin that have gone across: of so many planes, a distance apart, those along H from `first` on.
 #[inline(always)]
 pub(super) fn taps_of(
-    taps: &mut [usize; RUNNING],
+    taps: &mut [usize],
     (planes, apart): (usize, usize),
     rh: Reach,
     first: usize,

@@ -380,7 +380,7 @@ impl<K: Copy, F: Fold<K>, A: Around<K>> Folding<'_, K, F, A> {
             let first = if rows_first { (h - to.h.start) * width } else { 0 };
             let made = if A::FINISHES || rows_first { &mut s.outputs[first..first + n * width] } else { &mut [] };
             if !rows_first {
-                let mut taps = [0; RUNNING];
+                let mut taps = [0; MOST_TAPS];
                 let taps = taps_of(&mut taps, (rd.count, kept), rh, read.start, width);
                 let to = if A::FINISHES { as_uninit(made) } else { &mut *places };
                 reduce::down_rows::<L, K, G>(level, &s.inputs, taps, step(&self.bins[1]) * width, width, to);
