@@ -61,17 +61,24 @@ impl<T: Laned> Job for Channels<'_, T> {
     fn run<L: Level>(mut self, level: L) {
         for phase in self.phases {
             let [planes, rows, n] = phase.count;
+            let taps = &self.taps[phase.taps.clone()];
+            let farthest = |of: fn(&(usize, usize)) -> usize| taps.iter().map(of).max().unwrap_or(0) * self.pitch;
+            let (input, weight) = (farthest(|t| t.0), farthest(|t| t.1));
+            let vectors = self.pitch.is_multiple_of(L::Register::<T>::LANES);
+            assert!(vectors && self.begin.len() >= self.pitch, "whole vectors");
+            assert!(weight + self.pitch <= self.weights.len(), "weights outside the table");
             for (d, h) in (0..planes).flat_map(|d| (0..rows).map(move |h| (d, h))) {
-                self.row(level, phase, (d, h), n);
+                self.row(level, (phase, input), (d, h), n);
             }
         }
     }
 }
 
 impl<T: Laned> Channels<'_, T> {
-    /// The outputs of a phase in one row, `n` of them.
+    /// The outputs of a phase in one row, `n` of them, whose taps read at most `farthest` elements ahead. The phase's weights and
+    /// the vectors have been checked.
     #[inline(always)]
-    fn row<L: Level>(&mut self, level: L, phase: &Phase, (d, h): (usize, usize), n: usize) {
+    fn row<L: Level>(&mut self, level: L, (phase, farthest): (&Phase, usize), (d, h): (usize, usize), n: usize) {
         if n == 0 {
             return;
         }
@@ -82,14 +89,9 @@ impl<T: Laned> Channels<'_, T> {
         let to = place(self.made.1, [d * out_step[0] + first[0], h * out_step[1] + first[1], first[2]]);
         let row = Row { from, to, every: [step[2] * pitch, out_step[2] * pitch] };
         let taps = &self.taps[phase.taps.clone()];
-        let farthest = |of: fn(&(usize, usize)) -> usize| taps.iter().map(of).max().unwrap_or(0) * pitch;
         // All that is read and written below lies before these ends.
-        assert!(pitch.is_multiple_of(width) && self.begin.len() >= pitch, "whole vectors");
-        assert!(
-            from + (n - 1) * row.every[0] + farthest(|t| t.0) + pitch <= self.inputs.0.len(),
-            "inputs outside the copy"
-        );
-        assert!(farthest(|t| t.1) + pitch <= self.weights.len(), "weights outside the table");
+        let last = from + (n - 1) * row.every[0] + farthest;
+        assert!(last + pitch <= self.inputs.0.len(), "inputs outside the copy");
         assert!(to + (n - 1) * row.every[1] + pitch <= self.made.0.len(), "outputs outside the band");
         for v in (0..pitch).step_by(width) {
             let mut done = 0;

@@ -166,7 +166,8 @@ pub trait Level: Copy {
     /// Element `j`, of `N` bytes, of `from[i]` becomes element `i` of `to[j]`.
     ///
     /// # Safety
-    /// Eight elements must be readable at each of `from` and writeable at each of `to`, all of which are apart. Nothing is aligned.
+    /// Eight elements must be readable at each of `from` and writeable at each of `to`, all of which are apart. Nothing is
+    /// aligned.
     #[inline(always)]
     unsafe fn turn_8x8<const N: usize>(self, from: [*const u8; 8], to: [*mut u8; 8]) {
         for (j, to) in to.into_iter().enumerate() {

@@ -132,8 +132,8 @@ impl<P> SideBySide<P> {
 }
 
 impl SideBySide<*mut u8> {
-    /// As many elements of that size, one after the other in memory, which holds an element of whatever type at each place: zeros, or
-    /// what was there before. Panics if there are fewer bytes.
+    /// As many elements of that size, one after the other in memory, which holds an element of whatever type at each place:
+    /// zeros, or what was there before. Panics if there are fewer bytes.
     pub(crate) fn bytes_within(memory: &mut [[u64; 8]], size: usize, [d, h, w, n]: [usize; 4]) -> Self {
         let bytes = [d, h, w, n].iter().fold(size, |n, &len| n.saturating_mul(len));
         assert!(bytes <= size_of_val(memory) && matches!(size, 1 | 2 | 4 | 8 | 16), "room for blocks");

@@ -23,7 +23,8 @@ pub struct Moves {
     pub picks: [Picks; 3],
 }
 
-/// Longest rows of which many planes are better side by side: see [`side_by_side`]. (20 x 20 doubled take 0.42 ms and 0.36, a bed of nails of them 0.27 and 0.37.)
+/// Longest rows of which many planes are better side by side: see [`side_by_side`]. (20 x 20 doubled take 0.42 ms and 0.36, a bed
+/// of nails of them 0.27 and 0.37.)
 const NARROW: usize = 36;
 
 /// Elements (of a row, channels included) of a column tile: small enough for a row and its source to stay in L1.

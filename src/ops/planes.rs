@@ -61,21 +61,19 @@ pub(super) fn side_by_side(
         for group in groups {
             let (start, at) = (group / per_run * planes.run, group % per_run * planes.at_once);
             let (first, n) = (start + at, planes.at_once.min(planes.run - at));
-            let turned = {
+            // (Turning too: a thread of the pool that shared it would have to be waited for.)
+            parallel::alone(&mut || {
                 let source = x.side_by_side(first, n, 1);
                 let turned = room_for(read, source.shape(), source.size)?;
                 turn(&source, &turned)?;
-                turned.to_be_read()
-            };
-            let places = || outs.iter().map(|out| out.side_by_side(first, n, 1));
-            let mut results = Vec::with_capacity(outs.len());
-            for (to, room) in places().zip(&mut *made) {
-                results.push(room_for(room, to.shape(), to.size)?);
-            }
-            parallel::alone(&mut || work(&turned, &results))?;
-            for (to, made) in places().zip(&results) {
-                turn(&made.to_be_read(), &to)?;
-            }
+                let places = || outs.iter().map(|out| out.side_by_side(first, n, 1));
+                let mut results = Vec::with_capacity(outs.len());
+                for (to, room) in places().zip(&mut *made) {
+                    results.push(room_for(room, to.shape(), to.size)?);
+                }
+                work(&turned.to_be_read(), &results)?;
+                places().zip(&results).try_for_each(|(to, made)| turn(&made.to_be_read(), &to))
+            })?;
             pause.here()?;
         }
         Ok(())

@@ -30,8 +30,8 @@ use search::Search;
 pub(super) use fold::Mean;
 pub use locate::{Stored, force_span};
 
-/// Longest rows of which many planes are better side by side, and those where windows read each element more often than so. (2 x 2
-/// of 28 x 28, 200,000 elements in all, take 88 µs as they are and 107 side by side, 5 x 5 of stride 1 626 and 244.)
+/// Longest rows of which many planes are better side by side, and those where windows read each element more often than so. (2 x
+/// 2 of 28 x 28, 200,000 elements in all, take 88 µs as they are and 107 side by side, 5 x 5 of stride 1 626 and 244.)
 const NARROW: [usize; 2] = [24, 40];
 const OFTEN: usize = 9;
 
@@ -302,7 +302,7 @@ impl PoolPlan {
 
     fn fold<T, C, F, A>(&self, codec: C, x: &View<'_, T>, out: &mut ViewMut<'_, T>, around: A) -> Result<()>
     where
-        T: Copy + Default + Send + Sync + 'static,
+        T: Copy + Send + Sync + 'static,
         C: Codec<Stored = T>,
         F: Fold<C::Computed>,
         A: Around<C::Computed>,

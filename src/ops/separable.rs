@@ -18,7 +18,8 @@ use crate::layout::Grid;
 use crate::ops::planes::side_by_side;
 use crate::ops::precision;
 
-/// Longest rows of which many planes are better side by side: see [`side_by_side`]. (14 x 14 doubled took 1.85 ms for 200,000 elements as they were and 0.38 side by side, 28 x 28 0.55 either way.)
+/// Longest rows of which many planes are better side by side: see [`side_by_side`]. (14 x 14 doubled took 1.85 ms for 200,000
+/// elements as they were and 0.38 side by side, 28 x 28 0.55 either way.)
 const NARROW: usize = 44;
 
 /// Taps along D, H and W.

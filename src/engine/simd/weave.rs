@@ -414,8 +414,9 @@ pub(super) mod x86 {
         }
     }
 
-    /// [`Level::turn_8x8`](super::super::Level::turn_8x8) of four bytes: four columns at a time, of which rows `i` and `i + 4` are the halves of a
-    /// vector from the beginning. (Loads bring halves together for nothing; what is left is eight shuffles.)
+    /// [`Level::turn_8x8`](super::super::Level::turn_8x8) of four bytes: four columns at a time, of which rows `i` and
+    /// `i + 4` are the halves of a vector from the beginning. (Loads bring halves together for nothing; what is left is eight
+    /// shuffles.)
     ///
     /// # Safety
     /// As there, with AVX2.

@@ -52,6 +52,7 @@ struct Cut {
 }
 
 /// Memory of a thread.
+#[derive(Default)]
 struct Scratch<K> {
     /// The inputs of a band, zeros around them; and where in it there are inputs.
     inputs: Room<K>,
@@ -64,21 +65,6 @@ struct Scratch<K> {
     /// As they are stored.
     stored: Room<Line>,
     packed: Room<K>,
-}
-
-impl<K> Default for Scratch<K> {
-    fn default() -> Self {
-        Self {
-            inputs: Room::default(),
-            found: None,
-            weights: Room::default(),
-            holds: None,
-            begin: Room::default(),
-            made: Room::default(),
-            stored: Room::default(),
-            packed: Room::default(),
-        }
-    }
 }
 
 /// What all bands share.
@@ -216,7 +202,8 @@ impl<T: Multiplied> Map<'_, T> {
                     let (chunk, image) = (rest / self.batch, rest % self.batch);
                     let channels = chunk * cut.channels..((chunk + 1) * cut.channels).min(self.groups);
                     let at = [cut.part(0, bd), cut.part(1, bh), cut.part(2, bw)];
-                    self.channels_of(&how, &Band { image, channels, at }, scratch)?;
+                    let band = Band { image, channels, at };
+                    parallel::alone(&mut || self.channels_of(&how, &band, scratch))?;
                     pause.here()?;
                 }
                 Ok(())
