@@ -164,6 +164,56 @@ def test_channels_side_by_side_are_as_each_alone(isa, channels, name, multiple, 
     laws.assert_identical(np.moveaxis(last, -1, 1), want)
 
 
+def depthwise(rank, channels, multiple, up, dtype, side):
+    """x, weights, a gradient of the result, and what else there is to say."""
+    rng = np.random.default_rng(channels)
+    p = {"stride": 2, "padding": 1} | ({"output_padding": 1} if up else {"dilation": 2})
+    make = getattr(us, f"conv{'_transpose' if up else ''}{rank}d")
+    shape = (channels, multiple) if up else (channels * multiple, 1)
+    x = rng.integers(-9, 9, (2, channels, *side)).astype(dtype)
+    w = rng.integers(-9, 9, (*shape, *(3, 2, 4)[:rank])).astype(dtype)
+    y = make(x, w, groups=channels, **p)
+    return x, w, rng.integers(-9, 9, y.shape).astype(dtype), p
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "f2"])
+@pytest.mark.parametrize("multiple", [1, 3])
+@pytest.mark.parametrize("up", [False, True])
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("channels", [16, 37, 150])
+def test_gradients_of_weights_are_those_of_each_channel(isa, channels, rank, up, multiple, dtype):
+    """Depthwise, of whole numbers, whose sums are the same in any order; however the arrays lie."""
+    x, w, g, p = depthwise(rank, channels, multiple, up, dtype, (5, 4, 6)[-rank:])
+    name = f"conv{'_transpose' if up else ''}{rank}d_backward"
+    backward = functools.partial(getattr(us, name), output_mask=(False, True, False), **p)
+    got = backward(g, x, w, groups=channels)[1]
+    for c in range(channels):
+        outs = slice(c * multiple, (c + 1) * multiple)
+        own = slice(c, c + 1) if up else outs
+        want = backward(g[:, outs].copy(), x[:, c : c + 1].copy(), w[own])[1]
+        laws.assert_identical(got[own], want)
+    last = [np.moveaxis(a, 1, -1).copy() for a in (g, x)]
+    laws.assert_identical(backward(*last, w, groups=channels, channels_last=True)[1], got)
+    wide = [np.repeat(a, 2, axis=-1)[..., ::-2][..., ::-1] for a in (g, x)]
+    laws.assert_identical(backward(*wide, w, groups=channels)[1], got)
+
+
+@pytest.mark.parametrize("up", [False, True])
+@pytest.mark.parametrize("side", [(9000,), (130, 90), (12, 40, 30), (4, 4000)])
+def test_gradients_of_weights_of_more_than_a_band(isa, side, up):
+    """By several threads the same bits; and sums that are near those of float64."""
+    rank = len(side)
+    x, w, g, p = depthwise(rank, 70, 1, up, "f4", side)
+    x, g = x * np.float32(0.37), g * np.float32(0.73)
+    backward = getattr(us, f"conv{'_transpose' if up else ''}{rank}d_backward")
+    call = functools.partial(backward, g, x, w, groups=70, output_mask=(False, True, False), **p)
+    got = call()[1]
+    exact = backward(g.astype("f8"), x.astype("f8"), w.astype("f8"), groups=70, output_mask=(False, True, False), **p)[1]
+    np.testing.assert_allclose(got, exact, rtol=1e-5, atol=1e-5 * np.abs(exact).max())
+    for n in (2, 5):
+        laws.assert_identical(by_threads(n, lambda: call()[1]), got)
+
+
 @pytest.mark.parametrize("rank", [1, 2, 3])
 @pytest.mark.parametrize("channels", [16, 20, 200])
 def test_wide_arrays_that_lie_channels_last(isa, rank, channels):

@@ -149,3 +149,113 @@ impl<T: Laned> Channels<'_, T> {
         at + N
     }
 }
+
+/// For every tap and channel, the sum of products of two sides of a band over its places: the gradient of weights.
+pub struct TapSums<'a, T> {
+    /// Elements of a position: whole vectors of every level.
+    pub pitch: usize,
+    /// The side that has each place once, `[D, H, W, pitch]`, and its lengths.
+    pub short: (&'a [T], [usize; 3]),
+    /// The other side, zeros around it.
+    pub long: (&'a [T], [usize; 3]),
+    /// Places of the band.
+    pub count: [usize; 3],
+    /// How far apart they are on the long side.
+    pub step: [usize; 3],
+    /// How far ahead on the long side each tap reads, in positions.
+    pub taps: &'a [usize],
+    /// The sums, `[taps, pitch]`, to be added to. (A band's share is summed by itself, as everywhere.)
+    pub sums: &'a mut [T],
+}
+
+impl<T: Laned> Job for TapSums<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<L: Level>(mut self, level: L) {
+        let vectors = self.pitch / L::Register::<T>::LANES;
+        let place = |[_, rows, cols]: [usize; 3], [d, h, w]: [usize; 3]| ((d * rows + h) * cols + w) * self.pitch;
+        let farthest = self.taps.iter().max().map_or(0, |t| t * self.pitch);
+        if self.count.contains(&0) || self.taps.is_empty() {
+            return;
+        }
+        let last = self.count.map(|n| n - 1);
+        let far = [0, 1, 2].map(|a| last[a] * self.step[a]);
+        // All that is read and written below lies before these ends.
+        assert!(self.pitch.is_multiple_of(L::Register::<T>::LANES), "whole vectors");
+        assert!(place(self.short.1, last) + self.pitch <= self.short.0.len(), "places outside the copy");
+        assert!(place(self.long.1, far) + farthest + self.pitch <= self.long.0.len(), "inputs outside the copy");
+        assert!(self.taps.len() * self.pitch <= self.sums.len(), "sums outside the table");
+        let mut t = 0;
+        while t < self.taps.len() {
+            let mut v = 0;
+            let left = self.taps.len() - t;
+            let at_once = match left {
+                9.. => 9,
+                4.. => 4,
+                _ => 1,
+            };
+            while v < vectors {
+                // SAFETY: so many taps and vectors are left; what they read and write was checked above.
+                v += unsafe {
+                    match (left, vectors - v) {
+                        (9.., _) => self.block::<L, 9, 1>(level, t, v),
+                        (4.., 2..) => self.block::<L, 4, 2>(level, t, v),
+                        (4.., _) => self.block::<L, 4, 1>(level, t, v),
+                        (_, 4..) => self.block::<L, 1, 4>(level, t, v),
+                        _ => self.block::<L, 1, 1>(level, t, v),
+                    }
+                };
+            }
+            t += at_once;
+        }
+    }
+}
+
+impl<T: Laned> TapSums<'_, T> {
+    /// `N` taps from the `t`th on, `V` vectors of channels from the `v`th on: as many sums as hide how long a product takes.
+    /// Returns `V`.
+    ///
+    /// # Safety
+    /// There must be so many; and all of their elements in all places must be elements of the slices.
+    #[inline(always)]
+    #[allow(clippy::needless_range_loop)] // indices, so that the arrays stay in registers
+    unsafe fn block<L: Level, const N: usize, const V: usize>(&mut self, _: L, t: usize, v: usize) -> usize {
+        let (width, pitch, [planes, rows, n]) = (L::Register::<T>::LANES, self.pitch, self.count);
+        let place = |[_, rows, cols]: [usize; 3], [d, h, w]: [usize; 3]| ((d * rows + h) * cols + w) * pitch;
+        let mut ahead = [0; N];
+        for i in 0..N {
+            ahead[i] = self.taps[t + i] * pitch;
+        }
+        let (short, long) = (self.short.0.as_ptr().wrapping_add(v * width), self.long.0.as_ptr().wrapping_add(v * width));
+        let mut sums = [[L::Register::<T>::splat(T::default()); V]; N];
+        for d in 0..planes {
+            for h in 0..rows {
+                let mut short = short.wrapping_add(place(self.short.1, [d, h, 0]));
+                let mut long = long.wrapping_add(place(self.long.1, [d * self.step[0], h * self.step[1], 0]));
+                for _ in 0..n {
+                    for j in 0..V {
+                        // SAFETY: a place's vector, as the caller promises.
+                        let factor = unsafe { L::Register::<T>::load(short.wrapping_add(j * width)) };
+                        for i in 0..N {
+                            whole_vectors();
+                            // SAFETY: what the tap reads at that place.
+                            let lanes = unsafe { L::Register::<T>::load(long.wrapping_add(ahead[i] + j * width)) };
+                            sums[i][j] = plus_product::<L, T>(sums[i][j], factor, lanes);
+                        }
+                    }
+                    short = short.wrapping_add(pitch);
+                    long = long.wrapping_add(self.step[2] * pitch);
+                }
+            }
+        }
+        for i in 0..N {
+            for j in 0..V {
+                whole_vectors();
+                let to = self.sums.as_mut_ptr().wrapping_add((t + i) * pitch + (v + j) * width);
+                // SAFETY: the tap's sums.
+                unsafe { L::Register::<T>::load(to).plus(sums[i][j]).store(to) };
+            }
+        }
+        V
+    }
+}

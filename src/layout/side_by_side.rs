@@ -50,7 +50,7 @@ macro_rules! side_by_side {
 
         impl Bare<'_, $bytes> {
             /// `n` blocks that lie at equal distances: every so manyth from the first on. Panics if they are not blocks of one
-            /// channel along the last outer axis.
+            /// channel along one outer axis.
             pub(crate) fn side_by_side(&self, first: usize, n: usize, every: usize) -> SideBySide<$bytes> {
                 let ([d, h, w], [sd, sh, sw]) = (self.spatial, self.spatial_strides);
                 let (offset, apart) = self.in_a_row(first, n, every);
@@ -104,15 +104,21 @@ impl<P> Bare<'_, P> {
 
     /// Where `first` lies and how far every so manyth block is from the one before, in elements.
     fn in_a_row(&self, first: usize, n: usize, every: usize) -> (isize, isize) {
-        let [all, run] = self.blocks();
-        let last = n.checked_sub(1).and_then(|n| n.checked_mul(every)?.checked_add(first)).filter(|last| *last < all);
-        assert!(self.inner == 1 && last.is_some_and(|last| last / run == first / run), "blocks of one axis");
+        let last = n.checked_sub(1).and_then(|n| n.checked_mul(every)?.checked_add(first));
+        assert!(self.inner == 1 && last.is_some_and(|last| last < self.blocks()[0]), "blocks of the array");
         let (mut rest, mut offset) = (first, 0);
-        for &(len, stride) in self.outer.iter().rev() {
+        let (mut every, mut apart) = (Some(every), 0);
+        for (i, &(len, stride)) in self.outer.iter().enumerate().rev() {
+            if let Some(step) = every.filter(|step| i == 0 || !step.is_multiple_of(len)) {
+                // The axis along which they lie.
+                assert!(rest % len + (n - 1) * step < len, "blocks of one axis");
+                (every, apart) = (None, stride.wrapping_mul(step as isize));
+            }
+            every = every.map(|step| step / len);
             offset += (rest % len) as isize * stride;
             rest /= len;
         }
-        (offset, self.outer.last().map_or(0, |a| a.1).wrapping_mul(every as isize))
+        (offset, apart)
     }
 }
 

@@ -8,6 +8,7 @@ mod channels;
 mod map;
 mod prepared;
 mod stamped;
+mod weight_channels;
 mod weight_grad;
 mod winograd;
 

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::map::Map;
-use crate::element::{Codec, Multiplied};
+use crate::element::{Codec, Laned, Multiplied};
 use crate::engine::channels::{Channels, Phase};
 use crate::engine::exchange::turn;
 use crate::engine::parallel;
@@ -16,11 +16,11 @@ use crate::engine::rows::{At, Place};
 use crate::engine::simd;
 use crate::error::Result;
 use crate::geometry::phase::Phases;
-use crate::layout::SideBySide;
+use crate::layout::{Grid, SideBySide};
 use crate::ops::planes::room_for;
 
 /// Fewest channels for which it is worth it: a vector.
-const FEWEST: usize = 16;
+pub(super) const FEWEST: usize = 16;
 
 /// Longest rows that are better turned, and as how many rows a plane counts beside its own. (One thread of a Zen 4 core, rows as
 /// they are and turned, µs: 3 x 3 of 96 channels of 40 x 40 123 and 114, of 56 x 56 193 and 219, to half of that 154 and 106;
@@ -35,36 +35,43 @@ const MOST_BYTES: usize = 2 << 20;
 
 /// Channels at once: at most; and as many as are left to a band that is cut.
 const MOST_CHANNELS: usize = 128;
-const SOME_CHANNELS: usize = 32;
+pub(super) const SOME_CHANNELS: usize = 32;
 
 /// Products that take as long as an element's share of everything else.
 const PRODUCTS_PER_ELEMENT: usize = 16;
 
 /// How the work is cut.
-struct Cut {
+pub(super) struct Cut {
     /// Channels at once.
-    channels: usize,
+    pub(super) channels: usize,
     /// Outputs of a phase along each axis, and how many parts they are cut into.
     all: [usize; 3],
-    parts: [usize; 3],
+    pub(super) parts: [usize; 3],
     /// The first and the last place that a tap reads, along each axis.
     shifts: [(i64, i64); 3],
+}
+
+/// Some channels of an array side by side, at the positions of a band; zeros where the band has more than the array.
+#[derive(Default)]
+pub(super) struct Staged<K> {
+    lanes: Room<K>,
+    /// Where among them there are elements, and the lengths and channels of which that is said.
+    found: Option<([Range<usize>; 3], [usize; 4])>,
+    /// As they are stored.
+    stored: Room<Line>,
+    packed: Room<K>,
 }
 
 /// Memory of a thread.
 #[derive(Default)]
 struct Scratch<K> {
-    /// The inputs of a band, zeros around them; and where in it there are inputs.
-    inputs: Room<K>,
-    found: Option<([Range<usize>; 3], [usize; 4])>,
+    inputs: Staged<K>,
     /// The weights of some channels, and of which.
     weights: Room<K>,
     holds: Option<Range<usize>>,
     begin: Room<K>,
     made: Room<K>,
-    /// As they are stored.
-    stored: Room<Line>,
-    packed: Room<K>,
+    leaving: Leaving<K>,
 }
 
 /// What all bands share.
@@ -88,8 +95,48 @@ struct Band {
 }
 
 impl Cut {
+    /// Bands of up to `channels` of so many outputs, whose memory is known to `bytes`; none if they would be too large.
+    pub(super) fn new(
+        channels: usize,
+        all: [usize; 3],
+        phases: &[Arc<Vec<Phases>>; 3],
+        bytes: impl Fn(&Self) -> usize,
+    ) -> Option<Self> {
+        let mut shifts = [(0, 0); 3];
+        for (shifts, phases) in shifts.iter_mut().zip(phases) {
+            let all = || phases.iter().flat_map(|p| p.shifts.iter().copied());
+            *shifts = all().min().zip(all().max())?;
+        }
+        let mut cut = Self { channels, all, parts: [1; 3], shifts };
+        while bytes(&cut) > BAND_BYTES && cut.channels > SOME_CHANNELS {
+            cut.channels = (cut.channels / 2).next_multiple_of(FEWEST);
+        }
+        for (axis, &most) in all.iter().enumerate() {
+            while bytes(&cut) > BAND_BYTES && cut.parts[axis] < most {
+                cut.parts[axis] = (2 * cut.parts[axis]).min(most);
+            }
+        }
+        (bytes(&cut) <= MOST_BYTES).then_some(cut)
+    }
+
+    /// Where the first input lies that outputs from `first` on may read, along an axis.
+    pub(super) fn from(&self, axis: usize, first: usize, step: usize) -> i128 {
+        i128::from(self.shifts[axis].0) + first as i128 * step as i128
+    }
+
+    /// How far a tap that shifts by so many reads ahead of that.
+    pub(super) fn ahead(&self, axis: usize, shift: i64) -> usize {
+        // Within the extent, all of which is in memory.
+        usize::try_from(shift - self.shifts[axis].0).unwrap_or(0)
+    }
+
+    /// Outputs of a band along each axis, at most.
+    pub(super) fn band(&self) -> [usize; 3] {
+        [0, 1, 2].map(|a| self.all[a].div_ceil(self.parts[a]))
+    }
+
     /// Lengths of the inputs that so many outputs of a phase read.
-    fn extent(&self, step: [usize; 3], outputs: [usize; 3]) -> [usize; 3] {
+    pub(super) fn extent(&self, step: [usize; 3], outputs: [usize; 3]) -> [usize; 3] {
         [0, 1, 2].map(|a| {
             let far = usize::try_from(self.shifts[a].1 - self.shifts[a].0).unwrap_or(usize::MAX);
             (outputs[a] - 1).saturating_mul(step[a]).saturating_add(far).saturating_add(1)
@@ -97,15 +144,109 @@ impl Cut {
     }
 
     /// Outputs of part `i` along an axis.
-    fn part(&self, axis: usize, i: usize) -> Range<usize> {
+    pub(super) fn part(&self, axis: usize, i: usize) -> Range<usize> {
         let (all, parts) = (self.all[axis], self.parts[axis]);
         all * i / parts..all * (i + 1) / parts
     }
 }
 
 /// Elements of a position of so many channels: whole vectors.
-fn pitch<K>(channels: usize) -> usize {
+pub(super) fn pitch<K>(channels: usize) -> usize {
     channels.next_multiple_of(64 / size_of::<K>())
+}
+
+impl<K: Laned> Staged<K> {
+    /// The channels, `[D, H, W, pitch]`.
+    pub(super) fn lanes(&self) -> &[K] {
+        &self.lanes
+    }
+
+    /// Puts `n` channels side by side, every so manyth block from the first on: the positions that begin at `from`, `extent` of
+    /// them along each axis. The extent is the same each time.
+    pub(super) fn fill<T: Multiplied<Product = K>>(
+        &mut self,
+        x: &Grid<*const T>,
+        (first, n, every): (usize, usize, usize),
+        (from, extent): ([i128; 3], [usize; 3]),
+        pitch: usize,
+    ) -> Result<()> {
+        let elements = extent.iter().product::<usize>() * pitch;
+        grow(&mut self.lanes, elements)?;
+        let mut start = [0; 3];
+        let found = [0, 1, 2].map(|a| {
+            let (all, len) = (extent[a] as i128, x.spatial[a] as i128);
+            let before = (-from[a]).clamp(0, all);
+            let end = (len - from[a]).clamp(before, all);
+            // All within the extent or the axis; where nothing is found, not used.
+            start[a] = usize::try_from(from[a] + before).unwrap_or(0);
+            before as usize..end as usize
+        });
+        let key = (found.clone(), [extent[0], extent[1], extent[2], n]);
+        if self.found.as_ref() != Some(&key) {
+            self.lanes[..elements].fill(K::default());
+            self.found = Some(key);
+        }
+        let lens = found.each_ref().map(Range::len);
+        if lens.contains(&0) {
+            return Ok(());
+        }
+        let source = x.bare().side_by_side(first, n, every).part(start, lens);
+        let codec = T::ProductCodec::default();
+        if T::ProductCodec::SAME {
+            let to = SideBySide::within(&mut self.lanes[..elements], extent, (n, pitch));
+            return turn(&source, &to.part(found.each_ref().map(|f| f.start), lens));
+        }
+        let stored = room_for(&mut self.stored, source.shape(), source.size)?;
+        turn(&source, &stored)?;
+        let grid = stored.to_be_read().grid::<T>();
+        let all = Place { block: 0, d: 0..lens[0], h: 0..lens[1], cols: 0..lens[2] };
+        let rows = grid.rows(codec, &all, &mut self.packed)?;
+        let [_, height, width] = extent;
+        for (d, h) in (0..lens[0]).flat_map(|d| (0..lens[1]).map(move |h| (d, h))) {
+            let to = ((d + found[0].start) * height + h + found[1].start) * width + found[2].start;
+            let to = self.lanes[to * pitch..].chunks_exact_mut(pitch);
+            for (to, from) in to.zip(rows.row(d, h).chunks_exact(n)) {
+                to.iter_mut().zip(from).for_each(|(to, v)| *to = v.get());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Memory of a thread for results as they are stored.
+#[derive(Default)]
+pub(super) struct Leaving<K> {
+    stored: Room<Line>,
+    row: Room<K>,
+}
+
+impl<K: Laned> Leaving<K> {
+    /// Puts `n` channels that lie side by side, `[D, H, W, pitch]`, where they belong.
+    pub(super) fn put<T: Multiplied<Product = K>>(
+        &mut self,
+        made: (&mut [K], [usize; 3], usize),
+        lens: [usize; 3],
+        to: &SideBySide<*mut u8>,
+    ) -> Result<()> {
+        let (made, [_, height, width], pitch) = made;
+        let n = to.shape()[3];
+        if T::ProductCodec::SAME {
+            let made = SideBySide::within(made, [made.len() / (height * width * pitch).max(1), height, width], (n, pitch));
+            return turn(&made.part([0; 3], lens).to_be_read(), to);
+        }
+        let stored = room_for(&mut self.stored, to.shape(), to.size)?;
+        let grid = stored.grid::<T>();
+        grow(&mut self.row, lens[2] * n)?;
+        let row = &mut self.row[..lens[2] * n];
+        for (d, h) in (0..lens[0]).flat_map(|d| (0..lens[1]).map(move |h| (d, h))) {
+            let from = made[(d * height + h) * width * pitch..].chunks_exact(pitch);
+            for (to, from) in row.chunks_exact_mut(n).zip(from) {
+                to.copy_from_slice(&from[..n]);
+            }
+            grid.store_from(T::ProductCodec::default(), At { block: 0, d, h }, &(0..lens[2]), row);
+        }
+        turn(&stored.to_be_read(), to)
+    }
 }
 
 impl<T: Multiplied> Map<'_, T> {
@@ -118,22 +259,8 @@ impl<T: Multiplied> Map<'_, T> {
         if self.ins != 1 || self.groups < FEWEST || self.lead != [0; 3] || !(lies_so || narrow) {
             return None;
         }
-        let mut shifts = [(0, 0); 3];
-        for (shifts, phases) in shifts.iter_mut().zip(phases) {
-            let all = || phases.iter().flat_map(|p| p.shifts.iter().copied());
-            *shifts = all().min().zip(all().max())?;
-        }
         let all = [0, 1, 2].map(|a| self.links[a].out_len.div_ceil(self.links[a].out_step));
-        let mut cut = Cut { channels: self.groups.min(MOST_CHANNELS), all, parts: [1; 3], shifts };
-        while self.bytes(&cut) > BAND_BYTES && cut.channels > SOME_CHANNELS {
-            cut.channels = (cut.channels / 2).next_multiple_of(FEWEST);
-        }
-        for (axis, &most) in all.iter().enumerate() {
-            while self.bytes(&cut) > BAND_BYTES && cut.parts[axis] < most {
-                cut.parts[axis] = (2 * cut.parts[axis]).min(most);
-            }
-        }
-        (self.bytes(&cut) <= MOST_BYTES).then_some(cut)
+        Cut::new(self.groups.min(MOST_CHANNELS), all, phases, |cut| self.bytes(cut))
     }
 
     /// Bytes of a band, with its results and its weights.
@@ -147,7 +274,7 @@ impl<T: Multiplied> Map<'_, T> {
 
     /// Lengths of a band's inputs and outputs, at most.
     fn lengths(&self, cut: &Cut) -> ([usize; 3], [usize; 3]) {
-        let band = [0, 1, 2].map(|a| cut.all[a].div_ceil(cut.parts[a]));
+        let band = cut.band();
         let outputs = [0, 1, 2].map(|a| band[a].saturating_mul(self.links[a].out_step).min(self.links[a].out_len));
         (cut.extent([0, 1, 2].map(|a| self.links[a].in_step), band), outputs)
     }
@@ -170,9 +297,7 @@ impl<T: Multiplied> Map<'_, T> {
                     for (td, sd) in d.taps.iter().zip(ds) {
                         for (th, sh) in h.taps.iter().zip(hs) {
                             for (tw, sw) in w.taps.iter().zip(ws) {
-                                let ahead = [(0, sd), (1, sh), (2, sw)].map(|(a, s)| s - cut.shifts[a].0);
-                                // Within the extent, all of which is in memory.
-                                let ahead = ahead.map(|n| usize::try_from(n).unwrap_or(0));
+                                let ahead = [(0, *sd), (1, *sh), (2, *sw)].map(|(a, shift)| cut.ahead(a, shift));
                                 taps.push((place(extent, ahead), place(lens, [*td, *th, *tw])));
                             }
                         }
@@ -215,7 +340,9 @@ impl<T: Multiplied> Map<'_, T> {
     /// Computes one band.
     fn channels_of(&self, how: &How<'_>, band: &Band, scratch: &mut Scratch<T::Product>) -> Result<()> {
         let (n, pitch) = (band.channels.len(), pitch::<T::Product>(how.cut.channels));
-        self.read_channels(how, band, pitch, scratch)?;
+        let from = [0, 1, 2].map(|a| how.cut.from(a, band.at[a].start, self.links[a].in_step));
+        let first = band.image * self.groups + band.channels.start;
+        scratch.inputs.fill(&self.x, (first, n, 1), (from, how.extent), pitch)?;
         if scratch.holds.as_ref() != Some(&band.channels) {
             scratch.holds = None;
             let lens = [0, 1, 2].map(|a| self.links[a].runs.len());
@@ -257,7 +384,7 @@ impl<T: Multiplied> Map<'_, T> {
             }
             simd::dispatch(Channels {
                 pitch,
-                inputs: (&scratch.inputs, how.extent),
+                inputs: (scratch.inputs.lanes(), how.extent),
                 step: [0, 1, 2].map(|a| self.links[a].in_step),
                 phases: &phases,
                 taps: &how.taps,
@@ -266,89 +393,11 @@ impl<T: Multiplied> Map<'_, T> {
                 made: (&mut scratch.made[..made], how.outputs),
                 out_step: [0, 1, 2].map(|a| self.links[a].out_step),
             });
-            self.write_channels(how, band, (o, &reach), pitch, scratch)?;
+            let first = (band.image * self.groups + band.channels.start) * self.outs + o;
+            let lens = reach.each_ref().map(Range::len);
+            let to = self.out.bare().side_by_side(first, n, self.outs).part(reach.each_ref().map(|r| r.start), lens);
+            scratch.leaving.put::<T>((&mut scratch.made[..made], how.outputs, pitch), lens, &to)?;
         }
         Ok(())
-    }
-
-    /// The inputs of a band, zeros around them.
-    fn read_channels(&self, how: &How<'_>, band: &Band, pitch: usize, scratch: &mut Scratch<T::Product>) -> Result<()> {
-        let n = band.channels.len();
-        let elements = how.extent.iter().product::<usize>() * pitch;
-        grow(&mut scratch.inputs, elements)?;
-        let mut from = [0; 3];
-        let found = [0, 1, 2].map(|a| {
-            let link = &self.links[a];
-            let first = i128::from(how.cut.shifts[a].0) + band.at[a].start as i128 * link.in_step as i128;
-            let (extent, len) = (how.extent[a] as i128, link.in_len as i128);
-            let before = (-first).clamp(0, extent);
-            let end = (len - first).clamp(before, extent);
-            // All within the extent or the axis; where nothing is found, not used.
-            from[a] = usize::try_from(first + before).unwrap_or(0);
-            before as usize..end as usize
-        });
-        let key = (found.clone(), [how.extent[0], how.extent[1], how.extent[2], n]);
-        if scratch.found.as_ref() != Some(&key) {
-            scratch.inputs[..elements].fill(T::Product::default());
-            scratch.found = Some(key);
-        }
-        let lens = found.each_ref().map(Range::len);
-        if lens.contains(&0) {
-            return Ok(());
-        }
-        let first = band.image * self.groups + band.channels.start;
-        let source = self.x.bare().side_by_side(first, n, 1).part(from, lens);
-        let codec = T::ProductCodec::default();
-        if T::ProductCodec::SAME {
-            let to = SideBySide::within(&mut scratch.inputs[..elements], how.extent, (n, pitch));
-            return turn(&source, &to.part(found.each_ref().map(|f| f.start), lens));
-        }
-        let stored = room_for(&mut scratch.stored, source.shape(), source.size)?;
-        turn(&source, &stored)?;
-        let grid = stored.to_be_read().grid::<T>();
-        let all = Place { block: 0, d: 0..lens[0], h: 0..lens[1], cols: 0..lens[2] };
-        let rows = grid.rows(codec, &all, &mut scratch.packed)?;
-        let [_, height, width] = how.extent;
-        for (d, h) in (0..lens[0]).flat_map(|d| (0..lens[1]).map(move |h| (d, h))) {
-            let to = ((d + found[0].start) * height + h + found[1].start) * width + found[2].start;
-            let to = scratch.inputs[to * pitch..].chunks_exact_mut(pitch);
-            for (to, from) in to.zip(rows.row(d, h).chunks_exact(n)) {
-                to.iter_mut().zip(from).for_each(|(to, v)| *to = v.get());
-            }
-        }
-        Ok(())
-    }
-
-    /// Puts the results of output channel `o` of each group where they belong.
-    fn write_channels(
-        &self,
-        how: &How<'_>,
-        band: &Band,
-        (o, reach): (usize, &[Range<usize>; 3]),
-        pitch: usize,
-        scratch: &mut Scratch<T::Product>,
-    ) -> Result<()> {
-        let n = band.channels.len();
-        let first = (band.image * self.groups + band.channels.start) * self.outs + o;
-        let lens = reach.each_ref().map(Range::len);
-        let to = self.out.bare().side_by_side(first, n, self.outs).part(reach.each_ref().map(|r| r.start), lens);
-        let made = how.outputs.iter().product::<usize>() * pitch;
-        if T::ProductCodec::SAME {
-            let made = SideBySide::within(&mut scratch.made[..made], how.outputs, (n, pitch));
-            return turn(&made.part([0; 3], lens).to_be_read(), &to);
-        }
-        let stored = room_for(&mut scratch.stored, to.shape(), to.size)?;
-        let grid = stored.grid::<T>();
-        let [_, height, width] = how.outputs;
-        grow(&mut scratch.packed, lens[2] * n)?;
-        let row = &mut scratch.packed[..lens[2] * n];
-        for (d, h) in (0..lens[0]).flat_map(|d| (0..lens[1]).map(move |h| (d, h))) {
-            let from = scratch.made[(d * height + h) * width * pitch..].chunks_exact(pitch);
-            for (to, from) in row.chunks_exact_mut(n).zip(from) {
-                to.copy_from_slice(&from[..n]);
-            }
-            grid.store_from(T::ProductCodec::default(), At { block: 0, d, h }, &(0..lens[2]), row);
-        }
-        turn(&stored.to_be_read(), &to)
     }
 }

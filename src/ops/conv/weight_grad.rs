@@ -115,6 +115,9 @@ impl<T: Multiplied> WeightGrad<'_, T> {
     pub fn run(&self) -> Result<()> {
         let [d, h, w] = self.links;
         let phases = [d.phases()?, h.phases()?, w.phases()?];
+        if self.by_channels(&phases)? {
+            return Ok(());
+        }
         let layout = self.layout(&phases);
         let [b_cuts, a_cuts] = layout.cuts;
         let places = self.batch * self.short.spatial.iter().product::<usize>();
