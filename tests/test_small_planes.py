@@ -208,10 +208,31 @@ def test_gradients_of_weights_of_more_than_a_band(isa, side, up):
     backward = getattr(us, f"conv{'_transpose' if up else ''}{rank}d_backward")
     call = functools.partial(backward, g, x, w, groups=70, output_mask=(False, True, False), **p)
     got = call()[1]
-    exact = backward(g.astype("f8"), x.astype("f8"), w.astype("f8"), groups=70, output_mask=(False, True, False), **p)[1]
+    doubled = [a.astype("f8") for a in (g, x, w)]
+    exact = backward(*doubled, groups=70, output_mask=(False, True, False), **p)[1]
     np.testing.assert_allclose(got, exact, rtol=1e-5, atol=1e-5 * np.abs(exact).max())
     for n in (2, 5):
         laws.assert_identical(by_threads(n, lambda: call()[1]), got)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "f2"])
+@pytest.mark.parametrize("side", [(5,), (7, 7), (3, 4, 18), (40, 37), (3, 700)])
+@pytest.mark.parametrize("channels", [16, 37, 150])
+def test_gradients_of_biases_are_those_of_each_channel(isa, channels, side, dtype):
+    """Side by side, or one after the other; however the gradient lies, and whoever works."""
+    rank = len(side)
+    g = np.random.default_rng(channels).standard_normal((3, channels, *side)).astype(dtype)
+    x, w = g[:, :1], np.ones((channels, 1, *(1,) * rank), dtype)
+    backward = getattr(us, f"conv{rank}d_backward")
+    mask = (False, False, True)
+    parts = np.split(g, channels, axis=1)
+    want = np.concatenate([backward(p.copy(), x, w[:1], output_mask=mask)[2] for p in parts])
+    call = functools.partial(backward, g, x, w, output_mask=mask)
+    laws.assert_identical(call()[2], want)
+    last = [np.moveaxis(a, 1, -1).copy() for a in (g, x)]
+    laws.assert_identical(backward(*last, w, output_mask=mask, channels_last=True)[2], want)
+    for n in (2, 5):
+        laws.assert_identical(by_threads(n, lambda: call()[2]), want)
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3])

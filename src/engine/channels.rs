@@ -226,7 +226,8 @@ impl<T: Laned> TapSums<'_, T> {
         for i in 0..N {
             ahead[i] = self.taps[t + i] * pitch;
         }
-        let (short, long) = (self.short.0.as_ptr().wrapping_add(v * width), self.long.0.as_ptr().wrapping_add(v * width));
+        let (short, long) =
+            (self.short.0.as_ptr().wrapping_add(v * width), self.long.0.as_ptr().wrapping_add(v * width));
         let mut sums = [[L::Register::<T>::splat(T::default()); V]; N];
         for d in 0..planes {
             for h in 0..rows {
@@ -257,5 +258,51 @@ impl<T: Laned> TapSums<'_, T> {
             }
         }
         V
+    }
+}
+
+/// Lanes in which a row is summed.
+pub const LANES: usize = 16;
+
+/// Sums of rows, channels side by side, each added to what there is of its channel.
+pub struct RowSums<'a, T> {
+    /// Elements of a position: whole vectors of every level.
+    pub pitch: usize,
+    /// The rows, `[rows, columns, pitch]`.
+    pub lanes: &'a [T],
+    /// How many rows there are, and columns.
+    pub shape: [usize; 2],
+    /// What there is, `[pitch]`.
+    pub totals: &'a mut [T],
+}
+
+impl<T: Laned> Job for RowSums<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<L: Level>(self, _: L) {
+        let (width, [rows, columns]) = (L::Register::<T>::LANES, self.shape);
+        assert!(self.pitch.is_multiple_of(width) && self.pitch <= self.totals.len(), "whole vectors");
+        assert!(rows * columns * self.pitch <= self.lanes.len(), "rows of the copy");
+        let zero = L::Register::<T>::splat(T::default());
+        for v in (0..self.pitch).step_by(width) {
+            let to = self.totals.as_mut_ptr().wrapping_add(v);
+            // SAFETY: a vector of `totals`, here and below.
+            let mut total = unsafe { L::Register::<T>::load(to) };
+            for row in 0..rows {
+                let mut sum = zero;
+                let first = self.lanes.as_ptr().wrapping_add(row * columns * self.pitch + v);
+                for lane in 0..LANES.min(columns) {
+                    let mut part = zero;
+                    for column in (lane..columns).step_by(LANES) {
+                        // SAFETY: a vector of `lanes`, as was checked.
+                        part = part.plus(unsafe { L::Register::<T>::load(first.wrapping_add(column * self.pitch)) });
+                    }
+                    sum = sum.plus(part);
+                }
+                total = total.plus(sum);
+            }
+            // SAFETY: as above.
+            unsafe { total.store(to) };
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! apart by the [`Links`] of their axes and by which weight axis is the output's. The gradient by the weight runs over
 //! the same links with a dot product in place of the scaled addition.
 
+mod bias_grad;
 mod channels;
 mod map;
 mod prepared;
@@ -15,13 +16,13 @@ mod winograd;
 pub use prepared::PreparedConv;
 pub use winograd::{Way, set_way, way};
 
+use bias_grad::BiasGrad;
 use map::{Kept, Map, Weight};
 use weight_grad::WeightGrad;
 
 use std::ops::Range;
 
-use crate::element::{Codec, Multiplied, Ring};
-use crate::engine::parallel;
+use crate::element::{Codec, Multiplied};
 use crate::engine::products::Place;
 use crate::engine::room::scratch;
 use crate::engine::rows::At;
@@ -531,23 +532,7 @@ impl ConvPlan {
     pub fn bias_grad<T: Multiplied>(&self, grad: &View<'_, T>, out: &mut ViewMut<'_, T>) -> Result<()> {
         let axes = crate::layout::Axes { ndim: 1, rank: 1, channels_last: false };
         let (grad, out) = (self.grid(grad.ptr, grad.shape, grad.strides), out.grid_of(&axes));
-        let [d, h, w] = grad.spatial;
-        let codec = T::ProductCodec::default();
-        parallel::for_each(self.out_channels, self.batch.max(1) * d * h * w, |channels| {
-            let (mut packed, mut one) = (scratch(w)?, [T::Product::default()]);
-            for c in channels {
-                let mut total = T::Product::default();
-                for row in 0..self.batch * d * h {
-                    let (n, row) = (row / (d * h), row % (d * h));
-                    let at = At { block: n * self.out_channels + c, d: row / h, h: row % h };
-                    let row = grad.load(codec, at, &(0..w), &mut packed);
-                    total = T::Product::add(total, sum(row));
-                }
-                one[0] = total;
-                out.store_from(codec, At { block: 0, d: 0, h: 0 }, &(c..c + 1), &mut one);
-            }
-            Ok(())
-        })
+        BiasGrad::<T> { batch: self.batch, channels: self.out_channels, grad, out }.run()
     }
 }
 
@@ -583,16 +568,4 @@ fn c_strides(shape: &[usize]) -> Vec<isize> {
         .collect();
     strides.reverse();
     strides
-}
-
-/// Sum of a row, in a fixed order.
-fn sum<T: Ring>(row: &[std::cell::Cell<T>]) -> T {
-    const LANES: usize = 16;
-    let mut lanes = [T::default(); LANES];
-    for part in row.chunks(LANES) {
-        for (lane, v) in lanes.iter_mut().zip(part) {
-            *lane = T::add(*lane, v.get());
-        }
-    }
-    lanes.iter().fold(T::default(), |a, &b| T::add(a, b))
 }

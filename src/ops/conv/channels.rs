@@ -30,8 +30,11 @@ const NARROW: usize = 40;
 const BEGUN: usize = 16;
 
 /// Bytes of a band with its results to aim at: a share of a small L2; and the most that there may be.
-const BAND_BYTES: usize = 192 << 10;
-const MOST_BYTES: usize = 2 << 20;
+pub(super) const BAND_BYTES: usize = 192 << 10;
+pub(super) const MOST_BYTES: usize = 2 << 20;
+
+/// How many times as many inputs bands may read twice if their rows stay twice as long.
+const LONG_ROWS: f64 = 1.1;
 
 /// Channels at once: at most; and as many as are left to a band that is cut.
 const MOST_CHANNELS: usize = 128;
@@ -99,24 +102,34 @@ impl Cut {
     pub(super) fn new(
         channels: usize,
         all: [usize; 3],
-        phases: &[Arc<Vec<Phases>>; 3],
+        (shifts, step): ([(i64, i64); 3], [usize; 3]),
         bytes: impl Fn(&Self) -> usize,
     ) -> Option<Self> {
-        let mut shifts = [(0, 0); 3];
-        for (shifts, phases) in shifts.iter_mut().zip(phases) {
-            let all = || phases.iter().flat_map(|p| p.shifts.iter().copied());
-            *shifts = all().min().zip(all().max())?;
-        }
         let mut cut = Self { channels, all, parts: [1; 3], shifts };
         while bytes(&cut) > BAND_BYTES && cut.channels > SOME_CHANNELS {
             cut.channels = (cut.channels / 2).next_multiple_of(FEWEST);
         }
-        for (axis, &most) in all.iter().enumerate() {
-            while bytes(&cut) > BAND_BYTES && cut.parts[axis] < most {
-                cut.parts[axis] = (2 * cut.parts[axis]).min(most);
-            }
+        while bytes(&cut) > BAND_BYTES
+            && let Some(axis) = cut.cheapest(step)
+        {
+            cut.parts[axis] = (2 * cut.parts[axis]).min(all[axis]);
         }
         (bytes(&cut) <= MOST_BYTES).then_some(cut)
+    }
+
+    /// The axis to cut next: where bands that are half as long read the fewest inputs twice. Long rows are better.
+    fn cheapest(&self, step: [usize; 3]) -> Option<usize> {
+        let grows = |axis: usize| {
+            let extent = |parts: usize| {
+                let mut outputs = [1; 3];
+                outputs[axis] = self.all[axis].div_ceil(parts);
+                self.extent(step, outputs)[axis] as f64
+            };
+            let by = 2.0 * extent(2 * self.parts[axis]) / extent(self.parts[axis]);
+            if axis == 2 { by * LONG_ROWS } else { by }
+        };
+        let axes = (0..3).filter(|&axis| self.parts[axis] < self.all[axis]);
+        axes.min_by(|&a, &b| grows(a).total_cmp(&grows(b)))
     }
 
     /// Where the first input lies that outputs from `first` on may read, along an axis.
@@ -148,6 +161,16 @@ impl Cut {
         let (all, parts) = (self.all[axis], self.parts[axis]);
         all * i / parts..all * (i + 1) / parts
     }
+}
+
+/// The first and the last place that a tap reads, along each axis; none if no tap reads anything along one.
+pub(super) fn shifts(phases: &[Arc<Vec<Phases>>; 3]) -> Option<[(i64, i64); 3]> {
+    let mut shifts = [(0, 0); 3];
+    for (shifts, phases) in shifts.iter_mut().zip(phases) {
+        let all = || phases.iter().flat_map(|p| p.shifts.iter().copied());
+        *shifts = all().min().zip(all().max())?;
+    }
+    Some(shifts)
 }
 
 /// Elements of a position of so many channels: whole vectors.
@@ -231,7 +254,8 @@ impl<K: Laned> Leaving<K> {
         let (made, [_, height, width], pitch) = made;
         let n = to.shape()[3];
         if T::ProductCodec::SAME {
-            let made = SideBySide::within(made, [made.len() / (height * width * pitch).max(1), height, width], (n, pitch));
+            let made =
+                SideBySide::within(made, [made.len() / (height * width * pitch).max(1), height, width], (n, pitch));
             return turn(&made.part([0; 3], lens).to_be_read(), to);
         }
         let stored = room_for(&mut self.stored, to.shape(), to.size)?;
@@ -260,7 +284,8 @@ impl<T: Multiplied> Map<'_, T> {
             return None;
         }
         let all = [0, 1, 2].map(|a| self.links[a].out_len.div_ceil(self.links[a].out_step));
-        Cut::new(self.groups.min(MOST_CHANNELS), all, phases, |cut| self.bytes(cut))
+        let step = [0, 1, 2].map(|a| self.links[a].in_step);
+        Cut::new(self.groups.min(MOST_CHANNELS), all, (shifts(phases)?, step), |cut| self.bytes(cut))
     }
 
     /// Bytes of a band, with its results and its weights.
