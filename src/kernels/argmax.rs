@@ -93,7 +93,8 @@ pub fn across<L: Level, T: Order, I: Position>(
     across_rows::<L, T, I, false>(level, windows, span, 1, base, room, dst);
 }
 
-/// [`across`] for so many rows, as in [`super::reduce::across_rows`]; `P` if no element is odd.
+/// [`across`] for so many rows, as in [`super::reduce::across_rows`]; `P` if no element may be odd: says whether one is, and what was
+/// made is not to be used.
 #[inline(always)]
 pub fn across_rows<L: Level, T: Order, I: Position, const P: bool>(
     level: L,
@@ -103,9 +104,9 @@ pub fn across_rows<L: Level, T: Order, I: Position, const P: bool>(
     base: usize,
     room: &mut Pairs<'_, T, I>,
     dst: &mut Pairs<'_, T, I>,
-) {
+) -> bool {
     let (room, dst) = (room.all(), dst.all());
-    level.call(AcrossRows::<T, I, P> { windows, span, rows, base, room, dst });
+    level.call(AcrossRows::<T, I, P> { windows, span, rows, base, room, dst })
 }
 
 /// What [`across_rows`] does, compiled once.
@@ -120,9 +121,25 @@ struct AcrossRows<'a, T, I, const P: bool> {
 
 impl<T: Order, I: Position, const P: bool> Job for AcrossRows<'_, T, I, P> {
     const WIDE: bool = T::WIDE;
-    type Output = ();
+    type Output = bool;
     #[inline(always)]
-    fn run<L: Level>(self, _: L) {
+    fn run<L: Level>(self, level: L) -> bool {
+        let mut odd = false;
+        if P {
+            for v in self.span.src {
+                odd |= v.get().is_odd();
+            }
+        }
+        if !odd {
+            self.fold(level);
+        }
+        odd
+    }
+}
+
+impl<T: Order, I: Position, const P: bool> AcrossRows<'_, T, I, P> {
+    #[inline(always)]
+    fn fold<L: Level>(self, _: L) {
         let Self { windows, span, rows, base, mut room, mut dst } = self;
         let Span { src, from, cols, inner } = *span;
         let (bins, inside) = (windows.bins, &windows.inside);

@@ -311,15 +311,21 @@ where
         dst: &mut RowsMut<'_, K>,
     ) {
         if F::SIMPLER {
-            let (rd, read) = (self.bins[0].at(to.d), rows_read(&self.bins[1], &to.h));
-            let [odd, twin] = any_odd(src, &rd, &read, F::odd, self.rows_first.then_some(F::twin));
-            if !odd {
-                let rows_first = self.rows_first && !twin;
-                return self.band_of::<L, F::Simple>(level, to, (src, from), rows_first, s, dst);
+            // Elements are asked whether they are odd as they go across, or before, if rows are folded first.
+            let watches = !self.rows_first && matches!(self.bins[2], Bins::Sliding(_));
+            let [odd, twin] = if watches {
+                [false; 2]
+            } else {
+                let (rd, read) = (self.bins[0].at(to.d), rows_read(&self.bins[1], &to.h));
+                any_odd(src, &rd, &read, F::odd, self.rows_first.then_some(F::twin))
+            };
+            let how = (self.rows_first && !twin, watches);
+            if !odd && self.band_of::<L, F::Simple>(level, to, (src, from), how, s, dst) {
+                return;
             }
         }
-        let rows_first = F::ROWS_FIRST && self.rows_first;
-        self.band_of::<L, F>(level, to, (src, from), rows_first, s, dst);
+        let how = (F::ROWS_FIRST && self.rows_first, false);
+        self.band_of::<L, F>(level, to, (src, from), how, s, dst);
     }
 }
 
@@ -328,16 +334,17 @@ impl<K: Copy, F: Fold<K>, A: Around<K>> Folding<'_, K, F, A> {
         rows_of_band(self.bins, tile, self.inner, size_of::<K>())
     }
 
+    /// Makes a band; or nothing and false, if it `watches` and there is an odd element.
     #[inline(always)]
     fn band_of<L: Level, G: Fold<K>>(
         &self,
         level: L,
         to: &OutRows<'_>,
         (src, from): (&Rows<'_, K>, usize),
-        rows_first: bool,
+        (rows_first, watches): (bool, bool),
         s: &mut Scratch<K>,
         dst: &mut RowsMut<'_, K>,
-    ) {
+    ) -> bool {
         let rows_first = G::ROWS_FIRST && rows_first;
         let (rd, read) = (self.bins[0].at(to.d), rows_read(&self.bins[1], &to.h));
         let repeat = self.row.repeat(to.cols, src.row_len(), self.inner);
@@ -346,8 +353,8 @@ impl<K: Copy, F: Fold<K>, A: Around<K>> Folding<'_, K, F, A> {
         let kept = (read.len() * width).max(1);
         if rows_first {
             // (Elements that were asked whether they are odd have been brought in.)
-            if !F::SIMPLER && read.len() * src.row_len() * rd.count * size_of::<K>() <= 2 * bytes_of_band(&self.bins[0])
-            {
+            let bytes = read.len() * src.row_len() * rd.count * size_of::<K>();
+            if !F::SIMPLER && bytes <= 2 * bytes_of_band(&self.bins[0], &self.bins[1], src.row_len() * size_of::<K>()) {
                 touch(src, &rd, &read);
             }
             let (len, n) = (src.row_len(), to.h.len());
@@ -361,13 +368,16 @@ impl<K: Copy, F: Fold<K>, A: Around<K>> Folding<'_, K, F, A> {
             }
             let span = Span { src: as_cells(&mut s.inputs[..n * pitch]), from, cols, inner };
             let made = &mut s.outputs[..n * width];
-            reduce::across_rows::<L, K, G>(level, &self.row, &span, (n, len), &mut s.room, made);
+            reduce::across_rows::<L, K, G>(level, &self.row, &span, (n, len), false, &mut s.room, made);
         }
         for (j, kept) in s.inputs.chunks_exact_mut(kept).take(if rows_first { 0 } else { rd.count }).enumerate() {
             for (cells, at, rows) in long_rows(src, rd.start + j * rd.step, &read, repeat || listed) {
                 let span = Span { src: cells, from, cols, inner };
                 let rows = (rows, cells.len() / rows);
-                reduce::across_rows::<L, K, G>(level, &self.row, &span, rows, &mut s.room, &mut kept[at * width..]);
+                let kept = &mut kept[at * width..];
+                if reduce::across_rows::<L, K, G>(level, &self.row, &span, rows, watches, &mut s.room, kept) {
+                    return false;
+                }
             }
         }
         let mut h = to.h.start;
@@ -393,5 +403,6 @@ impl<K: Copy, F: Fold<K>, A: Around<K>> Folding<'_, K, F, A> {
             dst.finish_rows(level, to.d, h..h + n);
             h += n;
         }
+        true
     }
 }

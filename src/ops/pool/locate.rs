@@ -242,10 +242,8 @@ impl<K: Order> Kernel for Locating<'_, K> {
         s: &mut Self::Scratch,
         dst: &mut Self::Dst<'_>,
     ) {
-        let none = None::<fn(K) -> bool>;
-        if K::ODD && !any_odd(src, &self.bins[0].at(to.d), &rows_read(&self.bins[1], &to.h), K::is_odd, none)[0] {
-            self.band_of::<L, true>(level, to, src, from, s, dst);
-        } else {
+        let plainly = K::ODD && self.band_of::<L, true>(level, to, src, from, s, dst);
+        if !plainly {
             self.band_of::<L, false>(level, to, src, from, s, dst);
         }
     }
@@ -276,6 +274,7 @@ impl<K: Order> Locating<'_, K> {
         rows_of_band(self.bins, tile, self.inner, size_of::<K>() + size_of::<Low>())
     }
 
+    /// Makes a band; or nothing and false, if it would be `PLAIN` and there is an odd element.
     #[inline(always)]
     fn band_of<L: Level, const PLAIN: bool>(
         &self,
@@ -285,7 +284,7 @@ impl<K: Order> Locating<'_, K> {
         from: usize,
         s: &mut Located<K>,
         (values, positions): &mut (RowsMut<'_, K>, Places<'_>),
-    ) {
+    ) -> bool {
         let [bd, bh, bw] = self.bins;
         let (rd, read) = (bd.at(to.d), rows_read(bh, &to.h));
         // (Positions go on from row to row, where all of each row is there.)
@@ -300,15 +299,10 @@ impl<K: Order> Locating<'_, K> {
                 let base = self.position(d, read.start + at);
                 let span = Span { src: cells, from, cols, inner };
                 let (values, positions) = (&mut values[at * width..], &mut positions[at * width..]);
-                argmax::across_rows::<L, K, Low, PLAIN>(
-                    level,
-                    &self.row,
-                    &span,
-                    rows,
-                    base,
-                    &mut room,
-                    &mut Pairs { values, positions },
-                );
+                let mut made = Pairs { values, positions };
+                if argmax::across_rows::<L, K, Low, PLAIN>(level, &self.row, &span, rows, base, &mut room, &mut made) {
+                    return false;
+                }
             }
         }
         let (kept_of, rows_on) = ((&s.kept.0[..], &s.kept.1[..]), step(bh));
@@ -336,6 +330,7 @@ impl<K: Order> Locating<'_, K> {
             positions.finish_rows(level, to.d, rows);
             h += n;
         }
+        true
     }
 }
 
