@@ -523,6 +523,19 @@ impl<P: Copy> Grid<P> {
         self.spatial_strides = [0, 0, step];
     }
 
+    /// Blocks of one row each, after [`Grid::flatten_spatial`], as one row, as far as they lie one after the other: for what does
+    /// not matter how many there are.
+    pub fn flatten_blocks(&mut self) {
+        while let Some(&(len, stride)) = self.outer.last()
+            && self.inner == 1
+            && self.spatial[..2] == [1, 1]
+            && self.spatial_strides[2].checked_mul(self.spatial[2] as isize) == Some(stride)
+        {
+            self.spatial[2] *= len;
+            self.outer.pop();
+        }
+    }
+
     /// Channels as the last outer axis, whatever the layout, for operations that mix them: blocks are `n*C + c`. An
     /// array without batch or channel axis gets unit ones.
     pub(crate) fn channels_outside(

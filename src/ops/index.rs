@@ -73,6 +73,10 @@ const TILE: usize = 64 << 10;
 /// Elements settled at once: what is held of them stays in L1.
 const SETTLED: usize = 1024;
 
+/// Shortest rows that are settled window by window. (Of planes of 14 x 14, pooled from 28 x 28, a row takes longer to begin than its
+/// elements take one by one: 0.23 ms for 100,000 of them, and 0.14 scattered.)
+const WINDOWED: usize = 20;
+
 /// The output rows of some pooled rows' windows, `sh` each.
 struct Windowed<'a, 'b, T> {
     dst: &'a mut RowsMut<'b, T>,
@@ -194,6 +198,7 @@ impl IndexPlan {
         simplify(&mut grid, &mut []);
         if grid.spatial_is_flat() {
             grid.flatten_spatial();
+            grid.flatten_blocks();
         }
         let (chunks, blocks) = (Chunks::of(&grid), grid.blocks());
         let (bad, grid) = (AtomicBool::new(false), (I::ToWide::default(), grid));
@@ -237,7 +242,8 @@ impl IndexPlan {
         T: Copy + Default + Send + Sync + 'static,
         I: IndexElement,
     {
-        if let Some(size) = self.own_windows.filter(|_| self.checks_while_placing())
+        let wide = self.axes.spatial(&self.values_shape).last().is_some_and(|w| *w >= WINDOWED);
+        if let Some(size) = self.own_windows.filter(|_| wide && self.checks_while_placing())
             && self.settle(size, x, indices, out)?
         {
             return Ok(());

@@ -103,7 +103,7 @@ impl Cut {
         channels: usize,
         all: [usize; 3],
         (shifts, step): ([(i64, i64); 3], [usize; 3]),
-        bytes: impl Fn(&Self) -> usize,
+        bytes: &dyn Fn(&Self) -> usize,
     ) -> Option<Self> {
         let mut cut = Self { channels, all, parts: [1; 3], shifts };
         while bytes(&cut) > BAND_BYTES && cut.channels > SOME_CHANNELS {
@@ -285,7 +285,7 @@ impl<T: Multiplied> Map<'_, T> {
         }
         let all = [0, 1, 2].map(|a| self.links[a].out_len.div_ceil(self.links[a].out_step));
         let step = [0, 1, 2].map(|a| self.links[a].in_step);
-        Cut::new(self.groups.min(MOST_CHANNELS), all, (shifts(phases)?, step), |cut| self.bytes(cut))
+        Cut::new(self.groups.min(MOST_CHANNELS), all, (shifts(phases)?, step), &|cut| self.bytes(cut))
     }
 
     /// Bytes of a band, with its results and its weights.

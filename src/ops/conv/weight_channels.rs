@@ -73,8 +73,8 @@ impl<T: Multiplied> WeightGrad<'_, T> {
         }
         let most = (self.groups / SHARED).next_multiple_of(FEWEST).clamp(SOME_CHANNELS, MOST_CHANNELS).min(self.groups);
         let step = self.links.each_ref().map(|l| l.in_step);
-        let cut =
-            shifts(phases).and_then(|shifts| Cut::new(most, self.short.spatial, (shifts, step), |cut| self.bytes(cut)));
+        let cut = shifts(phases)
+            .and_then(|shifts| Cut::new(most, self.short.spatial, (shifts, step), &|cut| self.bytes(cut)));
         let Some(cut) = cut else { return Ok(false) };
         let extent = cut.extent(step, cut.band());
         let [_, kh, kw] = self.kernel();
