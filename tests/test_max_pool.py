@@ -426,3 +426,22 @@ def test_empty_batch_is_an_empty_result():
     values, indices = us.max_pool2d(np.ones((0, 3, 4, 4), "f4"), 2, return_indices=True)
     assert values.shape == indices.shape == (0, 3, 2, 2)
     assert us.max_pool2d_backward(values, indices, (0, 3, 4, 4)).shape == (0, 3, 4, 4)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "f2"])
+@pytest.mark.parametrize("width", [224, 111])
+@pytest.mark.parametrize("kernel, stride", [(2, 2), (3, 2), (3, 1), (3, 3)])
+def test_one_nan_among_many_rows_is_found(isa, kernel, stride, width, dtype):
+    """Wherever in a band of rows it is met: what went across before it is made again."""
+    clean = np.random.default_rng(width).standard_normal((2, 200, width)).astype(dtype)
+    for place in [(0, 0, 0), (0, 37, width - 1), (1, 163, 2), (1, 198, width // 2)]:
+        x = clean.copy()
+        x[place] = np.nan
+        windows = np.lib.stride_tricks.sliding_window_view(x, (kernel, kernel), axis=(1, 2))
+        want = windows[:, ::stride, ::stride].max(axis=(3, 4))
+        laws.assert_identical(us.max_pool2d(x, kernel, stride), want)
+        values, at = us.max_pool2d(x, kernel, stride, return_indices=True)
+        laws.assert_identical(values, want)
+        laws.assert_identical(
+            np.take_along_axis(x.reshape(2, -1), at.reshape(2, -1), 1), want.reshape(2, -1)
+        )

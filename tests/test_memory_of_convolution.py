@@ -124,7 +124,11 @@ CALLS = {
     ),
 }
 
-MASKS = {"by x": "(True, False, False)", "by weight": "(False, True, False)"}
+MASKS = {
+    "by x": "(True, False, False)",
+    "by weight": "(False, True, False)",
+    "by bias": "(False, False, True)",
+}
 
 # As above, the gradient first.
 BACKWARDS = {
@@ -152,6 +156,15 @@ BACKWARDS = {
     "up k4s2p1": (
         "ones(8, 32, 128, 128), ones(8, 64, 64, 64), ones(64, 32, 4, 4)",
         "g, x, w: us.conv_transpose2d_backward(g, x, w, 2, 1, output_mask=MASK)",
+    ),
+    "depthwise, channels last": (
+        "ones(8, 128, 128, 64), ones(8, 128, 128, 64), ones(64, 1, 7, 7)",
+        "g, x, w: us.conv2d_backward(g, x, w, 1, 3, 1, 64, channels_last=True, output_mask=MASK)",
+    ),
+    "depthwise, float16, small planes": (
+        "ones(8, 1536, 14, 14), ones(8, 512, 14, 14), ones(1536, 1, 3, 3)",
+        "g, x, w: us.conv2d_backward(g, x, w, 1, 1, groups=512, output_mask=MASK)",
+        "'f2'",
     ),
     "up 1-D, bfloat16": (
         "ones(64, 32_000), ones(512, 4_000), ones(512, 64, 16)",

@@ -169,8 +169,11 @@ impl<T: Multiplied> WeightGrad<'_, T> {
             let first = (group * longs + long, channels.len(), longs);
             scratch.long.fill(&self.long, first, (from, how.extent), pitch)?;
             for short in 0..shorts {
-                let first = (group * shorts + short, channels.len(), shorts);
-                scratch.short.fill(&self.short, first, (begins, how.places), pitch)?;
+                // (One of both sides has one channel: where the long side has several, the short one is there already.)
+                if long == 0 {
+                    let first = (group * shorts + short, channels.len(), shorts);
+                    scratch.short.fill(&self.short, first, (begins, how.places), pitch)?;
+                }
                 let of_pair = how.taps.len() * pitch;
                 simd::dispatch(TapSums {
                     pitch,
