@@ -23,7 +23,7 @@ use crate::error::{Error, Result, Shape};
 /// streamed: 4 MiB 0.04 and 0.15 ms; 16 MiB 0.4 to 0.6 and 0.46; 26 MiB 1.36 and 0.78; 134 MiB 7.1 and 4.0. On a Zen 4 core
 /// with as much of it, shared: 12 MiB 0.14 either way where it is in L3, else 0.45 and 0.18; 3 MiB 0.03 and 0.04, else 0.09
 /// and 0.04.
-const STREAMED_BYTES: usize = 6 << 20;
+pub(crate) const STREAMED_BYTES: usize = 6 << 20;
 
 /// Bytes of a cache line.
 pub(crate) const CACHE_LINE: usize = 64;

@@ -80,8 +80,8 @@ pub enum Way {
     /// Some output rows at once from the input rows themselves, which are read in the order they lie in: short rows as one
     /// long one where they are next to each other.
     Band,
-    /// The input rows of each output row folded into one, as they are stored, and that taken across: where there are fewer
-    /// output rows than input rows.
+    /// The input rows of each output row folded into one, as they are stored, and what comes of that made into output rows, each of
+    /// the row at its own place, as a band: where there are fewer output rows than input rows.
     Folded,
 }
 
@@ -192,7 +192,8 @@ pub trait Kernel: Sync {
         let _ = tile;
         1
     }
-    /// Makes some output rows of the input rows, whose first column is `from`, and finishes each, for [`Way::Band`].
+    /// Makes some output rows of the input rows, whose first column is `from`, and finishes each, for [`Way::Band`]; or of rows that
+    /// have been folded, for [`Way::Folded`].
     fn band<L: Level>(
         &self,
         level: L,
@@ -496,8 +497,7 @@ impl Shape {
     fn slots(&self) -> usize {
         match self.way {
             Way::Scan(block, _) => 2 * block + 1,
-            Way::Band => 0,
-            Way::Folded => 1,
+            Way::Band | Way::Folded => 0,
             Way::Running => SPARE + 1,
             Way::Ring => self.ring[0] * self.ring[1],
         }
@@ -581,9 +581,7 @@ fn folded<K: Kernel>(
 ) -> Result<()> {
     let [_, height, _] = shape.out;
     let mut scratch = kernel.scratch(shape.tile)?;
-    let mut slots = [kernel.slot(shape.tile)?];
-    let (mut packed, mut made, mut rows_folded, mut steps) =
-        (Room::default(), K::Made::default(), Room::default(), Vec::new());
+    let (mut packed, mut made, mut rows_folded) = (Room::default(), K::Made::default(), Room::default());
     let mut unit = units.start;
     while unit < units.end {
         let (group, _) = shape.rows_at(unit, units.end, 1);
@@ -600,15 +598,17 @@ fn folded<K: Kernel>(
             grow(&mut rows_folded, band.rows.len() * width)?;
             let to = &mut rows_folded[..band.rows.len() * width];
             ends.fold(&band, &ins, &mut scratch, &mut packed, to, pause)?;
-            let src = Rows::packed(to, band.rows.len(), width);
-            steps.clear();
-            for (i, row) in band.rows.clone().enumerate() {
-                steps.push(Step::Across(0, i, 0));
-                steps.push(Step::Down(row / height, row % height, (0, 1)));
+            // Plane by plane.
+            let (mut row, mut to) = (band.rows.start, to);
+            while row < band.rows.end {
+                let (d, h) = (row / height, row % height);
+                let n = (height - h).min(band.rows.end - row);
+                let (first, rest) = to.split_at_mut(n * width);
+                let (steps, rows, cols, from) = (&[Step::Band(d, h, n)][..], &[][..], &band.cols, ins.start);
+                let (src, scratch, slots) = (Rows::packed(first, (d, h), n, width), &mut scratch, &mut [][..]);
+                simd::dispatch((kernel, Steps { steps, rows, cols, src, from, scratch, slots, dst: &mut dst }));
+                (row, to) = (row + n, rest);
             }
-            let (steps, rows, cols, from) = (&steps[..], &[0][..], &band.cols, ins.start);
-            let (scratch, slots) = (&mut scratch, &mut slots[..]);
-            simd::dispatch((kernel, Steps { steps, rows, cols, src, from, scratch, slots, dst: &mut dst }));
             Ok(())
         })?;
     }

@@ -209,11 +209,12 @@ pub struct Rows<'a, T> {
 }
 
 impl<'a, T: Copy> Rows<'a, T> {
-    /// `n` rows of `len` elements that lie one after the other, as those of plane 0.
+    /// `n` rows of `len` elements that lie one after the other, as those from `(d, h)` on.
     #[must_use]
-    pub fn packed(rows: &'a mut [T], n: usize, len: usize) -> Self {
+    pub fn packed(rows: &'a mut [T], (d, h): (usize, usize), n: usize, len: usize) -> Self {
         let rows = &mut rows[..n * len];
-        Self { origin: rows.as_ptr(), strides: [0, len as isize], d: (0, 1), h: (0, n), len, life: PhantomData }
+        let origin = rows.as_ptr().wrapping_offset(-((h * len) as isize));
+        Self { origin, strides: [0, len as isize], d: (d, d + 1), h: (h, h + n), len, life: PhantomData }
     }
 
     /// Elements of a row.
@@ -263,6 +264,13 @@ pub struct List<'a, T> {
 }
 
 impl<'a, T: Copy> List<'a, T> {
+    /// A single row.
+    #[inline(always)]
+    #[must_use]
+    pub fn one(row: &'a [Cell<T>]) -> Self {
+        Self { origin: row.as_ptr().cast(), steps: [0; 2], rows: [1, 1], len: row.len(), life: PhantomData }
+    }
+
     /// Elements of a row.
     #[inline(always)]
     #[must_use]
@@ -286,7 +294,8 @@ impl<'a, T: Copy> List<'a, T> {
         assert!(d < self.rows[0] && h < self.rows[1], "row outside the list");
         let offset = d as isize * self.steps[0] + h as isize * self.steps[1];
         // SAFETY: `Rows::list` checked that the first and the last of these rows are held, and so are all between; their
-        // `len` elements are those of the row, or are followed, in the rows after it that are held, by as many as that.
+        // `len` elements are those of the row, or are followed, in the rows after it that are held, by as many as that. A
+        // single row is the first and the last.
         unsafe { std::slice::from_raw_parts(self.origin.wrapping_offset(offset).cast::<Cell<T>>(), self.len) }
     }
 }
@@ -339,8 +348,8 @@ pub struct RowsMut<'a, T> {
     emit: Option<Emit<'a, T>>,
     /// Elements of a row to be made at once, if parts of rows will do.
     part: usize,
-    /// Whether the row that is being made has been taken part by part.
-    parted: bool,
+    /// Whether the row that is being made need not be finished any more.
+    taken: bool,
     life: PhantomData<&'a mut T>,
 }
 
@@ -359,8 +368,8 @@ pub trait Finish {
 impl<T: Copy> Finish for RowsMut<'_, T> {
     #[inline(always)]
     fn finish<L: Level>(&mut self, level: L, d: usize, h: usize) {
-        if self.parted {
-            self.parted = false;
+        if self.taken {
+            self.taken = false;
         } else {
             self.finish_rows(level, d, h..h + 1);
         }
@@ -411,6 +420,19 @@ impl<T: Copy> RowsMut<'_, T> {
         self.stage.as_deref_mut().map_or(&mut [], |stage| as_uninit(&mut stage[..n]))
     }
 
+    /// The row that is being made has been written where it lies.
+    #[inline(always)]
+    pub fn written(&mut self) {
+        self.taken = true;
+    }
+
+    /// The row at `(d, h)` where it lies, if rows are made elsewhere only to be written past the caches: to be written so, and then
+    /// [told to be](RowsMut::written).
+    #[inline(always)]
+    pub fn past_caches(&mut self, d: usize, h: usize) -> Option<&mut [MaybeUninit<T>]> {
+        (self.stage.is_some() && self.emit.is_none()).then(|| self.place(d, h..h + 1))
+    }
+
     /// The rows have been written.
     #[inline(always)]
     pub fn finish_rows<L: Level>(&mut self, level: L, d: usize, h: Range<usize>) {
@@ -436,7 +458,7 @@ impl<T: Copy> RowsMut<'_, T> {
             && let (Some(stage), Some(emit)) = (self.stage.as_deref_mut(), self.emit)
         {
             emit(&mut stage[..n], At { block: 0, d, h }, first);
-            self.parted = true;
+            self.taken = true;
         }
     }
 
@@ -769,7 +791,7 @@ impl<T: Copy> Grid<*mut T> {
                     stage,
                     emit: None,
                     part: whole,
-                    parted: false,
+                    taken: false,
                     life: PhantomData,
                 });
             }
@@ -796,7 +818,7 @@ impl<T: Copy> Grid<*mut T> {
                 stage,
                 emit: Some(&emit),
                 part: if s.contiguous() { PART_BYTES / size_of::<C::Computed>() } else { len },
-                parted: false,
+                taken: false,
                 life: PhantomData,
             });
         }
@@ -813,7 +835,7 @@ impl<T: Copy> Grid<*mut T> {
             stage: None,
             emit: None,
             part: usize::MAX,
-            parted: false,
+            taken: false,
             life: PhantomData,
         })?;
         let first = at(rows.start);

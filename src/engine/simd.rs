@@ -106,6 +106,34 @@ pub trait Level: Copy {
         two_taps_singly::<T, Self>([a, b], src, to);
     }
 
+    /// `dst[P*i + j] = weights[j][0] * src[i + later] + weights[j][1] * src[i + later + 1]`, `later` being 0 for the first half of an
+    /// even number of phases and 1 for the second; the last result's inputs must be there. Returns whether it did: not where there
+    /// are no vectors of such elements, or too few of them. (Each vector of inputs is loaded once: most lie across two lines of the
+    /// cache.)
+    #[inline(always)]
+    fn around<T: Summed, const P: usize>(
+        self,
+        weights: &[[T; 2]; P],
+        src: &[Cell<T>],
+        dst: &mut [MaybeUninit<T>],
+    ) -> bool {
+        let _ = (weights, src, dst);
+        false
+    }
+
+    /// `dst[i]` the sum of `weights[j] * rows[j][i]`, past the caches, as [`Level::stream`]. Returns whether it did: not where there
+    /// are no vectors of such elements, or `dst` is no whole number of lines. The slices must agree in length.
+    #[inline(always)]
+    fn stream_sum<T: Summed, const N: usize>(
+        self,
+        weights: &[T; N],
+        rows: &[&[T]; N],
+        dst: &mut [MaybeUninit<T>],
+    ) -> bool {
+        let _ = (weights, rows, dst);
+        false
+    }
+
     /// Whether loops for special cases are not worth compiling.
     const LEAN: bool = false;
 
@@ -439,6 +467,86 @@ mod x86 {
         };
     }
 
+    /// Own memory as a row to read.
+    #[inline(always)]
+    fn cells<T>(row: &mut [T]) -> &[Cell<T>] {
+        Cell::from_mut(row).as_slice_of_cells()
+    }
+
+    /// [`Level::around`] of a type that is `$t`, in vectors of `$lanes`.
+    macro_rules! around {
+        ($self:ident, $weights:ident, $src:ident, $dst:ident, $t:ty, $lanes:expr, $splat:expr, $load:expr, $store:expr, $mul:expr,
+         $fma:expr) => {
+            let n = $dst.len() / P;
+            if TypeId::of::<T>() == TypeId::of::<$t>() && matches!(P, 2 | 4 | 8) && n >= $lanes {
+                let (src, dst) = ($src[..n + 2].as_ptr().cast::<$t>(), &mut $dst[..n * P]);
+                // The second block begins a vector of the results, if one can, and the last one ends with them: blocks may overlap,
+                // for they make the same again.
+                let (bytes, vector) = (P * size_of::<$t>(), $lanes * size_of::<$t>());
+                let first = dst.as_ptr().addr().wrapping_neg() % vector / bytes;
+                let second = $lanes - ($lanes - first) % (vector / bytes).max(1);
+                let (mut b, mut next) = (0, second);
+                loop {
+                    let mut phases = [[T::default(); $lanes]; P];
+                    // SAFETY: `T` is `$t`; vectors of inputs from `b` to `b + 2` on, `b + lanes <= n`, are among the `n + 2`; each
+                    // phase is one vector. The level's value proves the instructions exist.
+                    unsafe {
+                        let v = [$load(src.add(b)), $load(src.add(b + 1)), $load(src.add(b + 2))];
+                        for (j, (to, weights)) in phases.iter_mut().zip($weights).enumerate() {
+                            let x = $splat(std::mem::transmute_copy::<T, $t>(&weights[0]));
+                            let y = $splat(std::mem::transmute_copy::<T, $t>(&weights[1]));
+                            let (before, after) = if j < P / 2 { (v[0], v[1]) } else { (v[1], v[2]) };
+                            $store(to.as_mut_ptr().cast(), $fma(y, after, $mul(x, before)));
+                        }
+                    }
+                    // SAFETY: the results of a block that ends before `n`.
+                    let made = unsafe {
+                        std::slice::from_raw_parts_mut(dst.as_mut_ptr().add(b * P), $lanes * P)
+                    };
+                    match &mut phases[..] {
+                        [a, b] => $self.zip(Some(cells(a)), Some(cells(b)), made),
+                        _ => $self.weave(&phases.each_mut().map(|phase| cells(phase)), made),
+                    }
+                    if b + $lanes == n {
+                        return true;
+                    }
+                    b = next.min(n - $lanes);
+                    next += $lanes;
+                }
+            }
+        };
+    }
+
+    /// [`Level::stream_sum`] of a type that is `$t`, in vectors of `$lanes`.
+    macro_rules! stream_sum {
+        ($weights:ident, $rows:ident, $dst:ident, $t:ty, $lanes:expr, $splat:expr, $load:expr, $stream:expr, $mul:expr, $fma:expr) => {
+            let n = $dst.len();
+            let lines = $dst.as_ptr().addr() % ($lanes * size_of::<$t>()) == 0 && n % $lanes == 0;
+            if TypeId::of::<T>() == TypeId::of::<$t>() && lines && N > 0 {
+                let mut rows = [std::ptr::null::<$t>(); N];
+                for (to, row) in rows.iter_mut().zip($rows) {
+                    *to = row[..n].as_ptr().cast();
+                }
+                let mut i = 0;
+                while i < n {
+                    // SAFETY: `T` is `$t`; `i + lanes <= n`, and so many elements are in each row and in `dst`, which is aligned to
+                    // the vector. The level's value proves the instructions exist.
+                    unsafe {
+                        let w = $splat(std::mem::transmute_copy::<T, $t>(&$weights[0]));
+                        let mut sum = $mul(w, $load(rows[0].add(i)));
+                        for j in 1..N {
+                            let w = $splat(std::mem::transmute_copy::<T, $t>(&$weights[j]));
+                            sum = $fma(w, $load(rows[j].add(i)), sum);
+                        }
+                        $stream($dst.as_mut_ptr().add(i).cast(), sum);
+                    }
+                    i += $lanes;
+                }
+                return true;
+            }
+        };
+    }
+
     impl Level for Avx2 {
         const FMA: bool = true;
         type Register<T: Laned> = T::Bytes32;
@@ -458,6 +566,76 @@ mod x86 {
         fn call<J: Job>(self, job: J) -> J::Output {
             // SAFETY: the level's value proves the instructions exist.
             unsafe { job.avx2() }
+        }
+
+        #[inline(always)]
+        fn around<T: Summed, const P: usize>(
+            self,
+            weights: &[[T; 2]; P],
+            src: &[Cell<T>],
+            dst: &mut [MaybeUninit<T>],
+        ) -> bool {
+            around!(
+                self,
+                weights,
+                src,
+                dst,
+                f32,
+                8,
+                _mm256_set1_ps,
+                _mm256_loadu_ps,
+                _mm256_storeu_ps,
+                _mm256_mul_ps,
+                _mm256_fmadd_ps
+            );
+            around!(
+                self,
+                weights,
+                src,
+                dst,
+                f64,
+                4,
+                _mm256_set1_pd,
+                _mm256_loadu_pd,
+                _mm256_storeu_pd,
+                _mm256_mul_pd,
+                _mm256_fmadd_pd
+            );
+            false
+        }
+
+        #[inline(always)]
+        fn stream_sum<T: Summed, const N: usize>(
+            self,
+            weights: &[T; N],
+            rows: &[&[T]; N],
+            dst: &mut [MaybeUninit<T>],
+        ) -> bool {
+            stream_sum!(
+                weights,
+                rows,
+                dst,
+                f32,
+                8,
+                _mm256_set1_ps,
+                _mm256_loadu_ps,
+                _mm256_stream_ps,
+                _mm256_mul_ps,
+                _mm256_fmadd_ps
+            );
+            stream_sum!(
+                weights,
+                rows,
+                dst,
+                f64,
+                4,
+                _mm256_set1_pd,
+                _mm256_loadu_pd,
+                _mm256_stream_pd,
+                _mm256_mul_pd,
+                _mm256_fmadd_pd
+            );
+            false
         }
 
         #[inline(always)]
@@ -572,6 +750,76 @@ mod x86 {
         fn call<J: Job>(self, job: J) -> J::Output {
             // SAFETY: the level's value proves the instructions exist; those of the level below are among them.
             if J::WIDE { unsafe { job.avx512() } } else { unsafe { job.avx2() } }
+        }
+
+        #[inline(always)]
+        fn around<T: Summed, const P: usize>(
+            self,
+            weights: &[[T; 2]; P],
+            src: &[Cell<T>],
+            dst: &mut [MaybeUninit<T>],
+        ) -> bool {
+            around!(
+                self,
+                weights,
+                src,
+                dst,
+                f32,
+                16,
+                _mm512_set1_ps,
+                _mm512_loadu_ps,
+                _mm512_storeu_ps,
+                _mm512_mul_ps,
+                _mm512_fmadd_ps
+            );
+            around!(
+                self,
+                weights,
+                src,
+                dst,
+                f64,
+                8,
+                _mm512_set1_pd,
+                _mm512_loadu_pd,
+                _mm512_storeu_pd,
+                _mm512_mul_pd,
+                _mm512_fmadd_pd
+            );
+            false
+        }
+
+        #[inline(always)]
+        fn stream_sum<T: Summed, const N: usize>(
+            self,
+            weights: &[T; N],
+            rows: &[&[T]; N],
+            dst: &mut [MaybeUninit<T>],
+        ) -> bool {
+            stream_sum!(
+                weights,
+                rows,
+                dst,
+                f32,
+                16,
+                _mm512_set1_ps,
+                _mm512_loadu_ps,
+                _mm512_stream_ps,
+                _mm512_mul_ps,
+                _mm512_fmadd_ps
+            );
+            stream_sum!(
+                weights,
+                rows,
+                dst,
+                f64,
+                8,
+                _mm512_set1_pd,
+                _mm512_loadu_pd,
+                _mm512_stream_pd,
+                _mm512_mul_pd,
+                _mm512_fmadd_pd
+            );
+            false
         }
 
         #[inline(always)]

@@ -33,6 +33,13 @@ pub struct Reach {
 }
 
 impl Reach {
+    /// Neighbouring positions.
+    #[inline(always)]
+    #[must_use]
+    pub fn of(positions: &std::ops::Range<usize>) -> Self {
+        Self { start: positions.start, count: positions.len(), step: 1 }
+    }
+
     /// One past the last position read; `start` when nothing is read.
     #[must_use]
     pub fn end(self) -> usize {

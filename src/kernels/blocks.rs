@@ -332,11 +332,11 @@ impl<T: Summed> Blocks<T> {
 mod tests {
     use super::*;
     use crate::element::Ring;
+    use crate::engine::rows::{List, as_uninit};
     use crate::engine::simd::Isa;
     use crate::geometry::coords::{AxisMap, Rule};
     use crate::geometry::filter::Filter;
     use crate::geometry::sampler::{Method, Outside, Sampler};
-    use crate::kernels::reduce::Span;
     use crate::kernels::resample::{Across, Weighted};
     use proptest::prelude::*;
     use std::sync::Arc;
@@ -355,9 +355,17 @@ mod tests {
         let mut src = row[ins.start * inner..ins.end * inner].to_vec();
         let mut end = vec![T::default(); blocks.scratch()];
         let mut dst = vec![T::weight(77.0); cols.len() * inner];
-        let span = Span { src: as_cells(&mut src), from: ins.start, cols: &cols, inner };
+        let rows = List::one(as_cells(&mut src));
         let taps = Weighted { taps, weights: &weights, period: None, blocks: Some(&blocks) };
-        simd::dispatch(Across { taps, span, end: &mut end, dst: &mut dst });
+        simd::dispatch(Across {
+            taps,
+            rows,
+            from: ins.start,
+            cols: &cols,
+            inner,
+            end: &mut end,
+            dst: as_uninit(&mut dst),
+        });
         Ok(Some(dst))
     }
 

@@ -6,50 +6,116 @@ use std::ops::Range;
 
 use super::blocks::Blocks;
 use super::down::fold_rows;
-use super::reduce::Span;
 use crate::element::{Codec, Ring, Summed};
-use crate::engine::rows::{as_cells, as_uninit};
+use crate::engine::room::Room;
+use crate::engine::rows::{List, as_cells};
 use crate::engine::simd::{Job, Level};
 use crate::geometry::taps::{Period, Taps};
 
-/// Weighted sums across a row.
+/// Weighted sums across rows: several at once where rows are short, for finding out how a row is cut takes as long as the sums of a
+/// hundred of its elements.
 pub struct Across<'a, T> {
     /// The taps.
     pub taps: Weighted<'a, T>,
-    /// The row.
-    pub span: Span<'a, T>,
+    /// The rows.
+    pub rows: List<'a, T>,
+    /// Position of their first element.
+    pub from: usize,
+    /// Outputs wanted.
+    pub cols: &'a Range<usize>,
+    /// Elements (channels) at each position.
+    pub inner: usize,
     /// Scratch, as much as the taps want.
     pub end: &'a mut [T],
-    /// The result.
-    pub dst: &'a mut [T],
+    /// The results, row after row.
+    pub dst: &'a mut [MaybeUninit<T>],
 }
 
 impl<T: Summed> Job for Across<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<L: Level>(self, level: L) {
-        self.taps.across(level, self.span, self.end, self.dst);
+        let Self { taps, rows, from, cols, inner, end, dst } = self;
+        taps.across(level, &rows, (from, cols, inner), end, dst);
+    }
+}
+
+/// Rows that have gone across.
+#[derive(Clone, Copy)]
+pub enum Held<'a, T> {
+    /// Row `j` is in slot `listed[j]`, from this element on.
+    Slots(&'a [Room<T>], &'a [usize], usize),
+    /// Rows of so many elements, one after the other; the first ones of the first need not be there.
+    InOrder(&'a [T], usize),
+}
+
+impl<'a, T> Held<'a, T> {
+    /// Row `j`.
+    #[inline(always)]
+    #[must_use]
+    pub fn row(&self, j: usize) -> &'a [T] {
+        match *self {
+            Self::Slots(slots, listed, first) => &slots[listed[j]][first..],
+            Self::InOrder(rows, len) => &rows[j * len..],
+        }
     }
 }
 
 /// Weighted sums down rows: `dst = sum of weights[j] * row(j)`; zero where there is no row. (Two output rows at once, of rows read
 /// once, where upsampling makes both of the same ones: a seventh slower with all in L2, on a Zen 4 core. Both made of the lower one
 /// as that goes across, vector by vector, and written past the caches from registers: a seventh to two thirds slower, for two rows
-/// written in turns take longer to leave than one after the other.)
-pub struct Down<'a, R, T> {
+/// written in turns take longer to leave than one after the other. A job of its own where rows are
+/// not two: with all its loops in a loop over rows, the compiler made 800 bytes of addresses ready for each row, in case they were
+/// wanted.)
+pub struct Down<'a, T> {
     /// One weight for each row.
     pub weights: &'a [T],
     /// The rows.
-    pub row: R,
+    pub rows: Held<'a, T>,
     /// The result.
     pub dst: &'a mut [MaybeUninit<T>],
+    /// Whether it is better written past the caches, if that is possible.
+    pub streamed: bool,
 }
 
-impl<'r, T: Summed, R: Fn(usize) -> &'r [T]> Job for Down<'_, R, T> {
+/// [`Down`] for two rows, of a length with `dst` or longer.
+#[inline(always)]
+pub fn down_two<T: Summed, L: Level>(
+    level: L,
+    weights: [T; 2],
+    rows: [&[T]; 2],
+    dst: &mut [MaybeUninit<T>],
+    streamed: bool,
+) {
+    if !(streamed && level.stream_sum(&weights, &rows, dst)) {
+        let [a, b] = weights;
+        for ((to, v), w) in dst.iter_mut().zip(rows[0]).zip(rows[1]) {
+            to.write(fma::<T, L>(b, *w, T::mul(a, *v)));
+        }
+    }
+}
+
+/// Rows that [`Down`] writes past the caches.
+pub const STREAMED_ROWS: std::ops::RangeInclusive<usize> = 2..=4;
+
+impl<T: Summed> Job for Down<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<L: Level>(self, level: L) {
-        down(level, self.weights, self.row, self.dst);
+        // (Not moved: what has just been passed word by word is not there yet as vectors.)
+        let Self { weights, ref rows, dst, streamed } = self;
+        let done = streamed
+            && match *weights {
+                [a, b] => level.stream_sum(&[a, b], &[rows.row(0), rows.row(1)], dst),
+                [a, b, c] => level.stream_sum(&[a, b, c], &[rows.row(0), rows.row(1), rows.row(2)], dst),
+                [a, b, c, d] => {
+                    level.stream_sum(&[a, b, c, d], &[rows.row(0), rows.row(1), rows.row(2), rows.row(3)], dst)
+                }
+                _ => false,
+            };
+        if !done {
+            down(level, weights, |j| rows.row(j), dst);
+        }
     }
 }
 
@@ -91,13 +157,10 @@ impl<T: Summed> Weighted<'_, T> {
         }
         let w = &self.weights[self.taps.offset(o)..][..r.count];
         let src = &src[(r.start - from) * inner + channel..][..(r.count - 1) * inner + 1];
-        let mut sum = T::mul(w[0], src[0].get());
         if inner == 1 {
-            for (w, v) in w.iter().zip(src).skip(1) {
-                sum = fma::<T, L>(*w, v.get(), sum);
-            }
-            return sum;
+            return dot::<T, L>(w, src);
         }
+        let mut sum = T::mul(w[0], src[0].get());
         // (Stepping by a variable divides.)
         for (w, v) in w[1..].iter().zip(src.iter().step_by(inner).skip(1)) {
             sum = fma::<T, L>(*w, v.get(), sum);
@@ -105,32 +168,54 @@ impl<T: Summed> Weighted<'_, T> {
         sum
     }
 
-    /// Outputs `cols` of a row, `inner` elements each. `src` begins at input `from`.
+    /// Outputs `cols` of rows, `inner` elements each, row after row into `dst`. The rows begin at input `from`.
     #[inline(always)]
-    fn across<L: Level>(&self, level: L, span: Span<'_, T>, end: &mut [T], dst: &mut [T]) {
-        let Span { src, from, cols, inner } = span;
-        if let Some(blocks) = self.blocks
-            && blocks.across(level, (src, from), cols, |e| self.one::<L>(src, from, inner, e), end, as_uninit(dst))
-        {
+    fn across<L: Level>(
+        &self,
+        level: L,
+        rows: &List<'_, T>,
+        (from, cols, inner): (usize, &Range<usize>, usize),
+        end: &mut [T],
+        dst: &mut [MaybeUninit<T>],
+    ) {
+        let len = cols.len() * inner;
+        if len == 0 {
+            return;
+        }
+        let mut done = 0;
+        if let Some(blocks) = self.blocks {
+            while done < rows.rows() {
+                let (src, dst) = (rows.row(done), &mut dst[done * len..][..len]);
+                if !blocks.across(level, (src, from), cols, |e| self.one::<L>(src, from, inner, e), end, dst) {
+                    break;
+                }
+                done += 1;
+            }
+        }
+        if done == rows.rows() {
             return;
         }
         if inner != 1 {
-            self.across_channels::<L>(src, from, cols, inner, dst);
+            for j in 0..rows.rows() {
+                self.across_channels::<L>(rows.row(j), from, cols, inner, &mut dst[j * len..][..len]);
+            }
             return;
         }
         let repeats = self.repeats(cols);
         for o in (cols.start..repeats.start).chain(repeats.end..cols.end) {
-            dst[o - cols.start] = self.one::<L>(src, from, 1, o);
+            let (r, to) = (self.taps.at(o), o - cols.start);
+            let w = &self.weights[self.taps.offset(o)..][..r.count];
+            for j in 0..rows.rows() {
+                let sum = match r.count {
+                    0 => T::default(),
+                    n => dot::<T, L>(w, &rows.row(j)[r.start - from..][..n]),
+                };
+                dst[j * len + to].write(sum);
+            }
         }
         if let Some(period) = self.period.filter(|_| !repeats.is_empty()) {
-            self.periodic(
-                level,
-                period,
-                src,
-                from,
-                (repeats.start, repeats.start - cols.start),
-                &mut dst[..repeats.end - cols.start],
-            );
+            let (first, end) = (repeats.start - cols.start, repeats.end - cols.start);
+            self.periodic(level, period, rows, from, (repeats.start, first..end, len), dst);
         }
     }
 
@@ -155,70 +240,91 @@ impl<T: Summed> Weighted<'_, T> {
         &self,
         level: L,
         p: &Period,
-        src: &[Cell<T>],
+        rows: &List<'_, T>,
         from: usize,
-        first: (usize, usize),
-        dst: &mut [T],
+        (o0, part, len): (usize, Range<usize>, usize),
+        dst: &mut [MaybeUninit<T>],
     ) {
         match (p.outs, p.ins) {
-            _ if L::LEAN => {
-                for (i, d) in dst[first.1..].iter_mut().enumerate() {
-                    *d = self.one::<L>(src, from, 1, first.0 + i);
-                }
-            }
-            (1, 1) => self.blocks::<L, 1, 1>(level, src, from, first, dst),
-            (2, 1) => self.blocks::<L, 2, 1>(level, src, from, first, dst),
-            (3, 1) => self.blocks::<L, 3, 1>(level, src, from, first, dst),
-            (4, 1) => self.blocks::<L, 4, 1>(level, src, from, first, dst),
-            (8, 1) => self.blocks::<L, 8, 1>(level, src, from, first, dst),
-            (1, 2) => self.blocks::<L, 1, 2>(level, src, from, first, dst),
-            (1, 3) => self.blocks::<L, 1, 3>(level, src, from, first, dst),
-            (1, 4) => self.blocks::<L, 1, 4>(level, src, from, first, dst),
-            _ => {
-                for (i, d) in dst[first.1..].iter_mut().enumerate() {
-                    *d = self.one::<L>(src, from, 1, first.0 + i);
-                }
+            _ if L::LEAN => self.singly::<L>(rows, from, (o0, part, len), dst),
+            (1, 1) => self.blocks::<L, 1, 1>(level, rows, from, (o0, part, len), dst),
+            (2, 1) => self.blocks::<L, 2, 1>(level, rows, from, (o0, part, len), dst),
+            (3, 1) => self.blocks::<L, 3, 1>(level, rows, from, (o0, part, len), dst),
+            (4, 1) => self.blocks::<L, 4, 1>(level, rows, from, (o0, part, len), dst),
+            (8, 1) => self.blocks::<L, 8, 1>(level, rows, from, (o0, part, len), dst),
+            (1, 2) => self.blocks::<L, 1, 2>(level, rows, from, (o0, part, len), dst),
+            (1, 3) => self.blocks::<L, 1, 3>(level, rows, from, (o0, part, len), dst),
+            (1, 4) => self.blocks::<L, 1, 4>(level, rows, from, (o0, part, len), dst),
+            _ => self.singly::<L>(rows, from, (o0, part, len), dst),
+        }
+    }
+
+    /// As [`Weighted::blocks`], one by one.
+    #[inline(always)]
+    fn singly<L: Level>(
+        &self,
+        rows: &List<'_, T>,
+        from: usize,
+        (o0, part, len): (usize, Range<usize>, usize),
+        dst: &mut [MaybeUninit<T>],
+    ) {
+        for j in 0..rows.rows() {
+            for (i, d) in dst[j * len..][part.clone()].iter_mut().enumerate() {
+                d.write(self.one::<L>(rows.row(j), from, 1, o0 + i));
             }
         }
     }
 
-    /// `P` outputs for every `Q` inputs, from output `o0` on, which is element `lead` of the result: each of the `P` phases is a
-    /// short convolution with constant weights, computed for `N` repetitions side by side and interleaved at the end.
+    /// `P` outputs for every `Q` inputs, from output `o0` on, as elements `part` of the results, which are `len` long: each of the `P`
+    /// phases is a short convolution with constant weights, computed for `N` repetitions side by side and interleaved at the end.
     #[inline(always)]
     fn blocks<L: Level, const P: usize, const Q: usize>(
         &self,
         level: L,
-        src: &[Cell<T>],
+        rows: &List<'_, T>,
         from: usize,
-        (o0, lead): (usize, usize),
-        dst: &mut [T],
+        (o0, part, len): (usize, Range<usize>, usize),
+        dst: &mut [MaybeUninit<T>],
     ) {
-        let dst = &mut dst[lead..];
-        let (n, mut done) = (dst.len() / P, 0);
+        let (n, lead) = (part.len() / P, part.start);
         // Blocks may overlap: they compute the same values again. So the second one can begin a line of the cache, ...
         let next = |b: usize, block: usize| match (b, P) {
             _ if b + block >= n => n,
             (0, 1 | 2 | 4 | 8) => block - (lead / P + block) % (NARROW / P),
             _ => b + block,
         };
-        if let Some(pairs) = self.pairs::<P>(o0, from) {
+        let pairs = self.pairs::<P>(o0, from);
+        if let Some(Pairs { starts, weights, around: true }) = &pairs
+            && Q == 1
+        {
+            let mut done = 0;
+            while done < rows.rows()
+                && level.around(weights, &rows.row(done)[starts[0]..], &mut dst[done * len..][part.clone()])
+            {
+                done += 1;
+            }
+            if done > 0 {
+                return;
+            }
+        }
+        for j in 0..rows.rows() {
+            let (src, dst) = (rows.row(j), &mut dst[j * len..][part.clone()]);
+            let mut done = 0;
             while done < n {
                 // ... and the last one end with the row.
-                let b = done.min(n - NARROW);
-                pair_block::<T, L, P, Q>(level, &pairs, src, b * Q, &mut dst[b * P..]);
-                done = next(b, NARROW);
-            }
-            return;
-        }
-        while done < n {
-            if n >= WIDE {
-                let b = done.min(n - WIDE);
-                self.block::<L, P, Q, WIDE>(level, src, from, (o0, b), &mut dst[b * P..]);
-                done = next(b, WIDE);
-            } else {
-                let b = done.min(n - NARROW);
-                self.block::<L, P, Q, NARROW>(level, src, from, (o0, b), &mut dst[b * P..]);
-                done = next(b, NARROW);
+                if let Some(pairs) = &pairs {
+                    let b = done.min(n - NARROW);
+                    pair_block::<T, L, P, Q>(level, pairs, src, b * Q, &mut dst[b * P..]);
+                    done = next(b, NARROW);
+                } else if n >= WIDE {
+                    let b = done.min(n - WIDE);
+                    self.block::<L, P, Q, WIDE>(level, src, from, (o0, b), &mut dst[b * P..]);
+                    done = next(b, WIDE);
+                } else {
+                    let b = done.min(n - NARROW);
+                    self.block::<L, P, Q, NARROW>(level, src, from, (o0, b), &mut dst[b * P..]);
+                    done = next(b, NARROW);
+                }
             }
         }
     }
@@ -226,13 +332,15 @@ impl<T: Summed> Weighted<'_, T> {
     /// The phases' first inputs (from input `from` on) and weights, if each has two taps, as linear interpolation has
     /// wherever no output falls on an input.
     #[inline(always)]
-    fn pairs<const P: usize>(&self, o0: usize, from: usize) -> Option<[(usize, T, T); P]> {
-        let mut pairs = [(0, T::default(), T::default()); P];
-        for (j, pair) in pairs.iter_mut().enumerate() {
+    fn pairs<const P: usize>(&self, o0: usize, from: usize) -> Option<Pairs<T, P>> {
+        let mut pairs = Pairs { starts: [0; P], weights: [[T::default(); 2]; P], around: false };
+        for j in 0..P {
             let r = self.taps.at(o0 + j);
             let &[a, b] = &self.weights[self.taps.offset(o0 + j)..][..r.count] else { return None };
-            *pair = (r.start - from, a, b);
+            (pairs.starts[j], pairs.weights[j]) = (r.start - from, [a, b]);
         }
+        let (first, half) = (pairs.starts[0], P / 2);
+        pairs.around = P.is_multiple_of(2) && (0..P).all(|j| pairs.starts[j] == first + usize::from(j >= half));
         Some(pairs)
     }
 
@@ -244,7 +352,7 @@ impl<T: Summed> Weighted<'_, T> {
         src: &[Cell<T>],
         from: usize,
         (o0, b): (usize, usize),
-        dst: &mut [T],
+        dst: &mut [MaybeUninit<T>],
     ) {
         let mut phases = [[T::default(); N]; P];
         for (j, phase) in phases.iter_mut().enumerate() {
@@ -262,37 +370,43 @@ impl<T: Summed> Weighted<'_, T> {
         from: usize,
         cols: &Range<usize>,
         inner: usize,
-        dst: &mut [T],
+        dst: &mut [MaybeUninit<T>],
     ) {
         for (o, dst) in cols.clone().zip(dst.chunks_exact_mut(inner)) {
             let r = self.taps.at(o);
             let w = &self.weights[self.taps.offset(o)..][..r.count];
             let row = |j: usize| &src[(r.start + j - from) * inner..][..inner];
             match *w {
-                [] => dst.fill(T::default()),
-                [w0, ..] => fold_rows(
-                    w.len(),
-                    row,
-                    as_uninit(dst),
-                    |v| T::mul(w0, v.get()),
-                    |j, a, v| fma::<T, L>(w[j], v.get(), a),
-                ),
+                [] => dst.fill(MaybeUninit::new(T::default())),
+                [w0, ..] => {
+                    fold_rows(w.len(), row, dst, |v| T::mul(w0, v.get()), |j, a, v| fma::<T, L>(w[j], v.get(), a))
+                }
             }
         }
     }
+}
+
+/// Phases with two taps each.
+struct Pairs<T, const P: usize> {
+    /// Their first inputs.
+    starts: [usize; P],
+    weights: [[T; 2]; P],
+    /// Whether the outputs lie around an input: half of the phases read the one before it and that, the others that and the
+    /// next.
+    around: bool,
 }
 
 /// `NARROW` repetitions of phases with two taps each, `ahead` inputs after the first: one vector each, in registers.
 #[inline(always)]
 fn pair_block<T: Summed, L: Level, const P: usize, const Q: usize>(
     level: L,
-    pairs: &[(usize, T, T); P],
+    pairs: &Pairs<T, P>,
     src: &[Cell<T>],
     ahead: usize,
-    dst: &mut [T],
+    dst: &mut [MaybeUninit<T>],
 ) {
     let mut phases = [[T::default(); NARROW]; P];
-    for (phase, &(start, a, b)) in phases.iter_mut().zip(pairs) {
+    for (phase, (&start, &[a, b])) in phases.iter_mut().zip(pairs.starts.iter().zip(&pairs.weights)) {
         let s = &src[start + ahead..][..(NARROW - 1) * Q + 2];
         if Q == 1 {
             level.two_taps([a, b], s, phase);
@@ -341,12 +455,16 @@ fn one_phase<T: Summed, L: Level, const Q: usize, const N: usize>(
 
 /// `dst[i*P + j] = phases[j][i]`.
 #[inline(always)]
-fn interleave<T: Summed, L: Level, const P: usize, const N: usize>(level: L, phases: &mut [[T; N]; P], dst: &mut [T]) {
+fn interleave<T: Summed, L: Level, const P: usize, const N: usize>(
+    level: L,
+    phases: &mut [[T; N]; P],
+    dst: &mut [MaybeUninit<T>],
+) {
     let dst = &mut dst[..P * N];
     match &mut phases[..] {
-        [one] => dst.copy_from_slice(one),
-        [a, b] => level.zip(Some(as_cells(a)), Some(as_cells(b)), as_uninit(dst)),
-        _ => level.weave(&phases.each_mut().map(|phase| as_cells(phase)), as_uninit(dst)),
+        [one] => dst.iter_mut().zip(one.iter()).for_each(|(to, v)| _ = to.write(*v)),
+        [a, b] => level.zip(Some(as_cells(a)), Some(as_cells(b)), dst),
+        _ => level.weave(&phases.each_mut().map(|phase| as_cells(phase)), dst),
     }
 }
 
@@ -432,6 +550,16 @@ fn fold_part<'a, C: Codec<Computed: Summed>, L: Level>(
             }
         }
     }
+}
+
+/// Sum of the weights, one at least, times as many elements.
+#[inline(always)]
+fn dot<T: Summed, L: Level>(weights: &[T], src: &[Cell<T>]) -> T {
+    let mut sum = T::mul(weights[0], src[0].get());
+    for (w, v) in weights[1..].iter().zip(&src[1..]) {
+        sum = fma::<T, L>(*w, v.get(), sum);
+    }
+    sum
 }
 
 /// `a*b + c` as the level does it best.

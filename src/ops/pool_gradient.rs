@@ -11,7 +11,7 @@ use super::pool::{Divisor, Mean, PoolPlan};
 use crate::element::{Linear, Real, Rounding};
 use crate::engine::pipeline::{self, InRow, Kernel, OutRow, OutRows, Through, Way};
 use crate::engine::room::{Room, scratch};
-use crate::engine::rows::{RowsMut, as_cells, as_uninit};
+use crate::engine::rows::{List, RowsMut, as_cells, as_uninit};
 use crate::engine::simd::Level;
 use crate::error::{Error, Result, Shape};
 use crate::geometry::Reach;
@@ -199,12 +199,20 @@ impl<'a, K: Real> Sums<'a, K> {
         if let Self::Long(blocks) = self {
             return long_sums(blocks, shares, from, cols, inner, &mut room[..2 * shares.len()], dst);
         }
-        let span = Span { src: as_cells(shares), from, cols, inner };
+        let src = as_cells(shares);
         match self {
-            Self::Sliding(row) => reduce::across::<L, K, Sum>(level, row, &span, room, dst),
+            Self::Sliding(row) => reduce::across::<L, K, Sum>(level, row, &Span { src, from, cols, inner }, room, dst),
             Self::Short { taps, ones, period } => {
                 let taps = Weighted { taps, weights: ones, period: period.as_ref(), blocks: None };
-                level.call(resample::Across { taps, span, end: &mut [], dst });
+                level.call(resample::Across {
+                    taps,
+                    rows: List::one(src),
+                    from,
+                    cols,
+                    inner,
+                    end: &mut [],
+                    dst: as_uninit(dst),
+                });
             }
             Self::Long(_) => {}
         }

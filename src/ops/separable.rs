@@ -1,20 +1,20 @@
 //! Weighted sums along W, H and D, whatever the weights.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::element::{Codec, Linear, Rounding, Summed};
-use crate::engine::pipeline::{self, InRow, Kernel, OutRow, Through, Way};
+use crate::engine::pipeline::{self, InRow, Kernel, OutRow, OutRows, Through, Way};
 use crate::engine::room::{Room, scratch};
-use crate::engine::rows::{Rows, RowsMut};
-use crate::engine::simd::{self, Job, Level};
+use crate::engine::rows::{Finish, List, Rows, RowsMut, as_uninit};
+use crate::engine::simd::{self, Level};
 use crate::error::Result;
 use crate::geometry::Reach;
 use crate::geometry::taps::{Period, Taps, reserved};
 use crate::kernels::blocks::Blocks;
-use crate::kernels::reduce::Span;
-use crate::kernels::resample::{self, Weighted};
-use crate::layout::Grid;
+use crate::kernels::resample::{self, Down, Held, STREAMED_ROWS, Weighted};
+use crate::layout::{Grid, STREAMED_BYTES};
 use crate::ops::planes::side_by_side;
 use crate::ops::precision;
 
@@ -94,7 +94,9 @@ where
 {
     let [d, h, _] = x.spatial;
     let rows = x.blocks().saturating_mul(d).saturating_mul(h);
-    let kernel = Resampling::<I::Computed>::new(tables, scale, x.inner, rows)?;
+    let made = out.spatial.iter().fold(out.blocks().saturating_mul(out.inner), |n, len| n.saturating_mul(*len));
+    let large = made.saturating_mul(size_of::<O::Stored>()) >= STREAMED_BYTES;
+    let kernel = Resampling::<I::Computed>::new(tables, scale, x.inner, (rows, large))?;
     pipeline::run(&kernel, &Through { kernel: &kernel, load, store, x, out })
 }
 
@@ -115,12 +117,30 @@ fn folding_is_cheaper(taps: [&Taps; 3]) -> bool {
 /// Products across that take no longer one by one than the table for vectors takes to make.
 const FEW_PRODUCTS: usize = 128;
 
+/// Bytes of an output row that is not worth steps of its own: it is made in a band of them. (Rows of 128 doubled took 142 ns
+/// for each of the input, half of it for the steps.)
+const SHORT_ROW: usize = 4 << 10;
+
+/// Most input rows of an output row in a band.
+const FEW_ROWS: usize = 8;
+
+/// Input rows of a band, for each that the next one reads too.
+const ROWS_OF_BAND: usize = 32;
+
+/// Input rows that go across at once, but for one, where a large result is written where it lies.
+const ROWS_AHEAD: usize = 1;
+
+/// Bytes of rows that go across at once.
+const BYTES_ACROSS: usize = 4 << 10;
+
 /// Memory of a thread.
 struct Scratch<S> {
     /// The weights of an output row.
     weights: Vec<S>,
     /// What the blocks want.
     end: Room<S>,
+    /// Rows that have gone across, for [`Way::Band`].
+    ring: Room<S>,
 }
 
 /// Weighted sums along W, then down D and H.
@@ -138,12 +158,14 @@ struct Resampling<'a, S> {
     folds: bool,
     /// What the weights along D and H are multiplied by.
     scale: f64,
+    /// Whether the result is larger than the caches are worth.
+    large: bool,
     inner: usize,
 }
 
 impl<'a, S: Summed> Resampling<'a, S> {
-    /// Sums for an input of so many rows, which decide no result.
-    fn new(tables: &'a Tables, scale: [f64; 3], inner: usize, rows: usize) -> Result<Self> {
+    /// Sums for an input of so many rows, and a result that is large or not, which decide no result.
+    fn new(tables: &'a Tables, scale: [f64; 3], inner: usize, (rows, large): (usize, bool)) -> Result<Self> {
         let (taps, whole) = (&tables.taps, tables.deciding());
         let weights = |t: &Taps, scale: f64| -> Result<Vec<S>> {
             let mut v = reserved(t.all_weights().len())?;
@@ -161,6 +183,7 @@ impl<'a, S: Summed> Resampling<'a, S> {
             reach: taps[2].widest(),
             folds: folding_is_cheaper(whole),
             scale: scale[0] * scale[1],
+            large,
             taps,
             inner,
         })
@@ -195,11 +218,25 @@ impl<S: Summed> Kernel for Resampling<'_, S> {
         summed.max(w.in_len().saturating_mul(rows)).saturating_mul(self.inner)
     }
     fn way(&self) -> Way {
-        if self.folds { Way::Folded } else { Way::Ring }
+        let row = self.taps[2].out_len().saturating_mul(self.column_bytes());
+        match (self.folds, &self.flat) {
+            (true, _) => Way::Folded,
+            (false, Some(_)) if row < SHORT_ROW && self.taps[1].widest() <= FEW_ROWS => Way::Band,
+            _ => Way::Ring,
+        }
     }
-    fn scratch(&self, _: usize) -> Result<Scratch<S>> {
-        let weights = reserved(self.taps[0].widest() * self.taps[1].widest())?;
-        Ok(Scratch { weights, end: scratch(self.blocks.as_ref().map_or(0, Blocks::scratch))? })
+    fn scratch(&self, tile: usize) -> Result<Scratch<S>> {
+        let [d, h, _] = self.taps;
+        let ring = match self.way() {
+            Way::Band => {
+                let row = tile.saturating_mul(self.inner);
+                let at_once = (BYTES_ACROSS / row.saturating_mul(size_of::<S>()).max(1)).clamp(1, ROWS_OF_BAND);
+                row.saturating_mul(h.widest() + at_once)
+            }
+            _ => 0,
+        };
+        let end = scratch(self.blocks.as_ref().map_or(0, Blocks::scratch))?;
+        Ok(Scratch { weights: reserved(d.widest() * h.widest())?, end, ring: scratch(ring)? })
     }
     fn slot(&self, tile: usize) -> Result<Self::Slot> {
         scratch(tile * self.inner)
@@ -214,14 +251,7 @@ impl<S: Summed> Kernel for Resampling<'_, S> {
         scratch: &mut Self::Scratch,
         slot: &mut Self::Slot,
     ) {
-        let taps = Weighted {
-            taps: &self.taps[2],
-            weights: &self.weights,
-            period: self.period.as_ref(),
-            blocks: self.blocks.as_ref(),
-        };
-        let span = Span { src: row.cells, from: row.from, cols, inner: self.inner };
-        level.call(resample::Across { taps, span, end: &mut scratch.end, dst: slot });
+        level.call(self.across(List::one(row.cells), (row.from, cols), &mut scratch.end, as_uninit(slot)));
     }
 
     #[inline(always)]
@@ -234,16 +264,67 @@ impl<S: Summed> Kernel for Resampling<'_, S> {
         made: &mut Self::Scratch,
         dst: &mut RowsMut<'_, S>,
     ) {
-        let one = [S::weight(1.0)];
-        let weights = if self.folds { &one } else { self.weights_of(to, &mut made.weights) };
-        let (len, part) = (to.cols.len() * self.inner, dst.part().max(1));
-        let mut first = 0;
-        while first < len {
-            let n = part.min(len - first);
-            let made = &mut dst.row(to.d, to.h)[..n];
-            resample::Down { weights, row: |j: usize| &slots[rows[j]][first..first + n], dst: made }.run(level);
-            dst.finish_part(to.d, to.h, first, n);
-            first += n;
+        let weights = self.weights_of((to.d, to.h), &mut made.weights);
+        let held = |first: usize| Held::Slots(slots, rows, first);
+        self.down_to(level, weights, &held, (to.d, to.h, to.cols.len() * self.inner), dst);
+    }
+
+    fn band_rows(&self, _: usize) -> usize {
+        let h = &self.taps[1];
+        // So many output rows that few input rows go across twice: those that the next band reads too.
+        let shared = h.widest().saturating_sub(1).max(1);
+        (shared * ROWS_OF_BAND).saturating_mul(h.out_len()).div_ceil(h.in_len().max(1))
+    }
+
+    #[inline(always)]
+    fn band<L: Level>(
+        &self,
+        level: L,
+        to: &OutRows<'_>,
+        src: &Rows<'_, S>,
+        from: usize,
+        scratch: &mut Self::Scratch,
+        dst: &mut RowsMut<'_, S>,
+    ) {
+        let (len, Scratch { weights, end, ring }) = (to.cols.len() * self.inner, scratch);
+        if self.folds {
+            // The rows have been folded: each becomes an output row.
+            let (mut row, at_once) = (to.h.start, dst.at_once().max(1));
+            while row < to.h.end {
+                let some = row..to.h.end.min(row.saturating_add(at_once));
+                let rows = src.list(Reach::of(&(to.d..to.d + 1)), Reach::of(&some), 0);
+                level.call(self.across(rows, (from, to.cols), end, dst.rows(to.d, some.clone())));
+                row = some.end;
+                dst.finish_rows(level, to.d, some);
+            }
+            return;
+        }
+        let (h, d) = (&self.taps[1], self.taps[0].at(to.d));
+        let last = h.inputs(to.h.clone()).end;
+        // (Where a large result is written as it lies, rows had better not come in bursts: what they displace takes its time.)
+        let trickles = self.large && !dst.is_staged();
+        let room = (ring.len() / len).min(if trickles { h.widest() + ROWS_AHEAD } else { usize::MAX });
+        let mut held = 0..0;
+        for row in to.h.clone() {
+            let r = h.at(row);
+            if r.count > 0 && (r.start < held.start || r.end() > held.end) {
+                let kept = if held.contains(&r.start) { r.start - held.start..held.len() } else { 0..0 };
+                let n = kept.len();
+                ring.copy_within(kept.start * len..kept.end * len, 0);
+                held = r.start..last.min(r.start + room);
+                let rows = src.list(d, Reach::of(&(held.start + n..held.end)), 0);
+                // Those that go across next time.
+                for h in held.end..held.end + rows.rows() {
+                    src.get(d.start, h).into_iter().for_each(simd::prefetch);
+                }
+                let made = as_uninit(&mut ring[n * len..held.len() * len]);
+                level.call(self.across(rows, (from, to.cols), end, made));
+            }
+            let weights = self.weights_of((to.d, row), weights);
+            let read = if r.count > 0 { &ring[(r.start - held.start) * len..] } else { &[] };
+            let held = |first: usize| Held::InOrder(&read[first.min(read.len())..], len);
+            self.down_to(level, weights, &held, (to.d, row, len), dst);
+            dst.finish(level, to.d, row);
         }
     }
 
@@ -271,7 +352,7 @@ impl<S: Summed> Kernel for Resampling<'_, S> {
         dst: &mut [S],
     ) {
         let (d, h) = (self.taps[0].at(to.d), self.taps[1].at(to.h));
-        let weights = self.weights_of(to, &mut scratch.weights);
+        let weights = self.weights_of((to.d, to.h), &mut scratch.weights);
         let row = |j: usize| match d.count {
             1 => src.row(d.start, h.start + j),
             _ => src.row(d.start + j / h.count, h.start + j % h.count),
@@ -281,16 +362,68 @@ impl<S: Summed> Kernel for Resampling<'_, S> {
 }
 
 impl<S: Summed> Resampling<'_, S> {
+    /// Rows across, from input column `from` on.
+    #[inline(always)]
+    fn across<'a>(
+        &'a self,
+        rows: List<'a, S>,
+        (from, cols): (usize, &'a Range<usize>),
+        end: &'a mut [S],
+        dst: &'a mut [MaybeUninit<S>],
+    ) -> resample::Across<'a, S> {
+        let (period, blocks) = (self.period.as_ref(), self.blocks.as_ref());
+        let taps = Weighted { taps: &self.taps[2], weights: &self.weights, period, blocks };
+        resample::Across { taps, rows, from, cols, inner: self.inner, end, dst }
+    }
+
+    /// Makes the output row at `(d, h)`, of `len` elements, of rows that have gone across: `held` has them from an element on.
+    #[inline(always)]
+    fn down_to<'r, L: Level>(
+        &self,
+        level: L,
+        weights: &[S],
+        held: &impl Fn(usize) -> Held<'r, S>,
+        (d, h, len): (usize, usize, usize),
+        dst: &mut RowsMut<'_, S>,
+    ) {
+        let rows = held(0);
+        if STREAMED_ROWS.contains(&weights.len())
+            && let Some(place) = dst.past_caches(d, h)
+        {
+            match *weights {
+                [a, b] => resample::down_two(level, [a, b], [rows.row(0), rows.row(1)], place, true),
+                _ => level.call(Down { weights, rows, dst: place, streamed: true }),
+            }
+            dst.written();
+            return;
+        }
+        let part = dst.part().max(1);
+        let mut first = 0;
+        while first < len {
+            let n = part.min(len - first);
+            let made = &mut dst.row(d, h)[..n];
+            match *weights {
+                [a, b] => {
+                    let rows = [&rows.row(0)[first..], &rows.row(1)[first..]];
+                    resample::down_two(level, [a, b], rows, made, false);
+                }
+                _ => level.call(Down { weights, rows: held(first), dst: made, streamed: false }),
+            }
+            dst.finish_part(d, h, first, n);
+            first += n;
+        }
+    }
+
     /// The weights of the rows that an output row reads.
     #[inline(always)]
-    fn weights_of<'a>(&'a self, to: &OutRow<'_>, made: &'a mut Vec<S>) -> &'a [S] {
+    fn weights_of<'a>(&'a self, (od, oh): (usize, usize), made: &'a mut Vec<S>) -> &'a [S] {
         let (d, h) = (&self.taps[0], &self.taps[1]);
         if let Some(flat) = &self.flat {
-            return &flat[h.offset(to.h)..][..h.at(to.h).count];
+            return &flat[h.offset(oh)..][..h.at(oh).count];
         }
         made.clear();
-        for wd in d.weights(to.d) {
-            made.extend(h.weights(to.h).iter().map(|wh| S::weight(wd * wh * self.scale)));
+        for wd in d.weights(od) {
+            made.extend(h.weights(oh).iter().map(|wh| S::weight(wd * wh * self.scale)));
         }
         made
     }
