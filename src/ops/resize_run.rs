@@ -245,7 +245,7 @@ where
     I: Codec<Computed: Real>,
     O: Codec<Computed = I::Computed>,
 {
-    mix(lanes, transposed, x, out, |taps, x, out| separable::run_between(&taps, [1.0; 3], x, out, load, store))
+    mix(lanes, transposed, x, out, |taps, x, out| separable::run_between(&taps, x, out, load, store))
 }
 
 /// An array between two passes.

@@ -45,23 +45,40 @@ pub fn run<T: Linear>(taps: &Tables, rounding: Rounding, x: Grid<*const T>, out:
         && let Some(scale) = precision::in_16_bits(taps.deciding(), largest)
     {
         let codec = T::short_codec(rounding, scale.iter().product::<f64>().log2() as u32);
-        return run_between(taps, scale, x, out, codec, codec);
+        return run_summed(taps, (scale, true), x, out, codec, codec);
     }
     if let Some(precision) = T::NARROW.and_then(|largest| precision::in_float32(taps.deciding(), largest)) {
         let codec = T::narrow_codec(rounding, precision);
-        return run_between(taps, [1.0; 3], x, out, codec, codec);
+        return run_summed(taps, ([1.0; 3], true), x, out, codec, codec);
     }
     let codec = T::sum_codec(rounding);
-    run_between(taps, [1.0; 3], x, out, codec, codec)
+    run_between(taps, x, out, codec, codec)
 }
 
-/// Sums by these taps, of weights times `scale`, along D, H and W, from one type of array to another.
+/// Sums by these taps along D, H and W, from one type of array to another.
 ///
 /// # Errors
 /// As [`run`].
 pub fn run_between<I, O>(
     tables: &Tables,
-    scale: [f64; 3],
+    x: Grid<*const I::Stored>,
+    out: Grid<*mut O::Stored>,
+    load: I,
+    store: O,
+) -> Result<()>
+where
+    I: Codec<Computed: Summed>,
+    O: Codec<Computed = I::Computed>,
+{
+    run_summed(tables, ([1.0; 3], false), x, out, load, store)
+}
+
+/// What the weights along D, H and W are multiplied by, and whether results are those of exact sums, in whatever order.
+type How = ([f64; 3], bool);
+
+fn run_summed<I, O>(
+    tables: &Tables,
+    how: How,
     x: Grid<*const I::Stored>,
     out: Grid<*mut O::Stored>,
     load: I,
@@ -72,17 +89,17 @@ where
     O: Codec<Computed = I::Computed>,
 {
     if side_by_side(&x.bare(), &[out.bare()], NARROW, &|x, made| {
-        run_grids(tables, scale, x.grid(), made[0].grid(), load, store)
+        run_grids(tables, how, x.grid(), made[0].grid(), load, store)
     })? {
         return Ok(());
     }
-    run_grids(tables, scale, x, out, load, store)
+    run_grids(tables, how, x, out, load, store)
 }
 
 #[inline(never)] // it is called twice
 fn run_grids<I, O>(
     tables: &Tables,
-    scale: [f64; 3],
+    (scale, exact): How,
     x: Grid<*const I::Stored>,
     out: Grid<*mut O::Stored>,
     load: I,
@@ -96,22 +113,25 @@ where
     let rows = x.blocks().saturating_mul(d).saturating_mul(h);
     let made = out.spatial.iter().fold(out.blocks().saturating_mul(out.inner), |n, len| n.saturating_mul(*len));
     let large = made.saturating_mul(size_of::<O::Stored>()) >= STREAMED_BYTES;
-    let kernel = Resampling::<I::Computed>::new(tables, scale, x.inner, (rows, large))?;
+    let kernel = Resampling::<I::Computed>::new(tables, scale, x.inner, (rows, large, exact))?;
     pipeline::run(&kernel, &Through { kernel: &kernel, load, store, x, out })
 }
 
-/// What a tap across costs, in taps down: its inputs must be picked.
+/// What a tap across costs, in taps down, of rows that are read where they lie: its inputs must be picked.
 const ACROSS: usize = 2;
 
 /// Whether folding the rows of each output row and taking the result across is less work than taking every row across and
-/// folding what comes of it.
-fn folding_is_cheaper(taps: [&Taps; 3]) -> bool {
+/// folding what comes of it. Where small elements are folded as they are `stored`, a tap down reads a part of the memory that rows
+/// take which have gone across, a tap across costs no more, and no row must be converted first. (Doubling colour images of 8 bits
+/// takes nine tenths of the time; planes of one channel go across in phases, and take a tenth longer folded first.)
+fn folding_is_cheaper(taps: [&Taps; 3], stored: bool) -> bool {
     let [d, h, w] = taps;
     let used = |t: &Taps| t.inputs(0..t.out_len()).len();
     let down = d.widest() * h.widest();
-    let across = w.out_len() * w.widest() * ACROSS;
+    let across = w.out_len() * w.widest() * if stored { 1 } else { ACROSS };
     let (rows, made) = (used(d) * used(h), d.out_len() * h.out_len());
-    made * (used(w) * down + across) < rows * across + made * w.out_len() * down
+    let converted = if stored { rows * used(w) } else { 0 };
+    made * (used(w) * down + across) < converted + rows * across + made * w.out_len() * down
 }
 
 /// Products across that take no longer one by one than the table for vectors takes to make.
@@ -164,8 +184,14 @@ struct Resampling<'a, S> {
 }
 
 impl<'a, S: Summed> Resampling<'a, S> {
-    /// Sums for an input of so many rows, and a result that is large or not, which decide no result.
-    fn new(tables: &'a Tables, scale: [f64; 3], inner: usize, (rows, large): (usize, bool)) -> Result<Self> {
+    /// Sums for an input of so many rows, and a result that is large or not, which decide no result; and whether the order of sums does
+    /// not show.
+    fn new(
+        tables: &'a Tables,
+        scale: [f64; 3],
+        inner: usize,
+        (rows, large, exact): (usize, bool, bool),
+    ) -> Result<Self> {
         let (taps, whole) = (&tables.taps, tables.deciding());
         let weights = |t: &Taps, scale: f64| -> Result<Vec<S>> {
             let mut v = reserved(t.all_weights().len())?;
@@ -181,7 +207,7 @@ impl<'a, S: Summed> Resampling<'a, S> {
             blocks: if period.is_some() || few { None } else { Blocks::new(&taps[2], inner, scale[2])? },
             period,
             reach: taps[2].widest(),
-            folds: folding_is_cheaper(whole),
+            folds: folding_is_cheaper(whole, exact && inner > 1),
             scale: scale[0] * scale[1],
             large,
             taps,
