@@ -124,6 +124,37 @@ def test_bilinear_is_two_matrices(size, antialias):
     laws.assert_within(np.moveaxis(last, -1, 0), want, terms * np.finfo(np.float32).eps * scale)
 
 
+@pytest.mark.parametrize("dtype", ["f4", "f8", "f2"])
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic", "area"])
+@pytest.mark.parametrize("factor", [2, 4, 1.5, 3])
+def test_short_rows_wherever_they_are_written(dtype, mode, factor):
+    """Past the caches, where no row begins a line, and plane by plane: the same bits."""
+    x = sts.values((6, 60, 96), dtype, 4)
+    planes = np.stack([us.interpolate(p, scale_factor=(factor, factor), mode=mode) for p in x])
+    repeats = -(-8 * MIB // planes.nbytes)
+    x, want = np.concatenate([x] * repeats), np.concatenate([planes] * repeats)
+    y = us.interpolate(x, scale_factor=(factor, factor), mode=mode)
+    assert laws.same_bits(y, want)
+    out = np.empty(y.size + 1, dtype)[1:].reshape(y.shape)
+    assert laws.same_bits(
+        us.interpolate(x, scale_factor=(factor, factor), mode=mode, out=out), want
+    )
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_volumes_past_the_caches(dtype):
+    """Four rows make one of a volume: as along each axis by itself, but for the order of sums."""
+    x = sts.values((4, 24, 40, 64), dtype, 4)
+    y = us.interpolate(x, scale_factor=(2, 2, 2), mode="trilinear")
+    assert y.nbytes >= 6 * MIB
+    want = x.astype("f8")
+    for axis in (1, 2, 3):
+        want = us.resize(want, scale=2, axes=(axis,))
+    np.testing.assert_allclose(y, want, rtol=0, atol=8 * np.finfo(dtype).eps * np.abs(x).max())
+    out = np.empty(y.size + 1, dtype)[1:].reshape(y.shape)
+    assert laws.same_bits(us.interpolate(x, scale_factor=(2, 2, 2), mode="trilinear", out=out), y)
+
+
 def test_convolution_of_many_tiles():
     """More channels and pixels than any cache block, in integers so that equal means equal."""
     x, weight = sts.values((70, 130, 129), "i4", 1), sts.values((67, 70, 3, 3), "i4", 2)
