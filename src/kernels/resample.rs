@@ -64,9 +64,8 @@ impl<'a, T> Held<'a, T> {
 /// Weighted sums down rows: `dst = sum of weights[j] * row(j)`; zero where there is no row. (Two output rows at once, of rows read
 /// once, where upsampling makes both of the same ones: a seventh slower with all in L2, on a Zen 4 core. Both made of the lower one
 /// as that goes across, vector by vector, and written past the caches from registers: a seventh to two thirds slower, for two rows
-/// written in turns take longer to leave than one after the other. A job of its own where rows are
-/// not two: with all its loops in a loop over rows, the compiler made 800 bytes of addresses ready for each row, in case they were
-/// wanted.)
+/// written in turns take longer to leave than one after the other. A job of its own where rows are not two: with all its loops in a
+/// loop over rows, the compiler made 800 bytes of addresses ready for each row, in case they were wanted.)
 pub struct Down<'a, T> {
     /// One weight for each row.
     pub weights: &'a [T],
