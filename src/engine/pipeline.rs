@@ -81,7 +81,7 @@ pub enum Way {
     /// long one where they are next to each other.
     Band,
     /// The input rows of each output row folded into one, as they are stored, and what comes of that made into output rows, each of
-    /// the row at its own place, as a band: where there are fewer output rows than input rows.
+    /// the row at its own place, as a band: where that is less work, above all where there are fewer output rows than input rows.
     Folded,
 }
 

@@ -77,7 +77,7 @@ pub struct Down<'a, T> {
     pub streamed: bool,
 }
 
-/// [`Down`] for two rows, of a length with `dst` or longer.
+/// [`Down`] for two rows, of a length with `dst` or longer, without a call.
 #[inline(always)]
 pub fn down_two<T: Summed, L: Level>(
     level: L,
@@ -94,7 +94,7 @@ pub fn down_two<T: Summed, L: Level>(
     }
 }
 
-/// Rows that [`Down`] writes past the caches.
+/// Rows that [`down_two`] and [`Down`] write past the caches.
 pub const STREAMED_ROWS: std::ops::RangeInclusive<usize> = 2..=4;
 
 impl<T: Summed> Job for Down<'_, T> {
@@ -105,7 +105,6 @@ impl<T: Summed> Job for Down<'_, T> {
         let Self { weights, ref rows, dst, streamed } = self;
         let done = streamed
             && match *weights {
-                [a, b] => level.stream_sum(&[a, b], &[rows.row(0), rows.row(1)], dst),
                 [a, b, c] => level.stream_sum(&[a, b, c], &[rows.row(0), rows.row(1), rows.row(2)], dst),
                 [a, b, c, d] => {
                     level.stream_sum(&[a, b, c, d], &[rows.row(0), rows.row(1), rows.row(2), rows.row(3)], dst)

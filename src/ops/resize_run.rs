@@ -245,7 +245,9 @@ where
     I: Codec<Computed: Real>,
     O: Codec<Computed = I::Computed>,
 {
-    mix(lanes, transposed, x, out, |taps, x, out| separable::run_between(&taps, x, out, load, store))
+    mix(lanes, transposed, x, out, |taps, x, out| {
+        separable::run_between(&taps, separable::PLAINLY, x, out, load, store)
+    })
 }
 
 /// An array between two passes.

@@ -45,38 +45,27 @@ pub fn run<T: Linear>(taps: &Tables, rounding: Rounding, x: Grid<*const T>, out:
         && let Some(scale) = precision::in_16_bits(taps.deciding(), largest)
     {
         let codec = T::short_codec(rounding, scale.iter().product::<f64>().log2() as u32);
-        return run_summed(taps, (scale, true), x, out, codec, codec);
+        return run_between(taps, (scale, true), x, out, codec, codec);
     }
     if let Some(precision) = T::NARROW.and_then(|largest| precision::in_float32(taps.deciding(), largest)) {
         let codec = T::narrow_codec(rounding, precision);
-        return run_summed(taps, ([1.0; 3], true), x, out, codec, codec);
+        return run_between(taps, ([1.0; 3], true), x, out, codec, codec);
     }
     let codec = T::sum_codec(rounding);
-    run_between(taps, x, out, codec, codec)
+    run_between(taps, PLAINLY, x, out, codec, codec)
 }
+
+/// What the weights along D, H and W are multiplied by, and whether results are those of exact sums, in whatever order.
+pub type How = ([f64; 3], bool);
+
+/// The weights as they are, in an order that shows.
+pub const PLAINLY: How = ([1.0; 3], false);
 
 /// Sums by these taps along D, H and W, from one type of array to another.
 ///
 /// # Errors
 /// As [`run`].
 pub fn run_between<I, O>(
-    tables: &Tables,
-    x: Grid<*const I::Stored>,
-    out: Grid<*mut O::Stored>,
-    load: I,
-    store: O,
-) -> Result<()>
-where
-    I: Codec<Computed: Summed>,
-    O: Codec<Computed = I::Computed>,
-{
-    run_summed(tables, ([1.0; 3], false), x, out, load, store)
-}
-
-/// What the weights along D, H and W are multiplied by, and whether results are those of exact sums, in whatever order.
-type How = ([f64; 3], bool);
-
-fn run_summed<I, O>(
     tables: &Tables,
     how: How,
     x: Grid<*const I::Stored>,
